@@ -1,0 +1,6 @@
+"""Declarative MLPerf Inference labs: plan, run, aggregate, check, explain."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+__all__ = ["__version__"]

@@ -1,0 +1,106 @@
+"""`mlperf-ops`: one typer command per verb, and the one place where errors become a line and an exit code.
+
+Data goes to stdout, talk to stderr. A verb's module is imported only when that verb is called, so that `--help` and
+shell completion stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+import typer.core
+
+from mlperf_ops import __version__
+from mlperf_ops.errors import MlperfOpsError, unknown_name
+
+# Verb -> (module below mlperf_ops.commands, one line of help).
+VERBS: dict[str, tuple[str, str]] = {
+    "plan": ("plan", "Turn an inventory into plan.json: which cells run where, and why others do not."),
+    "run": ("run", "Run the whole flow: shows and starts the ansible-playbook command."),
+    "targets": ("targets", "Learn LoadGen targets from earlier results, into a file beside the inventory."),
+    "components": ("components", "Fetch, verify and convert what a plan's hosts need."),
+    "aggregate": ("aggregate", "Build the submission tree from collected results."),
+    "check": ("check", "Check a submission tree and explain every finding."),
+    "report": ("report", "Write verdict.md and report.html."),
+    "catalogue": ("catalogue", "List and show rounds, benchmarks, implementations and components."),
+    "loadgen-onnx": ("loadgen_onnx", "Run any ONNX model under LoadGen with generated inputs."),
+}
+
+
+class LazyVerbs(typer.core.TyperGroup):
+    """Finds verbs in VERBS and imports the one that is called.
+
+    Contexts and commands are typed Any: typer carries its own copy of click, whose classes have no public name.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002  # see the class
+        """List the verbs in the order of the flow."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002  # see the class
+        """Import a verb's module: `command` is its function, or `app` its own group.
+
+        Raises:
+            ConfigError: No such verb; names the nearest.
+        """
+        if cmd_name not in VERBS:
+            raise unknown_name("verb", cmd_name, VERBS)
+        module = importlib.import_module(f"mlperf_ops.commands.{VERBS[cmd_name][0]}")
+        if hasattr(module, "app"):
+            command = typer.main.get_command(module.app)
+        else:
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(name=cmd_name, context_settings=getattr(module, "CONTEXT", None))(module.command)
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002  # see the class
+        """Print the verbs without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+
+app = typer.Typer(
+    cls=LazyVerbs,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Declarative MLPerf Inference labs: from bare hosts to a checked submission.\n\n"
+    "Exit codes: 0 fine, 1 negative verdict, 2 wrong input, 3 unusable results, 4 unusable tree, "
+    "5 an outside tool failed, 6 busy.\n\n"
+    "Example: mlperf-ops run -i inventory/local",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"mlperf-ops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Hold the options that come before a verb."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code; bad input is one line, never a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=words, prog_name="mlperf-ops")
+    except MlperfOpsError as error:
+        if "--json" in words:
+            print(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))  # noqa: T201
+        print(f"mlperf-ops: error: {error}", file=sys.stderr)  # noqa: T201  # the one place for errors
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

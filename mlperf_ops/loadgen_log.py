@@ -1,0 +1,246 @@
+"""LoadGen's own logs: the detail log by blocks, the summary log by lines.
+
+A detail log of an accuracy run may hold hundreds of MB, two thirds of it index lists that nobody reads. The reader
+therefore works on bytes, decodes a line only when it is wanted and remembers only the first value of each key, which
+is the rule of the official checkers (an accuracy run repeats keys once per loaded sample set).
+
+This module is shipped to hosts: standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mlperf_ops.errors import ResultError
+from mlperf_ops.files import Json, JsonObject
+
+_MARKER = b":::MLLOG"
+_PREFIX = b':::MLLOG {"key": "'
+_CLOSING_BRACE = ord("}")
+_IS_ERROR = b'"is_error": true'
+_IS_WARNING = b'"is_warning": true'
+_BLOCK_BYTES = 1 << 20
+_LONGEST_LINE_BYTES = 256 << 20  # an index list of 20 million samples; more is not a LoadGen log
+_ERRORS_KEPT = 100
+# How LoadGen starts the message of an error that is an early end, such as "Max query count reached".
+ENDED_EARLY = "Ending early:"
+_BULKY = frozenset({b"loaded_qsl_set"})
+_SHOWN_CHARACTERS = 80
+# What `complete` is judged by; decoded in any case.
+_JUDGED = frozenset(
+    {
+        b"effective_test_mode",
+        b"effective_accuracy_sample_count",
+        b"effective_performance_sample_count",
+        b"qsl_reported_total_count",
+        b"result_validity",
+    }
+)
+
+
+class ForeignLineError(ResultError):
+    """A line of another program inside a log; the official checkers skip such lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailLog:
+    """What a `mlperf_log_detail.txt` says.
+
+    Attributes:
+        values: First value of each wanted key that occurs; LoadGen's names, which carry the unit (`_ns`, `_ms`).
+        errors: Messages that LoadGen marked as errors, in order, at most 100.
+        error_count: Number of messages that LoadGen marked as errors.
+        warnings: Number of messages that LoadGen marked as warnings.
+        complete: The log holds the messages that LoadGen writes at the end of a test; False when the run was cut off.
+    """
+
+    values: JsonObject
+    errors: tuple[str, ...]
+    warnings: int
+    complete: bool
+    error_count: int = 0
+
+
+class _Reader:
+    """State of one pass over a detail log."""
+
+    def __init__(self, path: Path, keys: frozenset[str] | None) -> None:
+        self.path = path
+        self.wanted = None if keys is None else frozenset(key.encode() for key in keys) | _JUDGED
+        self.found: dict[bytes, Json] = {}
+        self.errors: list[str] = []
+        self.error_count = 0
+        self.warnings = 0
+        self.lines = 0
+        self.sets_ended = 0
+        self.last_key = b""
+
+    def block(self, block: bytes) -> None:
+        """Read whole lines; `block` ends with a line feed."""
+        start = 0
+        find, startswith = block.find, block.startswith
+        offset = len(_PREFIX)
+        wanted, found = self.wanted, self.found
+        key = self.last_key
+        while (end := find(b"\n", start)) >= 0:
+            self.lines += 1
+            # Every line has to have the form; only the wanted ones are worth decoding.
+            if not startswith(_PREFIX, start) or block[end - 1] != _CLOSING_BRACE:
+                self._irregular(block[start:end])
+                start = end + 1
+                continue
+            key = block[start + offset : find(b'"', start + offset, end)]
+            if key == b"power_end":
+                self.sets_ended += 1
+            if key not in found and (key in wanted if wanted is not None else key not in _BULKY):
+                found[key] = self._decode(block[start:end], self.lines).get("value")
+            start = end + 1
+        self.last_key = key
+        if _IS_ERROR in block:
+            self._collect_errors(block)
+        self.warnings += block.count(_IS_WARNING)
+
+    def _irregular(self, line: bytes) -> None:
+        stripped = line.rstrip()
+        if stripped != line and stripped.startswith(_PREFIX) and stripped.endswith(b"}"):
+            # Written or copied with CR LF: JSON allows white space at the end, and so do the official checkers.
+            message = self._decode(stripped, self.lines)
+            key = str(message["key"]).encode()
+            if self.wanted is None or key in self.wanted:
+                self.found.setdefault(key, message.get("value"))
+            self.sets_ended += key == b"power_end"
+            self.last_key = key
+            return
+        if not stripped and self.lines > 1:
+            return  # an empty line says nothing and hides nothing
+        shown = line[:_SHOWN_CHARACTERS].decode(errors="replace")
+        foreign = self.lines > 1 and not line.startswith(_MARKER)
+        raise (ForeignLineError if foreign else ResultError)(
+            f"{self.path}:{self.lines}: not a LoadGen message: {shown!r}",
+            hint="each line has to start with ':::MLLOG {\"key\": ' and end with '}'; the file was changed or mixed up",
+        )
+
+    def _decode(self, line: bytes, number: int) -> JsonObject:
+        try:
+            message = json.loads(line[len(":::MLLOG ") :])
+        except ValueError as error:
+            raise ResultError(f"{self.path}:{number}: the LoadGen message is not JSON: {error}") from error
+        if not isinstance(message, dict):
+            raise ResultError(f"{self.path}:{number}: the LoadGen message is not an object")
+        return message
+
+    def _collect_errors(self, block: bytes) -> None:
+        first_line = self.lines - block.count(b"\n") + 1
+        for index, line in enumerate(block.split(b"\n")):
+            if _IS_ERROR in line:
+                self.error_count += 1
+                if len(self.errors) < _ERRORS_KEPT:
+                    message = self._decode(line.rstrip(), first_line + index)
+                    self.errors.append(f"{message.get('key')}: {message.get('value')}")
+
+    def complete(self) -> bool:
+        """Tell whether LoadGen reached the end of the test.
+
+        A performance run ends with the result figures and `num_errors`. An accuracy run has no closing message: it
+        writes `power_end` once per loaded sample set, ceil(samples / performance sample count) times.
+        """
+        mode = self.found.get(b"effective_test_mode")
+        if mode != "AccuracyOnly":
+            return b"result_validity" in self.found and (
+                self.last_key == b"num_errors" or self.last_key.startswith(b"result_")
+            )
+        total = self.found.get(b"qsl_reported_total_count")
+        samples = self.found.get(b"effective_accuracy_sample_count", total)
+        set_size = self.found.get(b"effective_performance_sample_count")
+        if isinstance(samples, int) and isinstance(total, int):
+            samples = min(samples, total)
+        if not isinstance(samples, int) or not isinstance(set_size, int) or set_size < 1:
+            return self.sets_ended > 0
+        return self.sets_ended >= -(-samples // set_size) > 0
+
+
+def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bool]]:
+    """Yield whole lines in blocks, and whether they end with a line feed (False only for the file's cut tail)."""
+    tail: list[bytes] = []
+    tail_bytes = 0
+    while block := stream.read(_BLOCK_BYTES):
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            tail.append(block)
+            tail_bytes += len(block)
+            if tail_bytes > _LONGEST_LINE_BYTES:
+                raise ResultError(f"{path}: a line is longer than {_LONGEST_LINE_BYTES >> 20} MiB; not a LoadGen log")
+            continue
+        yield b"".join([*tail, block[:cut]]), True
+        tail = [block[cut:]]
+        tail_bytes = len(block) - cut
+    if rest := b"".join(tail):
+        yield rest, False
+
+
+def read_detail(path: Path, keys: frozenset[str] | None = None) -> DetailLog:
+    """Read a `mlperf_log_detail.txt` in one pass, with memory for a block (1 MiB) and its longest line.
+
+    Args:
+        path: The log.
+        keys: Keys to return; None returns all but the sample index lists (`loaded_qsl_set`).
+
+    Raises:
+        ResultError: The file cannot be read, is empty, or a line is not a LoadGen message; names file and line.
+            `ForeignLineError` where the line is none of LoadGen's.
+            A last line without its end is not an error: the run was cut off, `complete` is False.
+    """
+    reader = _Reader(path, keys)
+    cut_off = False
+    try:
+        with path.open("rb", buffering=0) as stream:
+            for block, whole in _blocks(stream, path):
+                if whole or block.rstrip().endswith(b"}}"):
+                    reader.block(block if whole else block + b"\n")
+                elif _PREFIX.startswith(block[: len(_PREFIX)]) or block.startswith(_PREFIX):
+                    cut_off = True
+                else:
+                    reader.block(block + b"\n")  # names the line
+    except OSError as error:
+        raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
+    if not reader.lines and not cut_off:
+        raise ResultError(f"{path} is empty", hint="LoadGen did not finish; see console.log of the attempt")
+    return DetailLog(
+        values={
+            key.decode(errors="replace"): value
+            for key, value in reader.found.items()
+            if keys is None or key.decode(errors="replace") in keys
+        },
+        errors=tuple(reader.errors),
+        warnings=reader.warnings,
+        complete=reader.complete() and not cut_off,
+        error_count=reader.error_count,
+    )
+
+
+_SUMMARY_LINE = re.compile(r"^\s*(?P<key>\S[^:=]*?)\s*:\s+(?P<value>\S.*?)\s*$")
+
+
+def read_summary(path: Path) -> dict[str, str]:
+    """Return the "name : value" lines of a `mlperf_log_summary.txt`, first value of each name, as text.
+
+    Units are part of LoadGen's names, as in "90.00th percentile latency (ns)". Empty for an accuracy run, whose
+    summary holds no figures.
+
+    Raises:
+        ResultError: The file cannot be read.
+    """
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        if match := _SUMMARY_LINE.match(line):
+            found.setdefault(match["key"], match["value"])
+    return found

@@ -1,0 +1,304 @@
+"""The words of the product as frozen data: cell, spec, result, plan.
+
+These classes are the schema of plan.json, spec.json, result.json and cells.json (docs/reference/files.md).
+This module is shipped to hosts: standard library only. Durations and sizes carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlperf_ops.files import Json, sha256_json
+from mlperf_ops.typed import dump
+
+SCHEMA = 1
+
+Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline", "Interactive"]
+Division = Literal["closed", "open", "network"]
+RunStyle = Literal["test", "fast", "valid"]
+Mode = Literal["accuracy", "performance"]
+Verdict = Literal["valid", "invalid", "failed"]
+
+SCENARIOS: tuple[Scenario, ...] = (
+    "SingleStream",
+    "MultiStream",
+    "Server",
+    "Offline",
+    "Interactive",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One (system, benchmark, scenario, mode): the unit that is planned, run, shown and repeated."""
+
+    system: str
+    benchmark: str
+    scenario: Scenario
+    mode: Mode
+
+    @property
+    def key(self) -> str:
+        """The cell's name on every screen and in every file."""
+        return f"{self.system}/{self.benchmark}/{self.scenario}/{self.mode}"
+
+
+# --- spec.json: exactly what a host runs ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoadgenRequest:
+    """What LoadGen is asked for, and what its detail log has to show."""
+
+    conf_model: str  # model name that LoadGen's embedded mlperf.conf knows, such as "resnet50"
+    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"]
+    mode: Literal["AccuracyOnly", "PerformanceOnly"]
+    user_conf: str  # the file's whole text
+    expect: dict[str, Json]  # detail-log key -> value; any other value fails the cell
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """The model file and how to talk to it."""
+
+    component: str
+    path: str  # absolute, on the host
+    sha256: str
+    format: str  # "onnx"
+    input_name: str
+    input_layout: Literal["NCHW", "NHWC"]
+    output_name: str
+    output_kind: Literal["logits", "class_index"]
+    label_offset: int = 0  # subtracted from the model's class index (TensorFlow's 1001-class models: 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRequest:
+    """The samples and their labels."""
+
+    component: str
+    path: str  # absolute folder on the host
+    sha256: str  # of the folder, or of the label file where the folder is the user's own
+    label_file: str  # "<file name> <class index>" a line, relative to path or absolute
+    total_count: int | None  # samples to use; None = all lines of the label file
+    preprocess: dict[str, Json]  # parameters of mlperf_ops.harness.preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRequest:
+    """The runtime and its session options; None leaves the runtime's own default."""
+
+    name: str  # "onnxruntime"
+    device: str = "cpu"
+    provider: str = "CPUExecutionProvider"
+    intra_op_threads: int | None = None
+    inter_op_threads: int | None = None
+    execution_mode: Literal["sequential", "parallel"] = "sequential"
+    graph_optimization: Literal["disable", "basic", "extended", "all"] = "all"
+    streams: int = 1  # inference streams: sessions driven in parallel
+    max_batch: int = 1  # largest batch, for Offline and Server
+    batch_timeout_us: int = 0  # Server: longest wait for a batch to fill
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyRequest:
+    """How the accuracy log is scored."""
+
+    metric: str  # name in the round's accuracy_regex, such as "acc"
+    minimum: float | None  # the round's target
+    maximum: float | None
+    gate: bool  # closed and network: missing the target makes the cell invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything that decides a cell's result. Its sha256 is the cell's identity on a host."""
+
+    cell: Cell
+    official_benchmark: str
+    round: str
+    division: Division
+    run_style: RunStyle
+    implementation: str  # name in the catalogue
+    simulated: bool  # an oracle or other stand-in takes part: never packed
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    loadgen: LoadgenRequest
+    model: ModelRequest | None
+    dataset: DatasetRequest
+    task: str  # "image_classification"
+    backend: BackendRequest
+    accuracy: AccuracyRequest
+    cpu_affinity: str | None  # Linux CPU list such as "0-7,16"
+    warmup_seconds: float
+    packages: dict[str, str]  # name -> version of what the process imports, and the harness's own digest
+    host_profile: dict[str, Json] = field(default_factory=dict)  # tuning that a result depends on
+    schema: int = SCHEMA
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the spec: equal specs, and only these, have equal digests."""
+        return sha256_json(dump(self))
+
+
+# --- result.json: what a host says of one attempt --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoadgenOutcome:
+    """Figures out of LoadGen's own logs, with LoadGen's key names."""
+
+    validity: Literal["VALID", "INVALID"] | None  # None for accuracy mode
+    fields: dict[str, Json]  # selected detail-log keys, first value of each
+    errors: tuple[str, ...]
+    warnings: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyOutcome:
+    """Score of an accuracy run."""
+
+    metric: str
+    value: float
+    unit: str  # "%" or ""
+    met: bool | None  # None: the round states no target
+    sample_count: int
+    full_log_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no result."""
+
+    kind: str  # "wrong_tensor", "out_of_memory", "settings_mismatch", "crash", …
+    message: str
+    hint: str
+    last_lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Written last and whole: an attempt without it never happened."""
+
+    cell: Cell
+    spec_sha256: str
+    request_sha256: str
+    verdict: Verdict
+    reasons: tuple[str, ...]  # why it is not valid, one sentence each
+    simulated: bool
+    started_at: str  # RFC 3339, UTC
+    elapsed_seconds: float
+    loadgen: LoadgenOutcome | None
+    accuracy: AccuracyOutcome | None
+    failure: Failure | None
+    effective: dict[str, Json]  # what really ran: provider, precision, threads, affinity, batches, versions, digests
+    schema: int = SCHEMA
+
+
+# --- plan.json: what will run where, and why each other thing will not ------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """An expected duration and where it comes from."""
+
+    low: float
+    high: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A cell of the plan; `request` is its spec without what only the host knows."""
+
+    cell: Cell
+    host: str
+    official_benchmark: str
+    status: Literal["planned", "impossible"]
+    reason: str | None  # why it is impossible
+    notes: tuple[str, ...]  # warnings, such as a missing target
+    expected: Seconds | None
+    request: dict[str, Json] | None  # None when impossible
+
+    @property
+    def request_sha256(self) -> str | None:
+        """Identity of the request; `result.json` repeats it."""
+        return None if self.request is None else sha256_json(self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHost:
+    """A SUT of the plan."""
+
+    name: str  # inventory_hostname
+    system: str
+    home: str
+    system_type: str
+    system_description: dict[str, Json]  # the user's own fields of systems/<id>.json
+    components: tuple[str, ...]
+    requirements: str  # name of the Python lock for the harness, "" when none is needed
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that the plan itself rules out, so that the verdict can say "expected"."""
+
+    rule: str  # rule id of the checker
+    benchmark: str | None  # None: every benchmark
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A pinned or user-given input as the plan uses it."""
+
+    name: str
+    kind: str
+    version: str
+    sha256: str | None  # of the prepared file or folder; None until a host has read the user's own path
+    source: str  # how it comes here, in words
+    path: str | None  # the user's own path on the host
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole plan of a lab for a round; equal inventories and catalogues give equal plans."""
+
+    round: str
+    division: Division
+    submitter: str
+    run_id: str
+    run_style: RunStyle
+    inventory: str
+    hosts: tuple[PlannedHost, ...]
+    cells: tuple[PlannedCell, ...]
+    components: tuple[Component, ...]
+    limits: tuple[Limit, ...]
+    schema: int = SCHEMA
+
+
+# --- cells.json: which attempt stands for each cell of a host -----------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedCell:
+    """A cell's result of a host, as the controller holds it."""
+
+    key: str
+    spec_sha256: str
+    request_sha256: str
+    attempt: str  # "attempt_1"
+    path: str  # folder below results/<run>/hosts/<host>/
+    verdict: Verdict
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedHost:
+    """hosts/<host>/cells.json."""
+
+    host: str
+    system: str
+    cells: tuple[CollectedCell, ...]
+    schema: int = SCHEMA
