@@ -1,0 +1,64 @@
+"""The whole catalogue as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from mlperf_ops.catalogue.benchmark import Benchmark
+from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.implementation import Implementation
+from mlperf_ops.catalogue.round import Round
+from mlperf_ops.errors import unknown_name
+
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All entries by name. Names of benchmarks are resolved through their aliases by `benchmark()`."""
+
+    rounds: Mapping[str, Round]
+    benchmarks: Mapping[str, Benchmark]
+    implementations: Mapping[str, Implementation]
+    components: Mapping[str, ComponentEntry]
+    locks: Mapping[str, Path]
+    origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
+
+    def round(self, name: str) -> Round:
+        """Return a round, or raise ConfigError with the nearest name."""
+        return _pick("round", self.rounds, name)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark by name or alias, or raise ConfigError with the nearest name."""
+        if name in self.benchmarks:
+            return self.benchmarks[name]
+        by_alias = {alias: entry for entry in self.benchmarks.values() for alias in entry.aliases}
+        return _pick("benchmark", {**self.benchmarks, **by_alias}, name)
+
+    def implementation(self, name: str) -> Implementation:
+        """Return an implementation, or raise ConfigError with the nearest name."""
+        return _pick("implementation", self.implementations, name)
+
+    def component(self, name: str) -> ComponentEntry:
+        """Return a component, or raise ConfigError with the nearest name."""
+        return _pick("component", self.components, name)
+
+    def family(self, name: str) -> tuple[Benchmark, ...]:
+        """Return the benchmarks of a family, in the order of their names, or raise ConfigError."""
+        known = {entry.family for entry in self.benchmarks.values() if entry.family is not None}
+        if name not in known:
+            raise unknown_name("benchmark family", name, known)
+        return tuple(self.benchmarks[key] for key in sorted(self.benchmarks) if self.benchmarks[key].family == name)
+
+    def lock_path(self, name: str) -> Path:
+        """Return the file of a Python lock (`Round.loadgen.requirements`), or raise ConfigError."""
+        return _pick("Python lock", self.locks, name)
+
+
+def _pick(kind: str, entries: Mapping[str, _V], name: str) -> _V:
+    if name not in entries:
+        raise unknown_name(kind, name, entries)
+    return entries[name]

@@ -1,0 +1,39 @@
+"""Implementations: how a cell is executed on a host."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from mlperf_ops.catalogue.base import Entry
+
+Kind: TypeAlias = Literal["harness", "dummy", "command"]
+_PLACEHOLDERS = {"python": "", "attempt": ""}
+
+
+def _known_placeholders(argument: str) -> str:
+    try:
+        argument.format_map(_PLACEHOLDERS)
+    except KeyError as error:
+        raise ValueError(f"unknown placeholder {{{error.args[0]}}}; expected one of {{attempt}}, {{python}}") from error
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"malformed placeholder in '{argument}'") from error
+    return argument
+
+
+class Implementation(Entry):
+    """implementations/<name>.yaml: the argv of one process per cell.
+
+    The process is started in the attempt folder. It leaves LoadGen's logs there, and `{python}` (the environment's
+    interpreter) and `{attempt}` (the folder, absolute) are filled in on the host.
+    """
+
+    kind: Kind
+    argv: tuple[Annotated[str, AfterValidator(_known_placeholders)], ...] = Field(min_length=1)
+    simulated: bool = Field(
+        default=False,
+        description="A stand-in takes part, so nothing it produces may be packed into a submission.",
+    )
+    frameworks: tuple[str, ...] = Field(min_length=1, description="Valid values; the first is the default.")
+    devices: tuple[str, ...] = Field(min_length=1)

@@ -1,0 +1,95 @@
+"""Where a round's files are and which must exist."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from mlperf_ops.catalogue.base import CatalogueModel
+
+_PLACES = ("division", "submitter", "system", "benchmark", "scenario")
+
+
+def _known_places(template: str) -> str:
+    try:
+        template.format_map(dict.fromkeys(_PLACES, "x"))
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"malformed path; the places are {', '.join(f'{{{place}}}' for place in _PLACES)}") from error
+    return template
+
+
+PathTemplate: TypeAlias = Annotated[str, AfterValidator(_known_places)]
+FileNames: TypeAlias = tuple[str, ...]
+
+
+class Layout(CatalogueModel):
+    """Paths below the submission root, with {division}, {submitter}, {system}, {benchmark} and {scenario}."""
+
+    scenario_dir: PathTemplate
+    perf_detail: PathTemplate
+    perf_summary: PathTemplate
+    acc_detail: PathTemplate
+    accuracy_txt: PathTemplate
+    accuracy_json: PathTemplate
+    power_dir: PathTemplate
+    measurements: PathTemplate
+    compliance_dir: PathTemplate = Field(description="Folder that holds the TESTxx folders.")
+    system_json: PathTemplate
+    nameplate_power: PathTemplate
+    src_dir: PathTemplate
+    private_id: PathTemplate
+    calibration_any_of: tuple[PathTemplate, ...]
+    model_mapping: PathTemplate
+
+
+class FileSet(CatalogueModel):
+    """Files of one folder. A file that is in no list is an extra one."""
+
+    required: FileNames
+    optional: FileNames = ()
+    with_power_also: FileNames = ()
+    with_power_also_glob: FileNames = ()
+
+
+class RequiredFiles(CatalogueModel):
+    """File sets of a result's folders."""
+
+    performance: FileSet
+    ranging: FileSet
+    accuracy: FileSet
+    power: FileSet
+    scenario_dir: FileSet
+
+
+class ComplianceFiles(CatalogueModel):
+    """Files of a compliance test, below TESTxx/."""
+
+    files: FileNames
+    folders: dict[str, FileNames] = Field(default_factory=dict)
+    folders_if_nondeterministic: dict[str, FileNames] = Field(
+        default_factory=dict, description="Instead of `folders`, where verify_accuracy.txt does not say TEST PASS."
+    )
+    mean_output_tokens: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="Benchmark -> allowed [low, high] mean output length."
+    )
+
+
+class SystemDescription(CatalogueModel):
+    """Fields of systems/<system>.json."""
+
+    required: FileNames
+    non_empty: FileNames
+    required_power_not_enforced: FileNames
+    required_network: FileNames
+    network_sut_name_substring: str
+    integer_fields_used_by_report: FileNames
+
+
+class Endpoints(CatalogueModel):
+    """Endpoints submissions: a result with neither detail log."""
+
+    allowed_models: FileNames
+    files: dict[str, str]
+    compliance: dict[str, str]
+    result_field: dict[str, str]

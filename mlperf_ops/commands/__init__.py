@@ -1,0 +1,3 @@
+"""One module per CLI verb."""
+
+from __future__ import annotations
