@@ -1,0 +1,195 @@
+"""What the controller asks a host about cells: status, start, poll. One JSON object in, one out.
+
+A cell is skipped only when an attempt's result.json carries the sha256 of the very spec that would run, and its
+verdict is valid; never because files exist. Standard library only: an answer must cost the host little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
+from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
+from mlperf_ops.harness.resolve import resolve
+from mlperf_ops.harness.supervisor import PHASE, RESULT, SPEC, STATE, boot_id, new_attempt, start_ticks
+from mlperf_ops.model import Spec
+from mlperf_ops.typed import dump
+
+_START_WAIT_SECONDS = 20.0
+
+
+def folder_of(home: Path, run_id: str, spec: Spec) -> Path:
+    """Folder of a spec's attempts."""
+    cell = spec.cell
+    return home / "runs" / run_id / cell.system / cell.benchmark / cell.scenario / cell.mode / spec.sha256[:12]
+
+
+def status(home: Path, question: JsonObject) -> JsonObject:
+    """Say of each cell whether its result is good, needed or under way."""
+    provision = read_json(home / "state" / "provision.json")
+    answers: list[Json] = []
+    for item in cast("list[JsonObject]", question["cells"]):
+        spec = resolve(cast("JsonObject", item["request"]), provision)
+        answers.append({"key": item["key"], **_state(home, str(question["run_id"]), spec)})
+    return {"cells": answers}
+
+
+def _state(home: Path, run_id: str, spec: Spec) -> JsonObject:
+    folder = folder_of(home, run_id, spec)
+    attempts = sorted(folder.glob("attempt_*"), key=lambda path: int(path.name.partition("_")[2]))
+    found: JsonObject = {"state": "needed", "path": None, "attempt": None, "verdict": None, "reasons": []}
+    for attempt in attempts:
+        where: JsonObject = {"path": str(attempt.relative_to(home)), "attempt": attempt.name}
+        if (attempt / RESULT).is_file():
+            result = read_json(attempt / RESULT)
+            if result.get("spec_sha256") != spec.sha256:
+                continue
+            found = {**where, "state": "needed", "verdict": result["verdict"], "reasons": result["reasons"]}
+            if result["verdict"] == "valid":
+                found["state"] = "good"
+                break
+        elif _alive(attempt):
+            found = {**where, "state": "running", "verdict": None, "reasons": []}
+            break
+    return {"spec_sha256": spec.sha256, **found}
+
+
+def start(home: Path, question: JsonObject) -> JsonObject:
+    """Start a cell detached from the caller: it survives the connection.
+
+    Raises:
+        BusyError: The host runs another cell.
+        ToolError: The supervisor did not start.
+    """
+    item = cast("JsonObject", question["cell"])
+    provision = read_json(home / "state" / "provision.json")
+    spec = resolve(cast("JsonObject", item["request"]), provision)
+    attempt = new_attempt(folder_of(home, str(question["run_id"]), spec))
+    write_atomic(attempt / SPEC, pretty_json(dump(spec)))
+    lock = home / "runs" / ".lock"
+    argv = [
+        sys.executable, "-m", "mlperf_ops.harness", "--spec", str(attempt / SPEC), "--attempt", str(attempt),
+        "--lock", str(lock), "--request-sha256", str(item["request_sha256"]),
+    ]  # fmt: skip
+    log = attempt / "supervisor.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd=attempt
+        )
+    deadline = time.monotonic() + _START_WAIT_SECONDS
+    while not (attempt / STATE).is_file():
+        returncode = process.poll()
+        if returncode is not None or time.monotonic() > deadline:
+            told = log.read_text().strip().rpartition("error: ")[2] or "it said nothing"
+            kind = BusyError if returncode == BusyError.exit_code else ToolError
+            raise kind(f"the cell {item['key']} did not start: {told}")
+        time.sleep(0.02)
+    return {
+        "key": item["key"],
+        "spec_sha256": spec.sha256,
+        "path": str(attempt.relative_to(home)),
+        "attempt": attempt.name,
+        "pid": process.pid,
+    }
+
+
+def poll(home: Path, question: JsonObject) -> JsonObject:
+    """Say how far an attempt is."""
+    attempt = home / str(question["path"])
+    if (attempt / RESULT).is_file():
+        result = read_json(attempt / RESULT)
+        return {
+            "state": "ended",
+            "elapsed_seconds": result["elapsed_seconds"],
+            "phase": None,
+            "verdict": result["verdict"],
+            "reasons": result["reasons"],
+            "hint": cast("JsonObject", result["failure"])["hint"] if result["failure"] else None,
+            "summary": summary(result),
+        }
+    state = read_json(attempt / STATE) if (attempt / STATE).is_file() else {}
+    phase_file = attempt / PHASE
+    return {
+        "state": "running" if _alive(attempt) else "vanished",
+        "elapsed_seconds": round(time.time() - (attempt / STATE).stat().st_mtime, 1) if state else 0.0,
+        "phase": phase_file.read_text() if phase_file.is_file() else "starting",
+        "verdict": None,
+        "reasons": [],
+        "hint": None,
+        "summary": None,
+    }
+
+
+def summary(result: JsonObject) -> str | None:
+    """The one figure of a result: LoadGen's metric of the scenario, or the accuracy."""
+    accuracy = result.get("accuracy")
+    if isinstance(accuracy, dict):
+        return f"{accuracy['metric']} {float(cast('float', accuracy['value'])):.3f}{accuracy['unit']}"
+    loadgen = result.get("loadgen")
+    if not isinstance(loadgen, dict):
+        return None
+    fields = cast("JsonObject", loadgen["fields"])
+    scenario = cast("JsonObject", result["cell"])["scenario"]
+    for key, unit, scale in _FIGURES[str(scenario)]:
+        if isinstance(value := fields.get(key), (int, float)):
+            return f"{value * scale:.4g} {unit}"
+    return None
+
+
+# Scenario -> LoadGen keys in order of preference, the unit and the factor to it.
+_FIGURES: dict[str, tuple[tuple[str, str, float], ...]] = {
+    "Offline": (("result_samples_per_second", "samples/s", 1.0),),
+    "Server": (("result_completed_samples_per_sec", "queries/s", 1.0),),
+    "Interactive": (("result_completed_samples_per_sec", "queries/s", 1.0),),
+    "SingleStream": (("early_stopping_latency_ss", "ms p90", 1e-6), ("result_90.00_percentile_latency_ns", "ms", 1e-6)),
+    "MultiStream": (
+        ("early_stopping_latency_ms", "ms p99", 1e-6),
+        ("result_99.00_percentile_per_query_latency_ns", "ms", 1e-6),
+    ),
+}
+
+
+def _alive(attempt: Path) -> bool:
+    """Whether the supervisor that made the attempt still runs, on this boot."""
+    path = attempt / STATE
+    if not path.is_file():
+        return False
+    state = read_json(path)
+    pid = state.get("pid")
+    return (
+        state.get("boot_id") == boot_id()
+        and isinstance(pid, int)
+        and state.get("start_ticks") is not None
+        and start_ticks(pid) == state["start_ticks"]
+    )
+
+
+_VERBS = {"status": status, "start": start, "poll": poll}
+
+
+def main() -> int:
+    """Answer one question."""
+    parser = argparse.ArgumentParser(prog="python -m mlperf_ops.harness.agent", description="Answer one question.")
+    parser.add_argument("verb", choices=sorted(_VERBS))
+    parser.add_argument("--home", type=Path, required=True, help="mlperf_home of this host")
+    arguments = parser.parse_args()
+    try:
+        question = json.load(sys.stdin)
+        if not isinstance(question, dict):
+            raise ResultError("expected a JSON object on standard input")  # answered like the others
+        answer = _VERBS[arguments.verb](arguments.home.expanduser(), question)
+    except MlperfOpsError as error:
+        print(json.dumps({"error": error.message, "hint": error.hint}))  # noqa: T201  # stdout is the answer
+        return error.exit_code
+    print(json.dumps(answer))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

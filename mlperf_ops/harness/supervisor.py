@@ -1,0 +1,203 @@
+"""Run one cell to its result.json, whatever happens to the process that measures.
+
+The supervisor starts the implementation's argv as a child in a new attempt folder, waits, reads what it left, and
+writes manifest.json and then result.json, last and whole: an attempt without result.json never happened.
+Standard library only, so that its own memory is small beside the child's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+
+from mlperf_ops.errors import BusyError, ToolError
+from mlperf_ops.files import Json, read_json, sha256_file, write_json
+from mlperf_ops.harness import failures, verdicts
+from mlperf_ops.harness.failures import CellError
+from mlperf_ops.model import AccuracyOutcome, Failure, LoadgenOutcome, Result, Spec, Verdict
+from mlperf_ops.typed import dump
+
+SPEC, USER_CONF, CONSOLE, STATE = "spec.json", "user.conf", "console.log", "state.json"
+RESULT, MANIFEST = "result.json", "manifest.json"
+PHASE, EFFECTIVE = "phase", "effective.json"
+# The process's own notes: folded into result.json, not part of the raw result.
+_NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, "supervisor.log"})
+_MINIMUM_FREE_BYTES = 64 * 1024 * 1024
+
+
+@contextlib.contextmanager
+def host_lock(path: Path, purpose: str) -> Iterator[None]:
+    """Hold a host for one cell; cells on one host run one after another.
+
+    Raises:
+        BusyError: Another cell runs; names it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.seek(0)
+            raise BusyError(
+                f"this host already runs {stream.read().strip() or 'another cell'}", hint="wait for it, or stop it"
+            ) from error
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"{purpose} (pid {os.getpid()})\n")
+        stream.flush()
+        yield
+
+
+def new_attempt(folder: Path) -> Path:
+    """Make the next attempt_N below a spec's folder.
+
+    Raises:
+        ToolError: The folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            attempt = folder / f"attempt_{number}"
+            with contextlib.suppress(FileExistsError):
+                attempt.mkdir()
+                return attempt
+            number += 1
+    except OSError as error:
+        raise ToolError(f"cannot write below {folder}: {error.strerror}", hint="set mlperf_home elsewhere") from error
+
+
+def run_cell(spec: Spec, attempt: Path, *, request_sha256: str, python: str = sys.executable) -> Result:
+    """Run a cell in an attempt folder and write its result."""
+    started_at = datetime.now(timezone.utc)
+    clock = time.monotonic()
+    write_json(attempt / STATE, {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(),
+                                 "started_at": started_at.isoformat(timespec="seconds")})  # fmt: skip
+    write_json(attempt / SPEC, dump(spec))
+    (attempt / USER_CONF).write_text(spec.loadgen.user_conf)
+    loadgen: LoadgenOutcome | None = None
+    accuracy: AccuracyOutcome | None = None
+    failure: Failure | None = None
+    verdict: Verdict
+    try:
+        _run_child(spec, attempt, python)
+        detail, loadgen = verdicts.read_loadgen(spec, attempt)
+        verdicts.check_settings(spec, detail)
+        if spec.loadgen.mode == "AccuracyOnly":
+            accuracy = verdicts.score(spec, attempt)
+        verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
+    except Exception as error:  # noqa: BLE001  # a supervisor's crash must be a failed cell, never a silent one
+        told = failures.describe(error)
+        failure = Failure(told.kind, told.message, told.hint, verdicts.last_lines(attempt / CONSOLE))
+        verdict, reasons = "failed", (told.message,)
+    result = Result(
+        cell=spec.cell,
+        spec_sha256=spec.sha256,
+        request_sha256=request_sha256,
+        verdict=verdict,
+        reasons=reasons,
+        simulated=spec.simulated,
+        started_at=started_at.isoformat(timespec="seconds"),
+        elapsed_seconds=round(time.monotonic() - clock, 3),
+        loadgen=loadgen,
+        accuracy=accuracy,
+        failure=failure,
+        effective=_effective(attempt),
+    )
+    _finish(attempt, result)
+    return result
+
+
+def _run_child(spec: Spec, attempt: Path, python: str) -> None:
+    free_bytes = shutil.disk_usage(attempt).free
+    if free_bytes < _MINIMUM_FREE_BYTES:
+        raise CellError(
+            "disk_full", f"only {free_bytes >> 20} MiB are free for the run's logs", "free space below mlperf_home"
+        )
+    argv = [word.replace("{python}", python).replace("{attempt}", str(attempt)) for word in spec.argv]
+    oom_before = oom_kills()
+    with (attempt / CONSOLE).open("wb") as console:
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=attempt,
+                env={**os.environ, **spec.env},
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CellError(
+                "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
+            ) from error
+        with _passing_signals(child):
+            returncode = child.wait()
+    if returncode != 0:
+        raise verdicts.explain_exit(returncode, attempt, oom_kills=oom_kills() - oom_before)
+
+
+@contextlib.contextmanager
+def _passing_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the child's whole group when the supervisor is told to end; the cell is then failed, not lost."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the handler's signature
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        raise CellError("interrupted", f"the run was stopped by {signal.Signals(number).name}", "start the plan again")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _effective(attempt: Path) -> dict[str, Json]:
+    path = attempt / EFFECTIVE
+    return read_json(path) if path.is_file() else {}
+
+
+def _finish(attempt: Path, result: Result) -> None:
+    files = {
+        path.name: sha256_file(path)
+        for path in sorted(attempt.iterdir())
+        if path.is_file() and path.name not in _NOTES | {RESULT, MANIFEST} and not path.name.startswith(".")
+    }
+    write_json(attempt / MANIFEST, {"schema": 1, "files": dict(files)})
+    write_json(attempt / RESULT, dump(result))
+    for name in _NOTES - {STATE}:
+        (attempt / name).unlink(missing_ok=True)
+
+
+def boot_id() -> str:
+    """Identity of the running kernel's boot: process ids mean nothing across boots."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; with the pid it names a process once and for all."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def oom_kills() -> int:
+    """Processes that the kernel's out-of-memory killer has ended since boot."""
+    for line in Path("/proc/vmstat").read_text().splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
