@@ -87,7 +87,11 @@ class DatasetRequest:
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """The runtime and its session options; None leaves the runtime's own default."""
+    """The runtime and its session options; None leaves the runtime's own default.
+
+    `streams: 0` stands for one stream per allowed core and `intra_op_threads: 0` for all allowed cores, shared by the
+    streams. The harness resolves both when it runs, and `Result.effective` says what they became.
+    """
 
     name: str  # "onnxruntime"
     device: str = "cpu"

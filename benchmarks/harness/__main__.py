@@ -30,9 +30,13 @@ def _offline(workload: Workload, setting: Setting, arguments: argparse.Namespace
         rates["bare"].append(in_own_process(bare_loop, workload, setting).samples_per_second)
         rates["harness"].append(harness(workload, setting)[0].samples_per_second)
         if "reference" in rates:
-            rates["reference"].append(reference(workload, setting, arguments.reference).samples_per_second)
+            rates["reference"].append(
+                reference(workload, setting, arguments.reference, arguments.reference_python).samples_per_second
+            )
         if "generic_app" in rates:
-            rates["generic_app"].append(generic_app(workload, setting, arguments.automations).samples_per_second)
+            rates["generic_app"].append(
+                generic_app(workload, setting, arguments.automations, arguments.automations_python).samples_per_second
+            )
     return {
         "samples_per_second": {name: round(statistics.median(values), 1) for name, values in rates.items()},
         "harness_ratio_to": {
@@ -99,8 +103,14 @@ def main() -> int:
     parser.add_argument("--intra-op-threads", type=int, default=1)
     parser.add_argument("--max-batch", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--reference", type=Path, help="checkout of mlcommons/inference (needs opencv, pycocotools)")
-    parser.add_argument("--automations", type=Path, help="checkout of mlcommons/mlperf-automations (needs psutil)")
+    parser.add_argument(
+        "--reference", type=Path, help="checkout of mlcommons/inference (needs opencv-python-headless, pycocotools)"
+    )
+    parser.add_argument(
+        "--automations", type=Path, help="checkout of mlcommons/mlperf-automations (needs psutil, numpy<2)"
+    )
+    parser.add_argument("--reference-python", default=sys.executable, help="interpreter that has what it needs")
+    parser.add_argument("--automations-python", default=sys.executable, help="interpreter that has what it needs")
     arguments = parser.parse_args()
     setting = Setting(
         arguments.scenario, arguments.samples, arguments.streams, arguments.intra_op_threads, arguments.max_batch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -181,10 +180,11 @@ def _from_log(fields: dict[str, Json]) -> Figures:
     )
 
 
-def reference(workload: Workload, setting: Setting, checkout: Path) -> Figures:
+def reference(workload: Workload, setting: Setting, checkout: Path, python: str) -> Figures:
     """Run MLCommons' Python reference (vision/classification_and_detection) on the same model and images.
 
-    Its session takes ONNX Runtime's default threads, so compare it with `intra_op_threads` = all cores.
+    Its session takes ONNX Runtime's default threads, so compare it with `intra_op_threads` = all cores; it takes
+    pictures of 224 px only.
     """
     with tempfile.TemporaryDirectory() as folder:
         conf = Path(folder, "user.conf")
@@ -198,7 +198,7 @@ def reference(workload: Workload, setting: Setting, checkout: Path) -> Figures:
             )
         )  # fmt: skip
         argv = [
-            sys.executable, "main.py", "--dataset", "imagenet_pytorch", "--dataset-path", str(workload.images),
+            python, "main.py", "--dataset", "imagenet_mobilenet", "--dataset-path", str(workload.images),
             "--dataset-list", str(workload.images / "val_map.txt"), "--model", str(workload.model),
             "--model-name", "resnet50", "--backend", "onnxruntime", "--inputs", workload.input_name,
             "--outputs", workload.output_name, "--data-format", "NCHW", "--scenario", setting.scenario,
@@ -209,14 +209,13 @@ def reference(workload: Workload, setting: Setting, checkout: Path) -> Figures:
         return _from_log(read_detail(Path(folder, "mlperf_log_detail.txt"), None).values)
 
 
-def generic_app(workload: Workload, setting: Setting, checkout: Path) -> Figures:
+def generic_app(workload: Workload, setting: Setting, checkout: Path, python: str) -> Figures:
     """Run app-loadgen-generic-python of mlcommons/mlperf-automations; Offline only, its own random inputs."""
     with tempfile.TemporaryDirectory() as folder:
         runner = ["inline"] if setting.streams == 1 else ["threadpool", "--concurrency", str(setting.streams)]
         argv = [
-            sys.executable, "main.py", str(workload.model), "-b", "onnxruntime", "-o", folder, "-r", *runner,
+            python, "main.py", str(workload.model), "-b", "onnxruntime", "-o", folder, "-r", *runner,
             "--intraop", str(setting.intra_op_threads), "--samples", str(setting.samples),
-            "--loadgen_duration_sec", "0",
         ]  # fmt: skip
         _run(argv, checkout / "script" / "app-loadgen-generic-python" / "src")
         detail = next(Path(folder).rglob("mlperf_log_detail.txt"))

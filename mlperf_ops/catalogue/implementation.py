@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from mlperf_ops.catalogue.base import Entry
+from mlperf_ops.catalogue.base import CatalogueModel, Count, Entry, LoadgenScenario
 
 Kind: TypeAlias = Literal["harness", "dummy", "command"]
 _PLACEHOLDERS = {"python": "", "attempt": ""}
@@ -20,6 +20,15 @@ def _known_placeholders(argument: str) -> str:
     except (ValueError, IndexError) as error:
         raise ValueError(f"malformed placeholder in '{argument}'") from error
     return argument
+
+
+class BackendDefaults(CatalogueModel):
+    """Session options of a scenario, where the inventory sets none; see `mlperf_ops.model.BackendRequest`."""
+
+    streams: Count | None = Field(default=None, description="0: one per allowed core.")
+    intra_op_threads: Count | None = Field(default=None, description="0: the allowed cores, shared by the streams.")
+    max_batch: Count | None = Field(default=None, ge=1)
+    batch_timeout_us: Count | None = None
 
 
 class Implementation(Entry):
@@ -37,3 +46,4 @@ class Implementation(Entry):
     )
     frameworks: tuple[str, ...] = Field(min_length=1, description="Valid values; the first is the default.")
     devices: tuple[str, ...] = Field(min_length=1)
+    backend_defaults: dict[LoadgenScenario, BackendDefaults] = Field(default_factory=dict)

@@ -99,6 +99,7 @@ def run(spec: Spec, attempt: Path) -> None:
         "cpu_seconds": round(cpu_seconds, 3),
         "samples": task.count,
         "python": platform.python_version(),
+        "python_executable": sys.executable,
         "loadgen_version": importlib.metadata.version("mlcommons_loadgen"),
         "numpy_version": importlib.metadata.version("numpy"),
         "pid": os.getpid(),

@@ -11,7 +11,7 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, sha256_file
 from mlperf_ops.harness import failures, scoring
 from mlperf_ops.harness.failures import CellError
-from mlperf_ops.loadgen_log import DetailLog, read_detail
+from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog, read_detail
 from mlperf_ops.model import AccuracyOutcome, LoadgenOutcome, Spec, Verdict
 
 DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
@@ -134,8 +134,11 @@ def score(spec: Spec, attempt: Path) -> AccuracyOutcome:
 def judge(spec: Spec, outcome: LoadgenOutcome, accuracy: AccuracyOutcome | None) -> tuple[Verdict, tuple[str, ...]]:
     """Say whether the cell counts, and why not."""
     reasons: list[str] = []
-    if outcome.errors:
-        reasons.append(f"LoadGen logged {len(outcome.errors)} error(s): {outcome.errors[0]}")
+    # A run that user.conf cuts short by count or time ends with an error line, VALID or not; only style valid is not
+    # cut short, so only there does the line say that something went wrong.
+    errors = [text for text in outcome.errors if spec.run_style == "valid" or ENDED_EARLY not in text]
+    if errors:
+        reasons.append(f"LoadGen logged {len(errors)} error(s): {errors[0]}")
     if outcome.validity == "INVALID":
         reasons.append(invalid_reason(outcome))
     if accuracy is not None and accuracy.met is False and spec.accuracy.gate:

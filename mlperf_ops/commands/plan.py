@@ -1,0 +1,232 @@
+"""`mlperf-ops plan`: what will run where, what is there already, and why each other thing will not run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlperf_ops.ansible_command import playbook_command
+from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.collected import read_collection
+from mlperf_ops.errors import ConfigError, MlperfOpsError, ToolError
+from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
+from mlperf_ops.lab_source import InventorySource
+from mlperf_ops.model import Plan, Seconds
+from mlperf_ops.outlook import Outlook, outlook, slowest_host
+from mlperf_ops.plan import make_plan, refuse_other_round
+from mlperf_ops.runlock import hold
+from mlperf_ops.typed import dump, load
+
+PLAN_FILE = "plan.json"
+# The outer `plan -i` tells the inner `plan --vars`, which its playbook calls, where to leave the answer: the playbook's
+# own output is for people.
+ANSWER_VARIABLE = "MLPERF_OPS_PLAN_ANSWER"
+_LAST_LINES = 15
+_FILE_COLUMNS = 1000
+_COLOURS = {"have": "green", "missing": "default", "stale": "yellow", "impossible": "red"}
+_MINUTE, _HOUR = 60, 3600
+_HOST_OPTION = Annotated[
+    str | None, typer.Option("--vars", help="JSON of resolved variables to plan from; - reads standard input.")
+]
+
+
+def command(
+    inventory: Annotated[str | None, typer.Option("--inventory", "-i", help="Inventory to plan.")] = None,
+    variables: _HOST_OPTION = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
+    ] = None,
+    extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Turn an inventory into results/<run id>/plan.json and show every cell: what runs where, and why others do not.
+
+    With -i Ansible resolves the inventory's variables (playbooks/validate.yml); that playbook calls this verb with
+    --vars. The file is written only when the plan is different.
+
+    Example: mlperf-ops plan -i inventory/local -e mlperf_run_style=valid
+    """
+    if (inventory is None) == (variables is None):
+        raise ConfigError("give one of --inventory and --vars", hint="mlperf-ops plan -i inventory/local")
+    if variables is not None:
+        answer = _from_variables(variables, results, dry_run=dry_run)
+    else:
+        answer = _from_inventory(str(inventory), results, extra_vars or [], dry_run=dry_run)
+    plan = load(Plan, answer["plan"], PLAN_FILE)
+    collection = read_collection(Path(str(answer["path"])).parent)
+    seen = outlook(plan, collection.earlier)
+    if as_json:
+        typer.echo(json.dumps({**answer, "outlook": [asdict(one) for one in seen]}))
+        return
+    for problem in collection.problems:
+        typer.echo(f"mlperf-ops: {problem}", err=True)
+    _show(plan, seen)
+    state = "would change" if dry_run and answer["changed"] else "written" if answer["changed"] else "is up to date"
+    typer.echo(f"{answer['path']} {state}", err=True)
+
+
+# --- from variables that Ansible resolved ----------------------------------------------------------------------------
+
+
+def _from_variables(variables: str, results: Path | None, *, dry_run: bool) -> JsonObject:
+    answer_path = os.environ.get(ANSWER_VARIABLE)
+    try:
+        answer = _plan(_read_variables(variables), results, dry_run=dry_run)
+    except MlperfOpsError as error:
+        if answer_path:
+            write_json(Path(answer_path), {"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
+        raise
+    if answer_path:
+        write_json(Path(answer_path), answer)
+    return answer
+
+
+def _read_variables(variables: str) -> JsonObject:
+    if variables != "-":
+        return read_json(Path(variables))
+    try:
+        data = json.load(sys.stdin)
+    except ValueError as error:
+        raise ConfigError(f"standard input is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"standard input holds a {type(data).__name__}; expected a JSON object")
+    return data
+
+
+def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObject:
+    inventory, folder, hosts = data.get("inventory"), data.get("inventory_dir"), data.get("hosts")
+    if not (isinstance(inventory, str) and isinstance(folder, str) and isinstance(hosts, dict)):
+        raise ConfigError("expected the keys inventory (text), inventory_dir (text) and hosts (object) in --vars")
+    if not all(isinstance(variables, dict) for variables in hosts.values()):
+        raise ConfigError("expected an object of variables for each host in --vars")
+    source = InventorySource(Path(folder), inventory)
+    source.check()
+    plan = make_plan(
+        cast("dict[str, dict[str, Json]]", hosts),
+        load_catalogue(),
+        inventory,
+        source.locate,
+        default_run_id=Path(folder).name,
+    )
+    run = results or Path("results", plan.run_id)
+    path = run / PLAN_FILE
+    with contextlib.nullcontext() if dry_run else hold(run):
+        existing = read_json(path) if path.is_file() else None
+        if existing is not None:
+            refuse_other_round(plan, existing, str(path))
+        made = dump(plan)
+        before = "" if existing is None else path.read_text()
+        after = pretty_json(made)
+        if not dry_run:
+            write_json(path, made)
+    answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
+    return {**answer, "diff": {"before": before, "after": after}}
+
+
+# --- from an inventory, through Ansible ------------------------------------------------------------------------------
+
+
+def _from_inventory(inventory: str, results: Path | None, extra_vars: list[str], *, dry_run: bool) -> JsonObject:
+    words = list(extra_vars)
+    if results is not None:
+        words.append(json.dumps({"lab_validate_results": str(results.absolute())}))
+    made = playbook_command(
+        "playbooks/validate.yml", inventory, extra_vars=words, arguments=["--check"] if dry_run else []
+    )
+    with tempfile.TemporaryDirectory(prefix="mlperf_ops_") as folder:
+        path = Path(folder, "answer.json")
+        typer.echo("mlperf-ops: resolving the inventory's variables with Ansible", err=True)
+        done = subprocess.run(
+            made.argv,
+            env={**made.env, ANSWER_VARIABLE: str(path)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        answer = read_json(path) if path.is_file() else {}
+    if "error" in answer:
+        raise _same_error(answer)
+    if done.returncode or not answer:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
+        typer.echo(said, err=True)
+        raise ToolError(f"ansible-playbook could not resolve {inventory} (exit code {done.returncode}); see above")
+    return answer
+
+
+def _same_error(answer: JsonObject) -> MlperfOpsError:
+    """Raise the inner command's error as our own, with its kind."""
+    kinds = {kind.exit_code: kind for kind in MlperfOpsError.__subclasses__()}
+    kind = kinds.get(cast("int", answer.get("exit_code")), MlperfOpsError)
+    hint = answer.get("hint")
+    return kind(str(answer["error"]), hint=None if hint is None else str(hint))
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+def _show(plan: Plan, seen: Iterable[Outlook]) -> None:
+    # Not on a terminal a line is a cell, however long.
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    rows = list(seen)
+    table = Table(box=None, pad_edge=False)
+    columns = {"host": [escape(one.host) for one in rows]}
+    if all(one.key.startswith(f"{one.host}/") for one in rows):
+        columns = {}  # the cell says it
+    columns["cell"] = [escape(one.key) for one in rows]
+    columns["status"] = [f"[{_COLOURS[one.status]}]{one.status}[/]" for one in rows]
+    columns["expected"] = [shown_seconds(one.expected) for one in rows]
+    if any(one.reason for one in rows):
+        columns["reason"] = [escape(one.reason) for one in rows]
+    for heading in columns:
+        table.add_column(heading, overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    console.print(table)
+    _show_notes(console, rows)
+    counts = {name: sum(1 for one in rows if one.status == name) for name in _COLOURS}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    console.print(
+        escape(f"round {plan.round}, {plan.division} division, run style {plan.run_style}: {said or 'no cells'}")
+    )
+    slowest = slowest_host(rows)
+    if slowest is not None:
+        console.print(escape(f"expected: {shown_seconds(slowest[1])} on {slowest[0]}, the host with most to do"))
+
+
+def _show_notes(console: Console, rows: Iterable[Outlook]) -> None:
+    """Print each warning once, with the cells that it is about."""
+    cells: dict[str, list[str]] = {}
+    for one in rows:
+        for note in one.notes:
+            cells.setdefault(note, []).append(one.key)
+    for note, keys in cells.items():
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        console.print(escape(f"note: {keys[0]}{more}: {note}"))
+
+
+def shown_seconds(seconds: Seconds | None) -> str:
+    """Return a duration for people: "20-22 s", "10-11 min", "" when it is not known."""
+    if seconds is None:
+        return ""
+    unit, size = "s", 1
+    if seconds.high >= 2 * _HOUR:
+        unit, size = "h", _HOUR
+    elif seconds.high >= 2 * _MINUTE:
+        unit, size = "min", _MINUTE
+    low, high = f"{seconds.low / size:.2g}", f"{seconds.high / size:.2g}"
+    return f"{low} {unit}" if low == high else f"{low}-{high} {unit}"

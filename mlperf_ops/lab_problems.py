@@ -1,0 +1,121 @@
+"""From a mistake in the inventory to one sentence with file, line, key path and the nearest valid name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.files import Json
+from mlperf_ops.lab_vars import (
+    PATTERN_SENTENCES,
+    PREFIX,
+    BackendConfig,
+    BackendOptions,
+    BenchmarkEntry,
+    ComponentOverride,
+    HostVars,
+    QueryCounts,
+)
+from mlperf_ops.yamlfile import KeyPath, show_key_path
+
+Locate: TypeAlias = Callable[[str, KeyPath, Json], str]
+"""(host, key path, resolved value) -> "file:line", or "" when no file of the inventory says that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Names the place of a host's value for error messages."""
+
+    host: str
+    variables: Mapping[str, Json]
+    locate: Locate
+
+    def at(self, *key_path: str | int) -> str:
+        """Return "file:line: key path", or the host where no file says it."""
+        found = self.locate(self.host, key_path, value_at(self.variables, key_path))
+        return f"{found or 'host ' + self.host}: {show_key_path(key_path)}"
+
+
+def value_at(data: Any, key_path: Sequence[str | int]) -> Json:  # noqa: ANN401  # parsed JSON
+    """Return the value at a key path; None where there is none."""
+    for part in key_path:
+        if not _has(data, part):
+            return None
+        data = data[part]
+    return cast("Json", data)
+
+
+def _has(data: object, part: str | int) -> bool:
+    if isinstance(data, Mapping):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+def sentence(error: ValidationError, place: Place) -> ConfigError:
+    """Turn pydantic's errors into the one sentence that helps most."""
+    # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
+    detail = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    kind, value = detail["type"], detail["input"]
+    key_path = _present(detail["loc"], place.variables, keep_last=kind == "missing")
+    if kind == "extra_forbidden":
+        known = _keys_beside(key_path)
+        if len(key_path) == 1:
+            return unknown_name("variable", str(key_path[0]), known, where=place.at(*key_path))
+        where = place.at(*key_path).removesuffix(show_key_path(key_path)) + show_key_path(key_path[:-1])
+        return unknown_name("key", str(key_path[-1]), known, where=where)
+    where = place.at(*key_path)
+    if kind == "missing":
+        missing = f"'{key_path[-1]}' is missing"
+        if len(key_path) == 1:
+            return ConfigError(
+                f"host {place.host}: variable {missing}", hint="set it in the inventory's group_vars/all"
+            )
+        return ConfigError(f"{place.at(*key_path[:-1])}: key {missing}")
+    if kind == "literal_error":
+        return unknown_name("value", str(value), _literals(detail), where=where)
+    return ConfigError(f"{where}: {_message(detail)}")
+
+
+def _present(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> tuple[str | int, ...]:  # noqa: ANN401
+    """Keep of pydantic's location what is in the data; it also names the branches of unions."""
+    kept: list[str | int] = []
+    for index, part in enumerate(loc):
+        if _has(data, part):
+            data = data[part]
+        elif not (keep_last and index == len(loc) - 1):
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
+    """Return the valid names where an unknown key stands."""
+    if len(key_path) == 1:
+        return [field.alias or name for name, field in HostVars.model_fields.items()]
+    if key_path[0] == f"{PREFIX}components":
+        return list(ComponentOverride.model_fields)
+    if key_path[0] == f"{PREFIX}test_query_count":
+        return list(QueryCounts.model_fields)
+    if "backend" not in key_path[:-1]:
+        return list(BenchmarkEntry.model_fields)
+    return list((BackendConfig if key_path[-2] == "backend" else BackendOptions).model_fields)
+
+
+def _literals(detail: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+
+
+def _message(detail: ErrorDetails) -> str:
+    found = f"found {detail['input']!r}"[:100]
+    if detail["type"] == "string_pattern_mismatch":
+        return f"expected {PATTERN_SENTENCES[detail['ctx']['pattern']]}, {found}"
+    text = (
+        detail["msg"].replace("Input should be ", "expected ").replace("tuple", "list").replace("dictionary", "mapping")
+    )
+    return f"{text[0].lower()}{text[1:]}, {found}"

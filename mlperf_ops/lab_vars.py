@@ -1,0 +1,149 @@
+"""The inventory contract: the `mlperf_*` variables of a host as frozen pydantic models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
+
+from mlperf_ops.files import Json
+from mlperf_ops.model import Division, Mode, RunStyle, Scenario
+
+PREFIX = "mlperf_"
+
+# A directory name of the submission tree: no spaces, no slashes, no leading dot or dash.
+PATH_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$"
+PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
+CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RemotePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(/|~).*")]
+AbsolutePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^/.*")]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
+
+_SENTENCES = {
+    PathName: "letters, digits, '.', '_', '+' and '-', as it names a directory",
+    CpuList: "a Linux CPU list such as 0-3,8",
+    Sha256: "64 hexadecimal digits",
+    AbsolutePath: "an absolute path on the host",
+    RemotePath: "an absolute path on the host, or one that starts with ~",
+}
+PATTERN_SENTENCES: Mapping[str, str] = {get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()}
+
+
+class LabModel(BaseModel):
+    """Frozen, and no unknown keys. Numbers may come as text: `-e mlperf_test_query_count=20` gives text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, populate_by_name=True)
+
+
+class BackendOptions(LabModel):
+    """Session options; what is not set is left to the implementation's defaults. 0 streams or threads: one per core."""
+
+    streams: Count | None = None
+    intra_op_threads: Count | None = None
+    inter_op_threads: Count | None = None
+    execution_mode: Literal["sequential", "parallel"] | None = None
+    graph_optimization: Literal["disable", "basic", "extended", "all"] | None = None
+    max_batch: AtLeastOne | None = None
+    batch_timeout_us: Count | None = None
+    provider: str | None = None
+    device: str | None = None
+
+
+class BackendConfig(BackendOptions):
+    """Options for all scenarios, and what is different in single ones."""
+
+    SingleStream: BackendOptions | None = None
+    MultiStream: BackendOptions | None = None
+    Server: BackendOptions | None = None
+    Offline: BackendOptions | None = None
+    Interactive: BackendOptions | None = None
+
+    def options(self, scenario: str) -> dict[str, Json]:
+        """Return the options that are set for a scenario."""
+        common = self.model_dump(include=set(BackendOptions.model_fields), exclude_none=True)
+        own = getattr(self, scenario)
+        return common | ({} if own is None else own.model_dump(exclude_none=True))
+
+
+class BenchmarkEntry(LabModel):
+    """One item of mlperf_benchmarks."""
+
+    benchmark: str
+    scenarios: str | tuple[str, ...] = "all"  # "all", "required" or names
+    modes: tuple[Mode, ...] = ("accuracy", "performance")
+    implementation: str = "harness"
+    framework: str | None = None
+    dataset: str | None = None
+    sample_count: AtLeastOne | None = None  # samples to use of the data set, from the first on
+    backend: BackendConfig = BackendConfig()
+    extra_args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    cmd_prefix: str = ""
+    cpu_affinity: CpuList | None = None
+    warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
+    run_style: RunStyle | None = None
+
+
+class ComponentOverride(LabModel):
+    """What the inventory says of a component: the user's own files, or another source."""
+
+    path: AbsolutePath | None = None
+    label_file: str | None = None
+    version: str | None = None
+    sha256: Sha256 | None = None
+    url: str | None = None
+
+
+Targets: TypeAlias = dict[str, dict[str, dict[str, JsonValue]]]
+"""benchmark -> scenario -> user.conf key -> value."""
+
+
+class QueryCounts(LabModel):
+    """Queries of a style test cell per scenario; a scenario that is left out has the round's default."""
+
+    SingleStream: AtLeastOne | None = None
+    MultiStream: AtLeastOne | None = None
+    Server: AtLeastOne | None = None
+    Offline: AtLeastOne | None = None
+    Interactive: AtLeastOne | None = None
+
+
+TestQueryCount: TypeAlias = Annotated[
+    Annotated[AtLeastOne, Tag("number")] | Annotated[QueryCounts, Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, (Mapping, QueryCounts)) else "number"),
+]
+
+
+class HostVars(LabModel):
+    """All variables of the contract, as one host sees them."""
+
+    model_config = ConfigDict(alias_generator=lambda name: PREFIX + name)
+
+    round: str
+    division: Division
+    submitter: PathName
+    system_type: str
+    home: RemotePath
+    benchmarks: tuple[BenchmarkEntry, ...]
+    run_style: RunStyle = "test"
+    run_id: PathName | None = None
+    system: PathName | None = None
+    system_description: dict[str, JsonValue] = Field(default_factory=dict)
+    targets: Targets = Field(default_factory=dict)
+    measured_targets: Targets = Field(default_factory=dict)
+    components: dict[str, ComponentOverride] = Field(default_factory=dict)
+    test_query_count: TestQueryCount | None = None
+    min_duration_ms: Count | None = None
+    mirror: str | None = None
+    inference_checkout: str | None = None
+
+    def query_count(self, scenario: Scenario) -> int | None:
+        """Return the queries of a style test cell, None for the round's default."""
+        counts = self.test_query_count
+        if isinstance(counts, QueryCounts):
+            found: int | None = getattr(counts, scenario)
+            return found
+        return counts

@@ -1,0 +1,243 @@
+"""From inventory and catalogue to the plan: what will run where, and why each other thing will not. Pure.
+
+Equal inventories and catalogues give equal plans, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.files import Json, JsonObject, canonical_json
+from mlperf_ops.lab import Lab, LabHost, load_lab
+from mlperf_ops.lab_problems import Locate
+from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
+from mlperf_ops.model import Cell, Component, Mode, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
+from mlperf_ops.plan_limits import limits
+from mlperf_ops.plan_request import Made, Wanted, make_request
+from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
+from mlperf_ops.plan_time import expected_seconds
+from mlperf_ops.typed import dump
+
+_MODES: tuple[Mode, ...] = ("accuracy", "performance")
+
+
+def make_plan(
+    hosts_vars: Mapping[str, Mapping[str, Json]],
+    catalogue: Catalogue,
+    inventory: str,
+    locate: Locate,
+    *,
+    default_run_id: str | None = None,
+) -> Plan:
+    """Plan a lab.
+
+    Args:
+        hosts_vars: host -> `mlperf_*` variable -> value, for the hosts of group `sut`, as Ansible resolved them.
+        catalogue: Rounds, benchmarks, implementations and components.
+        inventory: The inventory as the user wrote it.
+        locate: Finds file and line of a value in the inventory.
+        default_run_id: Used where the inventory sets no mlperf_run_id; default: the last part of `inventory`.
+
+    Raises:
+        ConfigError: A mistake in the inventory, with file, line, key and the nearest valid name; a cell that two hosts
+            would run; or nothing that can run at all.
+    """
+    lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
+    round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
+    planner = _Planner(lab, round_, catalogue)
+    for host in lab.hosts:
+        planner.add_host(host)
+    return planner.plan()
+
+
+def refuse_other_round(plan: Plan, existing: JsonObject, where: str) -> None:
+    """Refuse to plan into a results folder of another round, whose results must not be mixed with this one's.
+
+    Raises:
+        ConfigError: The existing plan is of another round.
+    """
+    held = existing.get("round")
+    if held != plan.round:
+        raise ConfigError(
+            f"{where} belongs to round {held}, and the inventory now says {plan.round}",
+            hint="give the new round its own mlperf_run_id",
+        )
+
+
+@dataclass(slots=True)
+class _Planner:
+    """Collects the plan's parts."""
+
+    lab: Lab
+    round_: Round
+    catalogue: Catalogue
+    hosts: list[PlannedHost] = field(default_factory=list)
+    cells: list[PlannedCell] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    components: dict[str, Component] = field(default_factory=dict)
+    owners: dict[str, tuple[LabHost, str]] = field(default_factory=dict)  # cell key -> host and place
+
+    def add_host(self, host: LabHost) -> None:
+        """Plan the cells of one host."""
+        if host.vars.system_type not in self.round_.system_types:
+            where = host.place.at(f"{PREFIX}system_type")
+            raise unknown_name("system type", host.vars.system_type, self.round_.system_types, where=where)
+        check_overrides(host, self.catalogue)
+        self._check_targets(host)
+        used: set[str] = set()
+        needs_python = False
+        for index, entry in enumerate(host.vars.benchmarks):
+            wanted = self._look_up(host, index, entry)
+            inputs = self._add_benchmark(wanted)
+            used |= inputs
+            needs_python |= bool(inputs) and any("{python}" in word for word in wanted.implementation.argv)
+        self.hosts.append(
+            PlannedHost(
+                name=host.name,
+                system=host.system,
+                home=host.vars.home,
+                system_type=host.vars.system_type,
+                system_description=dict(host.vars.system_description),
+                components=tuple(sorted(used)),
+                requirements=self.round_.loadgen.requirements if needs_python else "",
+            )
+        )
+
+    def _check_targets(self, host: LabHost) -> None:
+        """Refuse benchmarks and scenarios that do not exist: a mistyped target would silently not be used."""
+        for kind in ("targets", "measured_targets"):
+            for name, by_scenario in getattr(host.vars, kind).items():
+                where = host.place.at(f"{PREFIX}{kind}", name)
+                named(where, self.catalogue.benchmark, name)
+                for scenario in by_scenario:
+                    if scenario not in self.round_.scenario_names:
+                        raise unknown_name("scenario", scenario, self.round_.scenario_names, where=where)
+
+    def _look_up(self, host: LabHost, index: int, entry: BenchmarkEntry) -> Wanted:
+        def at(*key_path: str | int) -> str:
+            return host.place.at(f"{PREFIX}benchmarks", index, *key_path)
+
+        implementation = named(at("implementation"), self.catalogue.implementation, entry.implementation)
+        framework = entry.framework or implementation.frameworks[0]
+        if framework not in implementation.frameworks:
+            raise unknown_name("framework", framework, implementation.frameworks, where=at("framework"))
+        dataset = None
+        if entry.dataset is not None:
+            dataset = named(at("dataset"), self.catalogue.component, entry.dataset)
+            if dataset.kind != "dataset":
+                raise ConfigError(f"{at('dataset')}: component '{dataset.name}' is a {dataset.kind}, not a data set")
+        return Wanted(
+            host=host,
+            index=index,
+            entry=entry,
+            benchmark=named(at("benchmark"), self.catalogue.benchmark, entry.benchmark),
+            implementation=implementation,
+            framework=framework,
+            dataset=dataset,
+            run_style=entry.run_style or self.lab.run_style,
+        )
+
+    def _add_benchmark(self, wanted: Wanted) -> set[str]:
+        """Plan one item of mlperf_benchmarks; return the components that its cells use."""
+        division, system_type = self.lab.division, wanted.host.vars.system_type
+        benchmark = wanted.benchmark
+        problem = benchmark_problem(wanted, self.round_, division, system_type)
+        model: Input | None = None
+        dataset: Input | None = None
+        if problem is None:
+            try:
+                model = None if wanted.implementation.simulated else model_input(wanted.host, benchmark, self.catalogue)
+                dataset = dataset_input(wanted.host, benchmark, wanted.dataset, self.catalogue)
+            except ImpossibleError as error:
+                problem = str(error)
+        names = scenarios(wanted, self.round_, division, system_type)
+        used: set[str] = set()
+        for scenario in names or _any_scenario(self.round_):
+            why = problem or scenario_problem(benchmark, scenario, self.round_, division, system_type)
+            for mode in (mode for mode in _MODES if mode in wanted.entry.modes):
+                cell = Cell(wanted.host.system, benchmark.name, scenario, mode)
+                self._claim(cell, wanted)
+                if why is not None or dataset is None:
+                    self.cells.append(_impossible(cell, wanted, why or ""))
+                    continue
+                self._add_cell(wanted, cell, model, dataset)
+                used |= {one.entry.name for one in (model, dataset) if one is not None}
+        return used
+
+    def _add_cell(self, wanted: Wanted, cell: Cell, model: Input | None, dataset: Input) -> None:
+        made = make_request(wanted, cell, self.round_, self.lab.division, model, dataset)
+        self.made.append(made)
+        for one in (model, dataset):
+            if one is not None:
+                component = one.as_component()
+                self.components[canonical_json(dump(component))] = component
+        samples = made.sample_count
+        if samples is None:
+            samples = self.round_.accuracy_sample_count(wanted.benchmark.maps_to, cell.scenario)
+        self.cells.append(
+            PlannedCell(
+                cell=cell,
+                host=wanted.host.name,
+                official_benchmark=wanted.benchmark.maps_to,
+                status="planned",
+                reason=None,
+                notes=made.notes,
+                expected=expected_seconds(made.conf, cell.mode, wanted.run_style, samples),
+                request=dump(made.spec),
+            )
+        )
+
+    def _claim(self, cell: Cell, wanted: Wanted) -> None:
+        """Refuse a cell that was planned before: two results would stand for one."""
+        place = wanted.at("benchmark")
+        if cell.key in self.owners:
+            other, where = self.owners[cell.key]
+            if other is wanted.host:
+                raise ConfigError(f"{place}: cell {cell.key} is planned twice, first by {where}")
+            system = wanted.host.place.at(f"{PREFIX}system")
+            raise ConfigError(
+                f"{system}: cell {cell.key} is planned on host {other.name} and on host {wanted.host.name}",
+                hint="give each host its own mlperf_system",
+            )
+        self.owners[cell.key] = (wanted.host, place)
+
+    def plan(self) -> Plan:
+        """Return the whole plan."""
+        impossible = [cell for cell in self.cells if cell.status == "impossible"]
+        if impossible and len(impossible) == len(self.cells):
+            more = f"; {len(impossible) - 1} more cells cannot run either" if len(impossible) > 1 else ""
+            raise ConfigError(f"nothing can run: {impossible[0].cell.key}: {impossible[0].reason}{more}")
+        return Plan(
+            round=self.round_.name,
+            division=self.lab.division,
+            submitter=self.lab.submitter,
+            run_id=self.lab.run_id,
+            run_style=self.lab.run_style,
+            inventory=self.lab.inventory,
+            hosts=tuple(self.hosts),
+            cells=tuple(self.cells),
+            components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
+            limits=limits(self.made, self.round_),
+        )
+
+
+def _any_scenario(round_: Round) -> tuple[Scenario, ...]:
+    """Return a scenario to show a problem with, where the round lists none for the category of systems."""
+    return round_.scenario_names[:1]
+
+
+def _impossible(cell: Cell, wanted: Wanted, reason: str) -> PlannedCell:
+    return PlannedCell(
+        cell=cell,
+        host=wanted.host.name,
+        official_benchmark=wanted.benchmark.maps_to,
+        status="impossible",
+        reason=reason,
+        notes=(),
+        expected=None,
+        request=None,
+    )

@@ -1,0 +1,49 @@
+"""What a plan itself rules out, so that the verdict can say "expected". Pure; rule ids are the checker's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mlperf_ops.catalogue import Round
+from mlperf_ops.model import Limit
+from mlperf_ops.plan_request import Made
+
+# Only words: what the samples of a task are called.
+_SAMPLES = {"image_classification": "images"}
+
+
+def limits(made: Iterable[Made], round_: Round) -> tuple[Limit, ...]:
+    """Return the limits of all planned cells, one of each rule and benchmark."""
+    found: dict[tuple[str, str], Limit] = {}
+    for one in made:
+        for limit in _of_cell(one, round_):
+            found.setdefault((limit.rule, limit.benchmark or ""), limit)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
+    spec, conf = made.spec, made.conf
+    benchmark, official, style = spec.cell.benchmark, spec.official_benchmark, spec.run_style
+    rules = round_.rules(official)
+    if spec.cell.mode == "accuracy":
+        whole = round_.accuracy_sample_count(official, spec.cell.scenario)
+        if made.sample_count is not None and made.sample_count < whole:
+            noun = _SAMPLES.get(spec.task, "samples")
+            yield Limit("dataset-size", benchmark, f"{made.sample_count:,} of {whole:,} {noun}")
+        return
+    least_seconds = round_.min_duration_ms(official) / 1000
+    own_seconds = conf.settings.integer("min_duration") / 1000
+    if own_seconds < least_seconds:
+        why = f"run style {style} asks for {own_seconds:g} s; the round wants {least_seconds:g} s"
+        yield Limit("min-duration", benchmark, why)
+    least = rules.offline_min_samples_per_query
+    if conf.scenario == "Offline" and least is not None and conf.settings.samples_per_query < least:
+        count = conf.settings.samples_per_query
+        yield Limit("min-queries", benchmark, f"run style {style} asks for {count:,} of {least:,} Offline samples")
+    if rules.equal_issue and not conf.settings.flag("sample_concatenate_permutation"):
+        yield Limit("equal-issue", benchmark, f"run style {style} does not issue every sample equally often")
+    if style != "valid":
+        short = f"run style {style} is too short"
+        if conf.scenario in round_.limits.early_stopping_scenarios:
+            yield Limit("early-stopping", benchmark, f"{short} for a statement about the tail latency")
+        yield Limit("loadgen-validity", benchmark, f"{short} for LoadGen to call every run valid")

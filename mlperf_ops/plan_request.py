@@ -1,0 +1,233 @@
+"""From one wanted cell to its request: a spec without what only the host knows. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlperf_ops.catalogue import Benchmark, ComponentEntry, Implementation, ModelEntry, Round
+from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.files import Json
+from mlperf_ops.lab import LabHost
+from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry, Targets
+from mlperf_ops.loadgen_settings import TEST_MODES
+from mlperf_ops.model import (
+    AccuracyRequest,
+    BackendRequest,
+    Cell,
+    DatasetRequest,
+    Division,
+    LoadgenRequest,
+    Mode,
+    ModelRequest,
+    RunStyle,
+    Scenario,
+    Spec,
+)
+from mlperf_ops.plan_inputs import Input
+from mlperf_ops.typed import load
+from mlperf_ops.userconf import METRICS, ConfRequest, UserConf, make_user_conf
+from mlperf_ops.userconf_keys import checked_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One item of mlperf_benchmarks with its names looked up."""
+
+    host: LabHost
+    index: int  # place in mlperf_benchmarks
+    entry: BenchmarkEntry
+    benchmark: Benchmark
+    implementation: Implementation
+    framework: str
+    dataset: ComponentEntry | None  # None: the benchmark's own preference
+    run_style: RunStyle
+
+    def at(self, *key_path: str | int) -> str:
+        """Name the place of one of the item's keys."""
+        return self.host.place.at(f"{PREFIX}benchmarks", self.index, *key_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A cell's request and what follows from it."""
+
+    spec: Spec
+    conf: UserConf
+    sample_count: int | None  # samples of an accuracy run; None: the user's folder decides
+    notes: tuple[str, ...]
+
+
+def make_request(
+    wanted: Wanted, cell: Cell, round_: Round, division: Division, model: Input | None, dataset: Input
+) -> Made:
+    """Build the request of one cell.
+
+    Raises:
+        ConfigError: A target or an option of the inventory cannot be used.
+    """
+    entry, benchmark = wanted.entry, wanted.benchmark
+    total, notes = _sample_count(wanted, cell.scenario, dataset, round_)
+    known_count = total if total is not None else dataset.sample_count
+    conf = _user_conf(wanted, cell.scenario, cell.mode, division, round_, known_count)
+    targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
+    spec = Spec(
+        cell=cell,
+        official_benchmark=benchmark.maps_to,
+        round=round_.name,
+        division=division,
+        run_style=wanted.run_style,
+        implementation=wanted.implementation.name,
+        simulated=wanted.implementation.simulated,
+        argv=(*_words(wanted), *wanted.implementation.argv, *entry.extra_args),
+        env=dict(sorted(entry.env.items())),
+        loadgen=LoadgenRequest(
+            conf_model=conf.conf_model,
+            scenario=conf.scenario,
+            mode=TEST_MODES[cell.mode],
+            user_conf=conf.text,
+            expect=conf.expect,
+        ),
+        model=_model(benchmark.model, model),
+        dataset=DatasetRequest(
+            component=dataset.entry.name,
+            path=dataset.path,
+            sha256=dataset.sha256,
+            label_file=dataset.label_file,
+            total_count=total,
+            preprocess=dict(benchmark.preprocess),
+        ),
+        task=benchmark.task,
+        backend=_backend(wanted, conf, cell.scenario),
+        accuracy=AccuracyRequest(
+            metric=targets[0].metric,
+            minimum=targets[0].min,
+            maximum=targets[0].max,
+            gate=round_.divisions[division].accuracy_target,
+        ),
+        cpu_affinity=entry.cpu_affinity,
+        warmup_seconds=entry.warmup_seconds,
+        packages={},
+    )
+    return Made(spec=spec, conf=conf, sample_count=known_count, notes=(*conf.notes, *notes))
+
+
+def _words(wanted: Wanted) -> list[str]:
+    try:
+        return shlex.split(wanted.entry.cmd_prefix)
+    except ValueError as error:
+        raise ConfigError(f"{wanted.at('cmd_prefix')}: not a command line: {error}") from error
+
+
+def _sample_count(
+    wanted: Wanted, scenario: Scenario, dataset: Input, round_: Round
+) -> tuple[int | None, tuple[str, ...]]:
+    """Return how many samples to use (None: all), and what the user should know about it."""
+    there = dataset.sample_count
+    asked = wanted.entry.sample_count
+    if asked is not None:
+        if there is not None and asked > there:
+            raise ConfigError(
+                f"{wanted.at('sample_count')}: {asked} samples are asked for; {dataset.entry.name} has {there}"
+            )
+        return (None if asked == there else asked), ()
+    if wanted.run_style != "test":
+        return None, ()
+    if there is None:
+        text = f"style test uses all of the user's {dataset.entry.name}; sample_count beside the benchmark limits it"
+        return None, (text,)
+    count = wanted.host.vars.query_count(scenario) or round_.run_styles.test.query_count
+    return (count if count < there else None), ()
+
+
+def _model(described: ModelEntry | None, given: Input | None) -> ModelRequest | None:
+    if described is None or given is None:
+        return None
+    return ModelRequest(
+        component=described.component,
+        path=given.path,
+        sha256=given.sha256,
+        format=described.format,
+        input_name=described.input.name,
+        input_layout=described.input.layout,
+        output_name=described.output.name,
+        output_kind=described.output.kind,
+        label_offset=described.output.label_offset,
+    )
+
+
+def _backend(wanted: Wanted, conf: UserConf, scenario: Scenario) -> BackendRequest:
+    entry = wanted.implementation.backend_defaults.get(conf.scenario)
+    defaults = {} if entry is None else entry.model_dump(exclude_none=True)
+    largest = _largest_batch(wanted)
+    if largest is not None:
+        defaults["max_batch"] = min(defaults.get("max_batch", 1), largest)
+    asked = wanted.entry.backend.options(scenario)
+    devices = wanted.implementation.devices
+    device = str(asked.get("device", devices[0]))
+    if device not in devices:
+        raise unknown_name("device", device, devices, where=wanted.at("backend", "device"))
+    made = {"name": wanted.framework, "device": device, **defaults, **asked}
+    size = made.get("max_batch", 1)
+    if largest is not None and isinstance(size, int) and size > largest:
+        raise ConfigError(f"{wanted.at('backend')}: max_batch is {size}, but the model takes batches of {largest} only")
+    return load(BackendRequest, made, wanted.at("backend"))
+
+
+def _largest_batch(wanted: Wanted) -> int | None:
+    """Return the batch size that the model's input fixes; None when it leaves it open."""
+    if wanted.implementation.simulated:
+        return 1  # a stand-in answers sample by sample
+    model = wanted.benchmark.model
+    if model is None or not model.input.shape or not isinstance(model.input.shape[0], int):
+        return None
+    return model.input.shape[0]
+
+
+# --- targets ---------------------------------------------------------------------------------------------------------
+
+
+def _user_conf(
+    wanted: Wanted, scenario: Scenario, mode: Mode, division: Division, round_: Round, samples: int | None
+) -> UserConf:
+    host = wanted.host
+    name = wanted.benchmark.name
+    given, where = _target(host.vars.targets, "targets", wanted, scenario)
+    request = ConfRequest(
+        official=wanted.benchmark.maps_to,
+        scenario=scenario,
+        mode=mode,
+        division=division,
+        run_style=wanted.run_style,
+        conf_model=wanted.benchmark.loadgen_conf_model or name,
+        given=given,
+        measured=_measured(wanted, scenario, division, round_),
+        query_count=host.vars.query_count(scenario),
+        min_duration_ms=host.vars.min_duration_ms,
+        total_sample_count=samples,
+        where=where,
+    )
+    return make_user_conf(request, round_)
+
+
+def _target(targets: Targets, kind: str, wanted: Wanted, scenario: Scenario) -> tuple[Mapping[str, Json], str]:
+    """Return what a targets variable says of a cell, under the benchmark's name or an alias, and where it says so."""
+    for name in (wanted.benchmark.name, *wanted.benchmark.aliases):
+        keys = targets.get(name, {}).get(scenario)
+        if keys is not None:
+            return keys, wanted.host.place.at(f"{PREFIX}{kind}", name, scenario)
+    return {}, ""
+
+
+def _measured(wanted: Wanted, scenario: Scenario, division: Division, round_: Round) -> float | None:
+    keys, where = _target(wanted.host.vars.measured_targets, "measured_targets", wanted, scenario)
+    if not keys:
+        return None
+    metric = METRICS["Server" if scenario == "Interactive" else scenario]
+    found = checked_keys(keys, scenario, division, round_.user_conf, where)
+    if set(found) != {metric}:
+        raise ConfigError(
+            f"{where}: expected only {metric}, found {', '.join(keys)}", hint="use mlperf_targets for more"
+        )
+    return float(found[metric])

@@ -1,0 +1,101 @@
+"""How long a cell will take, from the rules and the known speed. Pure; seconds."""
+
+from __future__ import annotations
+
+import math
+
+from mlperf_ops.loadgen_settings import LoadgenSettings
+from mlperf_ops.model import Mode, RunStyle, Seconds
+from mlperf_ops.userconf import UserConf
+
+# A known speed is that of one earlier run or a guess of the user's; runs differ by about this much.
+_SPREAD = 0.1
+_GENERATED_AHEAD = 2.0  # LoadGen prepares twice the queries of the minimum duration and stops when they run out
+_STYLE_TEST_SECONDS = (1.0, 30.0)
+_FEW_SAMPLES = 1000  # a user's whole data set is not a matter of seconds, in no style
+
+
+def expected_seconds(conf: UserConf, mode: Mode, run_style: RunStyle, sample_count: int | None) -> Seconds | None:
+    """Return the expected duration of a cell, without loading and warm-up.
+
+    Args:
+        conf: The cell's settings and known speed.
+        mode: Accuracy or performance.
+        run_style: The cell's style.
+        sample_count: Samples of an accuracy run.
+
+    Returns:
+        A range, or None when it depends on a speed that nobody knows yet.
+    """
+    known = conf.known_per_second
+    if mode == "accuracy":
+        found = _accuracy(conf.settings, known, sample_count)
+    elif conf.scenario == "Offline":
+        found = _offline(conf.settings, known)
+    elif conf.scenario == "Server":
+        found = _server(conf.settings, known)
+    else:
+        found = _stream(conf.settings, known)
+    few = mode == "performance" or (sample_count is not None and sample_count <= _FEW_SAMPLES)
+    if found is None and run_style == "test" and few:
+        low, high = _STYLE_TEST_SECONDS
+        found = Seconds(low, high, "style test; the speed is not known yet")
+    return found
+
+
+def _range(low: float, high: float, why: str) -> Seconds:
+    return Seconds(round(low, 1), round(max(low, high), 1), why)
+
+
+def _accuracy(settings: LoadgenSettings, known: float | None, sample_count: int | None) -> Seconds | None:
+    if sample_count is None:
+        return None
+    rate = known
+    if settings.scenario == "Server":
+        rate = settings.queries_per_second  # accuracy runs keep to the schedule, too
+    if rate is None:
+        return None
+    size = settings.samples_per_query if settings.scenario == "MultiStream" else 1
+    seconds = math.ceil(sample_count / size) / rate
+    return _range(seconds * (1 - _SPREAD), seconds * (1 + _SPREAD), f"{sample_count:,} samples")
+
+
+def _offline(settings: LoadgenSettings, known: float | None) -> Seconds | None:
+    if known is None:
+        return None
+    count = settings.samples_per_query
+    seconds = count / known
+    why = f"{count:,} samples at {known:.4g} per second"
+    return _range(seconds * (1 - _SPREAD), seconds * (1 + _SPREAD), why)
+
+
+def _server(settings: LoadgenSettings, known: float | None) -> Seconds | None:
+    if known is None and settings.integer("min_duration"):
+        return None  # asked for one query per second only, which says nothing of a real run
+    rate = settings.queries_per_second
+    count = float(max(settings.integer("min_query_count"), settings.integer("min_duration") / 1000 * rate))
+    if most := settings.integer("max_query_count"):
+        count = min(count, most)
+    seconds = _capped(count / rate, settings)
+    return _range(seconds, seconds * (1 + _SPREAD), f"{count:,.0f} queries at {rate:.4g} per second")
+
+
+def _stream(settings: LoadgenSettings, known: float | None) -> Seconds | None:
+    least = settings.integer("min_duration") / 1000
+    if known is None:
+        if not least:
+            return None
+        most = settings.integer("max_duration") / 1000
+        return _range(least, most or least * (1 + _SPREAD), f"at least {least:,.0f} s")
+    generated = max(settings.integer("min_query_count"), _GENERATED_AHEAD * least * settings.queries_per_second)
+    seconds = min(max(least, settings.integer("min_query_count") / known), generated / known)
+    if most_queries := settings.integer("max_query_count"):
+        seconds = min(seconds, most_queries / known)
+    seconds = _capped(seconds, settings)
+    why = f"at least {least:,.0f} s" if seconds <= least else f"{settings.integer('min_query_count'):,} queries"
+    return _range(seconds, seconds * (1 + _SPREAD), f"{why} at {1000 / known:.4g} ms each")
+
+
+def _capped(seconds: float, settings: LoadgenSettings) -> float:
+    most = settings.integer("max_duration") / 1000
+    return min(seconds, most) if most else seconds
