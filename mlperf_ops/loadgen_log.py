@@ -86,42 +86,42 @@ class _Reader:
         find, startswith = block.find, block.startswith
         offset = len(_PREFIX)
         wanted, found = self.wanted, self.found
-        key = self.last_key
+        key, lines = self.last_key, self.lines
         while (end := find(b"\n", start)) >= 0:
-            self.lines += 1
+            lines += 1
             # Every line has to have the form; only the wanted ones are worth decoding.
             if not startswith(_PREFIX, start) or block[end - 1] != _CLOSING_BRACE:
-                self._irregular(block[start:end])
+                key = self._irregular(block[start:end], lines) or key
                 start = end + 1
                 continue
             key = block[start + offset : find(b'"', start + offset, end)]
             if key == b"power_end":
                 self.sets_ended += 1
             if key not in found and (key in wanted if wanted is not None else key not in _BULKY):
-                found[key] = self._decode(block[start:end], self.lines).get("value")
+                found[key] = self._decode(block[start:end], lines).get("value")
             start = end + 1
-        self.last_key = key
+        self.last_key, self.lines = key, lines
         if _IS_ERROR in block:
             self._collect_errors(block)
         self.warnings += block.count(_IS_WARNING)
 
-    def _irregular(self, line: bytes) -> None:
+    def _irregular(self, line: bytes, number: int) -> bytes | None:
+        """Read a line that does not end as LoadGen writes it; return its key."""
         stripped = line.rstrip()
         if stripped != line and stripped.startswith(_PREFIX) and stripped.endswith(b"}"):
-            # Written or copied with CR LF: JSON allows white space at the end, and so do the official checkers.
-            message = self._decode(stripped, self.lines)
+            # Copied with CR LF: JSON allows white space at the end, and so do the official checkers.
+            message = self._decode(stripped, number)
             key = str(message["key"]).encode()
-            if self.wanted is None or key in self.wanted:
+            if key in self.wanted if self.wanted is not None else key not in _BULKY:
                 self.found.setdefault(key, message.get("value"))
             self.sets_ended += key == b"power_end"
-            self.last_key = key
-            return
-        if not stripped and self.lines > 1:
-            return  # an empty line says nothing and hides nothing
+            return key
+        if not stripped and number > 1:
+            return None  # an empty line says nothing and hides nothing
         shown = line[:_SHOWN_CHARACTERS].decode(errors="replace")
-        foreign = self.lines > 1 and not line.startswith(_MARKER)
+        foreign = number > 1 and not line.startswith(_MARKER)
         raise (ForeignLineError if foreign else ResultError)(
-            f"{self.path}:{self.lines}: not a LoadGen message: {shown!r}",
+            f"{self.path}:{number}: not a LoadGen message: {shown!r}",
             hint="each line has to start with ':::MLLOG {\"key\": ' and end with '}'; the file was changed or mixed up",
         )
 

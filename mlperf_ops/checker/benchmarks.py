@@ -1,0 +1,259 @@
+"""Benchmarks: which benchmark a folder stands for, and which scenarios and compliance tests have to be there."""
+
+from __future__ import annotations
+
+from mlperf_ops.checker.rules import At, Family, Findings, Rule
+from mlperf_ops.checker.subjects import Result, Submitter, System
+from mlperf_ops.errors import nearest
+
+_MAPPING = "submission_checker: configuration.py get_mlperf_model"
+_SCENARIOS = "submission_checker: loader.py check_scenarios"
+
+UNKNOWN_MODEL = Rule(
+    "unknown-benchmark",
+    "official",
+    "no such benchmark in the round",
+    "Targets, counts and limits are those of an official benchmark; without one nothing can be compared.",
+    "Name the folder after an official benchmark, or in the open division map it in model_mapping.json.",
+    _MAPPING,
+)
+NOT_OFFICIAL = Rule(
+    "benchmark-not-official",
+    "rules",
+    "own model in a division of official models",
+    "The official checker guesses a benchmark from parts of the name; the closed and network divisions allow the "
+    "official models only.",
+    "Rename the folder when it is the official model, or move the results to the open division.",
+    _MAPPING,
+)
+MAPPING_UNREADABLE = Rule(
+    "model-mapping-unreadable",
+    "official",
+    "model_mapping.json is no JSON object",
+    "The official checker ends with a traceback at a model_mapping.json that it cannot read.",
+    'Correct the file: {"own name": "official name"}, or aggregate again.',
+    _MAPPING,
+)
+MAPPING = Rule(
+    "model-mapping",
+    "rules",
+    "model_mapping.json does not name the benchmark",
+    "Results of an own model are published under the official benchmark that model_mapping.json names.",
+    'Add the line "own name": "official name" to model_mapping.json.',
+    _MAPPING,
+)
+UNKNOWN_SCENARIO = Rule(
+    "unknown-scenario",
+    "official",
+    "folder is no scenario",
+    "Folders below a benchmark are scenarios; others fail, or end the official checker with a traceback.",
+    "Rename or remove the folder.",
+    _SCENARIOS,
+)
+SCENARIO_SPELLING = Rule(
+    "scenario-spelling",
+    "advice",
+    "scenario in another spelling",
+    "The official result table then says that the result was inferred.",
+    "Rename the folder as MLPerf spells the scenario.",
+    "observed: `inferred` of lower-case folders",
+)
+NOT_IN_SUITE = Rule(
+    "benchmark-not-in-category",
+    "official",
+    "benchmark is not of the system's category",
+    "The closed and network divisions take a benchmark only in the categories that the round lists; the official "
+    "checker ends with a traceback.",
+    "Correct system_type in the system description, or submit to the open division.",
+    _SCENARIOS,
+)
+MISSING_SCENARIO = Rule(
+    "missing-scenario",
+    "official",
+    "required scenario is missing",
+    "A closed or network submission of a benchmark has all required scenarios, otherwise all its results fail.",
+    "Add the scenario to the inventory's mlperf_benchmarks and run it.",
+    _SCENARIOS,
+)
+SCENARIO_NOT_ALLOWED = Rule(
+    "scenario-not-allowed",
+    "official",
+    "scenario is not of the benchmark",
+    "A scenario that the benchmark does not have in this category makes all its results fail in the closed and network "
+    "divisions.",
+    "Remove the folder, or submit it to the open division.",
+    _SCENARIOS,
+)
+MISSING_COMPLIANCE = Rule(
+    "missing-compliance",
+    "official",
+    "compliance test is missing",
+    "Closed and network results come with the compliance tests that the round lists for the benchmark.",
+    "Run the compliance tests and put their folders into the result's folder.",
+    "submission_checker: checks/compliance_check.py",
+)
+NOT_JUDGED = Rule(
+    "not-judged",
+    "advice",
+    "part that this checker does not judge yet",
+    "What compliance tests and power measurements say is judged by the official checker only; here they only have to "
+    "be there.",
+    "Give a checkout of the official checker (--official-checker) and read its verdict on these results.",
+    "mlperf-ops",
+)
+RULES = (
+    *(UNKNOWN_MODEL, NOT_OFFICIAL, MAPPING_UNREADABLE, MAPPING, UNKNOWN_SCENARIO, SCENARIO_SPELLING, NOT_IN_SUITE),
+    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED, MISSING_COMPLIANCE, NOT_JUDGED),
+)
+
+
+def mapping(place: Submitter) -> Findings:
+    """Check model_mapping.json."""
+    file, here = place.mapping_file, At(place.location)
+    if file.problem is not None:
+        yield MAPPING_UNREADABLE.at(here, file.location, f"model_mapping.json cannot be read: {file.problem}")
+    for name, official in (file.value or {}).items():
+        if official not in place.round.models:
+            guess = nearest(str(official), place.round.models)
+            yield MAPPING.at(
+                here,
+                file.location,
+                f"'{name}' is mapped to '{official}', which is no benchmark of {place.round.name}"
+                + (f"; did you mean '{guess}'?" if guess else ""),
+                value=official,
+                # Where results use the entry, unknown-benchmark tells that they fail.
+                severity="rules",
+            )
+
+
+def benchmarks(place: System) -> Findings:
+    """Check each benchmark folder of a system."""
+    submitter, round_ = place.submitter, place.submitter.round
+    for benchmark in place.benchmarks():
+        here = At(f"{place.location}/{benchmark}")
+        model = place.model(benchmark)
+        named = benchmark in round_.models or benchmark in round_.model_aliases
+        if model is None:
+            guess = nearest(benchmark, [*round_.models, *round_.model_aliases])
+            yield UNKNOWN_MODEL.at(
+                here,
+                here.location,
+                f"'{benchmark}' is no benchmark of {round_.name}" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=benchmark,
+            )
+        elif not named and submitter.rules.official_models_only:
+            yield NOT_OFFICIAL.at(
+                here,
+                here.location,
+                f"'{benchmark}' is no official name; the official checker takes it for {model}",
+                value=benchmark,
+                limit=model,
+            )
+        elif (
+            not named
+            and submitter.rules.model_mapping
+            and submitter.mapping_file.problem is None
+            and benchmark not in submitter.mapping
+        ):
+            yield MAPPING.at(
+                here,
+                submitter.mapping_file.location,
+                f"'{benchmark}' is not mapped; the official checker guesses {model}",
+                value=benchmark,
+                limit=model,
+            )
+        if model is not None and submitter.rules.all_required_scenarios and place.system_type is not None:
+            yield from _scenarios(place, here, model, place.system_type)
+
+
+def _scenarios(place: System, here: At, model: str, system_type: str) -> Findings:
+    suite = place.submitter.round.scenarios(model, system_type)
+    if suite is None:
+        yield NOT_IN_SUITE.at(
+            here,
+            here.location,
+            f"{model} is not a benchmark of {system_type} systems",
+            value=system_type,
+            limit=", ".join(place.submitter.round.models[model].suites),
+        )
+        return
+    present = {name.casefold() for name in place.submitter.tree.folder(here.location).folders}
+    missing: list[str] = [name for name in suite.required if name.casefold() not in present]
+    if suite.one_of and not any(name.casefold() in present for name in suite.one_of):
+        missing.append(" or ".join(suite.one_of))
+    for name in missing:
+        yield MISSING_SCENARIO.at(here, here.location, f"{model} lacks the scenario {name}", limit=name)
+    known = {name.casefold() for name in place.submitter.round.scenario_names}
+    allowed = {name.casefold() for name in suite.all}
+    for folder in place.submitter.tree.folder(here.location).folders:
+        if folder.casefold() in known - allowed:
+            yield SCENARIO_NOT_ALLOWED.at(
+                here,
+                f"{here.location}/{folder}",
+                f"{model} has no scenario {folder} on {system_type} systems",
+                value=folder,
+                limit=", ".join(suite.all),
+            )
+
+
+def not_judged(place: System) -> Findings:
+    """Say which parts of a system's results only have to be there."""
+    parts: dict[str, int] = {}
+    for result in place.results():
+        folders = place.submitter.tree.folder(result.location).folders
+        if place.submitter.rules.compliance_tests and set(folders) & set(place.submitter.round.compliance_files):
+            parts["compliance tests"] = parts.get("compliance tests", 0) + 1
+        if result.has_power:
+            parts["power measurements"] = parts.get("power measurements", 0) + 1
+    if parts:
+        said = " and ".join(f"{part} of {count} result{'' if count == 1 else 's'}" for part, count in parts.items())
+        yield NOT_JUDGED.at(place, place.location, f"the contents of {said} are not judged here", value=said)
+
+
+def scenario(place: Result) -> Findings:
+    """Check the name of a scenario folder."""
+    names = place.round.scenario_names
+    if place.scenario is None:
+        guess = nearest(place.folder, names)
+        yield UNKNOWN_SCENARIO.at(
+            place,
+            place.location,
+            f"'{place.folder}' is no scenario" + (f"; did you mean '{guess}'?" if guess else ""),
+            value=place.folder,
+            limit=", ".join(names),
+        )
+    elif place.folder != place.scenario:
+        yield SCENARIO_SPELLING.at(
+            place,
+            place.location,
+            f"the folder is called '{place.folder}'; MLPerf spells it {place.scenario}",
+            value=place.folder,
+            limit=place.scenario,
+        )
+
+
+def compliance(place: Result) -> Findings:
+    """Look for the compliance tests that the benchmark needs; their contents are not judged here."""
+    if place.model_rules is None or not place.submitter.rules.compliance_tests:
+        return
+    parent = place.place(place.round.layout.compliance_dir)
+    for test in place.model_rules.compliance:
+        location = f"{parent}/{test}"
+        if not place.tree.has_folder(location):
+            yield MISSING_COMPLIANCE.at(place, location, f"compliance test {test} is missing", limit=test)
+            continue
+        files = place.round.compliance_files[test]
+        wanted = [*files.files, *(f"{folder}/{name}" for folder, names in files.folders.items() for name in names)]
+        for name in wanted:
+            if place.tree.size(f"{location}/{name}") is None:
+                yield MISSING_COMPLIANCE.at(place, f"{location}/{name}", f"{test} lacks {name}", limit=name)
+
+
+FAMILY = Family(
+    "benchmarks",
+    "Benchmarks, scenarios and compliance tests",
+    RULES,
+    submitter=(mapping,),
+    system=(benchmarks, not_judged),
+    result=(scenario, compliance),
+)

@@ -1,0 +1,108 @@
+"""Names: links, hidden files, spaces, leftovers and empty folders anywhere in the tree.
+
+The modular official checker has no such rules; its predecessors reject what the rules here call "rules".
+"""
+
+from __future__ import annotations
+
+from mlperf_ops.checker.rules import At, Family, Findings, Rule
+from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.tree import join
+
+_OLD_CHECKS = "submission_checker_old.py: checks of a submitter's folder"
+
+LINK = Rule(
+    "symlink",
+    "rules",
+    "symbolic link",
+    "A link that leads out of the tree, or nowhere, is broken on the reviewers' machines.",
+    "Replace the link by the file.",
+    _OLD_CHECKS,
+)
+HIDDEN_NAME = Rule(
+    "hidden-name",
+    "rules",
+    "name starts with a dot",
+    "Hidden files are mostly leftovers and get lost in archives; earlier official checkers reject them.",
+    "Remove or rename it.",
+    _OLD_CHECKS,
+)
+SPACE_IN_NAME = Rule(
+    "space-in-name",
+    "rules",
+    "name has a space",
+    "The submission tools break at spaces; earlier official checkers reject them.",
+    "Rename it with '_' or '-'.",
+    _OLD_CHECKS,
+)
+PYCACHE = Rule(
+    "pycache",
+    "rules",
+    "compiled Python files",
+    "__pycache__ is made by running code, it is no part of it; earlier official checkers reject it.",
+    "Remove the folder.",
+    _OLD_CHECKS,
+)
+EMPTY_FOLDER = Rule(
+    "empty-folder",
+    "rules",
+    "empty folder",
+    "git does not keep empty folders, so the published tree would differ; earlier official checkers reject them.",
+    "Remove the folder, or put in what is missing.",
+    _OLD_CHECKS,
+)
+UNREADABLE = Rule(
+    "unreadable",
+    "rules",
+    "cannot be read",
+    "Neither a checker nor a reviewer can look at it.",
+    "Correct its permissions, or replace it by a regular file.",
+    "file permissions",
+)
+RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, PYCACHE, EMPTY_FOLDER, UNREADABLE)
+
+BESIDE_DIVISIONS = frozenset({".git", ".github", "assets"})  # of a repository that holds the tree
+KEPT = ".gitkeep"  # allowed everywhere by the official lists of files
+
+
+def _owner(location: str) -> At:
+    """Return whose results a name problem affects: those of the submitter, or of everybody above one."""
+    return At("/".join(location.split("/")[:2]) if "/" in location else "")
+
+
+def names(submission: Submission) -> Findings:
+    """Look at every name of the tree."""
+    tree = submission.tree
+    for link in tree.links:
+        yield LINK.at(
+            _owner(link.location),
+            link.location,
+            f"the symbolic link to {link.target} "
+            + (f"cannot be submitted: {link.problem}" if link.problem else "stays"),
+            value=link.target,
+            severity=None if link.problem else "advice",
+        )
+    for location, problem in tree.unreadable.items():
+        yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")
+    for location in sorted(tree.folders):
+        folder = tree.folders[location]
+        if location.split("/", 1)[0] in BESIDE_DIVISIONS:
+            continue
+        if location and not folder.folders and not folder.files and location not in tree.unreadable:
+            yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
+        for name in [*folder.folders, *folder.files]:
+            yield from _name(join(location, name), name)
+
+
+def _name(location: str, name: str) -> Findings:
+    if name in BESIDE_DIVISIONS and "/" not in location:
+        return
+    if name.startswith(".") and name != KEPT:
+        yield HIDDEN_NAME.at(_owner(location), location, f"the name '{name}' starts with a dot", value=name)
+    if any(character.isspace() for character in name):
+        yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
+    if name == "__pycache__":
+        yield PYCACHE.at(_owner(location), location, "compiled Python files are no part of a submission")
+
+
+FAMILY = Family("names", "Names and leftovers", RULES, tree=(names,))

@@ -1,0 +1,294 @@
+"""Performance: what the detail log of the performance run says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from mlperf_ops.checker import performance_rules as rule
+from mlperf_ops.checker.metrics import number, result_metric
+from mlperf_ops.checker.model import Finding, Severity
+from mlperf_ops.checker.rules import Family, Findings, Rule
+from mlperf_ops.checker.subjects import Result
+from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog
+from mlperf_ops.model import Scenario
+
+_SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
+_SHOWN_ERRORS = 3
+
+
+def performance(place: Result) -> Findings:
+    """Apply all rules to the performance run."""
+    file = place.performance
+    if file.problem is not None:
+        yield rule.LOG_UNREADABLE.at(
+            place, file.location, f"the log cannot be read: {file.problem}", severity="rules" if file.foreign else None
+        )
+    if file.log is None:
+        return
+    log, here = file.log, file.location
+    lacking = sorted(_needed(place) - set(log.values))
+    if not log.complete or lacking:
+        yield rule.LOG_INCOMPLETE.at(
+            place,
+            here,
+            "the log does not reach the end of the test" if not log.complete else f"the log lacks {', '.join(lacking)}",
+            value=", ".join(lacking) or None,
+            severity="official" if lacking else None,
+        )
+    for check in (_settings, _size, _duration, _latency, _token_latency, _validity, _outcome, _network):
+        yield from check(place, here, log)
+
+
+def _needed(place: Result) -> set[str]:
+    """Return the keys without which the official checker rejects the log."""
+    keys = {"effective_scenario", "effective_performance_sample_count", "effective_min_query_count"}
+    keys |= {"effective_samples_per_query", "effective_min_duration_ms", *(f"effective_{seed}" for seed in _SEEDS)}
+    if _stops_early(place):
+        keys.add("early_stopping_met")
+    measured = place.measured_scenario
+    if measured in place.round.result_field:
+        keys.add(place.round.result_field[measured])
+    return keys
+
+
+def _stops_early(place: Result) -> bool:
+    return place.measured_scenario in place.round.limits.early_stopping_scenarios
+
+
+def _settings(place: Result, here: str, log: DetailLog) -> Findings:
+    values, round_ = log.values, place.round
+    mode = values.get("effective_test_mode")
+    if mode is not None and mode != "PerformanceOnly":
+        yield rule.LOG_MODE.at(
+            place, here, f"the run's mode is {mode}; expected PerformanceOnly", value=mode, limit="PerformanceOnly"
+        )
+    wrong = [
+        (seed, values[f"effective_{seed}"], getattr(round_.seeds, seed))
+        for seed in _SEEDS
+        if f"effective_{seed}" in values and values[f"effective_{seed}"] != getattr(round_.seeds, seed)
+    ]
+    if wrong:
+        yield rule.SEEDS.at(
+            place,
+            here,
+            f"seeds that are not of round {round_.name}: {', '.join(seed for seed, _, _ in wrong)}",
+            value=", ".join(f"{seed}={value}" for seed, value, _ in wrong),
+            limit=", ".join(f"{seed}={expected}" for seed, _, expected in wrong),
+        )
+    measured, claimed = place.measured_scenario, place.scenario
+    if measured is None or claimed is None or measured == claimed or place.is_server_run:
+        return
+    edge = "edge" in (place.system.system_type or "")
+    if not edge or (measured, claimed) not in round_.inference_allowed_edge:
+        allowed = [f"{source} as {target}" for source, target in round_.inference_allowed_edge]
+        yield rule.LOG_SCENARIO.at(
+            place,
+            here,
+            f"the folder is {claimed}, the run was {measured}",
+            value=measured,
+            limit=f"{claimed}; inferred on edge systems: {', '.join(allowed)}",
+        )
+
+
+def _size(place: Result, here: str, log: DetailLog) -> Findings:
+    rules, values = place.model_rules, log.values
+    if rules is None:
+        return
+    samples = number(values.get("effective_performance_sample_count"))
+    if samples is not None and samples < rules.performance_sample_count:
+        yield rule.PERFORMANCE_SAMPLES.at(
+            place,
+            here,
+            f"the run cycled through {samples:.0f} samples; at least {rules.performance_sample_count} are required",
+            value=f"{samples:.0f}",
+            limit=rules.performance_sample_count,
+        )
+    if rules.equal_issue and place.submitter.rules.official_models_only:
+        permutation = values.get("effective_sample_concatenate_permutation")
+        if permutation is not None and not permutation:
+            yield rule.EQUAL_ISSUE.at(
+                place, here, "LoadGen did not issue every sample equally often", value=permutation, limit="true"
+            )
+    measured = cast("Scenario | None", place.measured_scenario)
+    if measured is None or _stops_early(place):
+        return
+    queries, required = number(values.get("effective_min_query_count")), rules.min_queries.get(measured)
+    if queries is not None and required is not None and queries < required:
+        yield rule.MIN_QUERIES.at(
+            place,
+            here,
+            f"the run asked for {queries:.0f} queries; at least {required} are required",
+            value=f"{queries:.0f}",
+            limit=required,
+        )
+    samples, required = number(values.get("effective_samples_per_query")), rules.offline_min_samples_per_query
+    if measured == "Offline" and samples is not None and required is not None and samples < required:
+        yield rule.MIN_QUERIES.at(
+            place,
+            here,
+            f"the Offline query has {samples:.0f} samples; at least {required} are required",
+            value=f"{samples:.0f}",
+            limit=required,
+            severity=None if place.submitter.rules.offline_min_samples else "rules",
+        )
+
+
+def _duration(place: Result, here: str, log: DetailLog) -> Findings:
+    if place.model is None:
+        return
+    duration_ms, limit_ms = (
+        number(log.values.get("effective_min_duration_ms")),
+        place.round.min_duration_ms(place.model),
+    )
+    if duration_ms is not None and duration_ms < limit_ms:
+        yield rule.MIN_DURATION.at(
+            place,
+            here,
+            f"the run asked for {duration_ms / 1000:g} s; at least {limit_ms / 1000:g} s are required",
+            value=f"{duration_ms:g} ms",
+            limit=f"{limit_ms} ms",
+        )
+
+
+def _latency(place: Result, here: str, log: DetailLog) -> Findings:
+    values = log.values
+    if _stops_early(place) and values.get("early_stopping_met") is False:
+        yield rule.EARLY_STOPPING.at(
+            place,
+            here,
+            "LoadGen's early stopping did not get enough queries for a statement about the tail latency",
+            value=values.get("early_stopping_result") or "early_stopping_met is false",
+            limit="early_stopping_met is true",
+        )
+    if place.model_rules is None:
+        return
+    limits = place.model_rules.target_latency_ns
+    # The official checker takes the limit of the scenario that LoadGen ran; the rules, of the one that is claimed.
+    claimed = limits.get(cast("Scenario", place.scenario))
+    if _stops_early(place):
+        field, official = "effective_target_latency_ns", limits.get(cast("Scenario", place.measured_scenario))
+    else:
+        field, official = "result_99.00_percentile_latency_ns", claimed
+    latency_ns = number(values.get(field))
+    if latency_ns is None:
+        return
+    for limit_ns, severity in ((official, "official"), (claimed, "rules")):
+        if limit_ns and latency_ns > limit_ns:
+            yield rule.LATENCY_LIMIT.at(
+                place,
+                here,
+                f"{field} is {latency_ns / 1e6:g} ms; at most {limit_ns / 1e6:g} ms are allowed",
+                value=f"{latency_ns / 1e6:g} ms",
+                limit=f"{limit_ns / 1e6:g} ms",
+                severity=cast("Severity", severity),
+            )
+            return
+
+
+def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
+    rules, values = place.model_rules, log.values
+    if rules is None or not rules.requires_token_latencies:
+        return
+    if not values.get("requested_use_token_latencies"):
+        yield rule.TOKEN_LATENCY.at(
+            place, here, "token latencies were not measured", value="off", limit="use_token_latencies = 1"
+        )
+        return
+    official = rules.token_latency_limits_ns.get(cast("Scenario", place.measured_scenario))
+    claimed = rules.token_latency_limits_ns.get(cast("Scenario", place.scenario))
+    fields = {
+        "ttft": "result_first_token_99.00_percentile_latency_ns",
+        "tpot": "result_time_per_output_token_99.00_percentile_ns",
+    }
+    for name, field in fields.items():
+        for limits, severity in ((official, "official"), (claimed, "rules")):
+            if limits is None:
+                continue
+            limit_ns, latency_ns = getattr(limits, name), number(values.get(field))
+            if latency_ns is None or latency_ns >= limit_ns:
+                shown = "missing" if latency_ns is None else f"{latency_ns / 1e6:g} ms"
+                yield rule.TOKEN_LATENCY.at(
+                    place,
+                    here,
+                    f"{field} is {shown}; it must be below {limit_ns / 1e6:g} ms",
+                    value=shown,
+                    limit=f"below {limit_ns / 1e6:g} ms",
+                    severity=cast("Severity", severity),
+                )
+                break
+
+
+def _validity(place: Result, here: str, log: DetailLog) -> Findings:
+    validity = log.values.get("result_validity")
+    early = [error for error in log.errors if ENDED_EARLY in error]
+    if validity is not None and validity != "VALID":
+        reason = str(log.values.get("result_invalid_reason") or "").strip()
+        yield rule.VALIDITY.at(
+            place,
+            here,
+            f"LoadGen says that the result is {validity}" + (f": {reason}" if reason else ""),
+            value=validity,
+            limit="VALID",
+        )
+    elif early:
+        yield rule.VALIDITY.at(
+            place, here, f"LoadGen ended the run early: {early[0]}", value="ended early", limit="run to its end"
+        )
+    if log.values.get("result_perf_constraints_met") is False:
+        yield rule.CONSTRAINTS.at(
+            place, here, "too many queries took longer than the target latency", value="not met", limit="met"
+        )
+    yield from other_errors(place, here, log, rule.LOADGEN_ERRORS, None)
+
+
+def other_errors(
+    place: Result, here: str, log: DetailLog, broken: Rule, severity: Severity | None
+) -> Iterator[Finding]:
+    """Report LoadGen's errors other than an early end, which `loadgen-validity` states."""
+    others = [error for error in log.errors if ENDED_EARLY not in error]
+    count = len(others) + log.error_count - len(log.errors)
+    if others:
+        shown = "; ".join(others[:_SHOWN_ERRORS]) + (
+            f"; and {count - _SHOWN_ERRORS} more" if count > _SHOWN_ERRORS else ""
+        )
+        yield broken.at(
+            place,
+            here,
+            f"LoadGen logged {'an error' if count == 1 else f'{count} errors'}: {shown}",
+            value=count,
+            limit=0,
+            severity=severity,
+        )
+
+
+def _outcome(place: Result, here: str, log: DetailLog) -> Findings:
+    claimed, measured = cast("Scenario | None", place.scenario), cast("Scenario | None", place.measured_scenario)
+    if place.model_rules is None or claimed is None or measured not in place.round.result_field:
+        return
+    metric = result_metric(log.values, place.round, place.model_rules, claimed, measured)
+    if metric is None:
+        return  # log-scenario says so
+    if metric.value is None:
+        if metric.field not in _needed(place):
+            yield rule.RESULT_VALUE.at(place, here, f"the log gives no {metric.field}", limit="a number above 0")
+    elif metric.value <= 0:
+        yield rule.RESULT_VALUE.at(
+            place,
+            here,
+            f"the result is {metric.value:g} ({metric.field}); it must be above 0",
+            value=f"{metric.value:g}",
+            limit="above 0",
+            severity=None if metric.value == 0 else "rules",
+        )
+
+
+def _network(place: Result, here: str, log: DetailLog) -> Findings:
+    substring, name = place.round.system_description.network_sut_name_substring, log.values.get("sut_name")
+    if place.submitter.division == "network" and substring not in str(name):
+        yield rule.SUT_NAME.at(
+            place, here, f"the SUT's name '{name}' does not contain '{substring}'", value=name, limit=substring
+        )
+
+
+FAMILY = Family("performance", "Performance run", rule.RULES, result=(performance,))

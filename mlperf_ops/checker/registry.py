@@ -1,0 +1,42 @@
+"""All families of rules. A further family is a module with a `FAMILY` and a line here."""
+
+from __future__ import annotations
+
+from mlperf_ops.checker import accuracy, benchmarks, measurements, names, performance, sizes, structure, system
+from mlperf_ops.checker.rules import Family, Rule
+
+BROKEN_CHECK = Rule(
+    "check-failed",
+    "rules",
+    "our own check failed",
+    "A defect of mlperf-ops: one check could not be made here; all others were.",
+    "Report it with the message; until it is mended, rely on the official checker for this place.",
+    "mlperf-ops",
+)
+
+FAMILIES: tuple[Family, ...] = (
+    structure.FAMILY,
+    names.FAMILY,
+    sizes.FAMILY,
+    benchmarks.FAMILY,
+    system.FAMILY,
+    measurements.FAMILY,
+    performance.FAMILY,
+    accuracy.FAMILY,
+    Family("checker", "The checker itself", (BROKEN_CHECK,)),
+)
+
+
+def all_rules(families: tuple[Family, ...] = FAMILIES) -> dict[str, Rule]:
+    """Return the rules by id.
+
+    Raises:
+        ValueError: Two rules have one id.
+    """
+    rules: dict[str, Rule] = {}
+    for family in families:
+        for rule in family.rules:
+            if rule.id in rules:
+                raise ValueError(f"two rules are called '{rule.id}'")
+            rules[rule.id] = rule
+    return rules

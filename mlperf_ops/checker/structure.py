@@ -1,0 +1,314 @@
+"""Structure: which folders and files a submission holds, and under which names.
+
+The modular official checker has no rules of tree hygiene; its predecessors reject what the rules here call "rules".
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+
+from mlperf_ops.catalogue.layout import FileSet
+from mlperf_ops.checker.model import Finding, Severity
+from mlperf_ops.checker.names import BESIDE_DIVISIONS, KEPT
+from mlperf_ops.checker.rules import At, Family, Findings, Rule
+from mlperf_ops.checker.subjects import Result, Submission, Submitter, System
+from mlperf_ops.checker.tree import join
+from mlperf_ops.errors import nearest
+
+_LAYOUT = "inference_policies: submission_rules.adoc, directory structure"
+_OLD_CHECKS = "submission_checker_old.py: checks of a submitter's folder"
+
+NO_RESULTS = Rule(
+    "no-results",
+    "rules",
+    "nothing to check",
+    "The official checker calls a tree without any result OK, so that a mistyped folder looks like a success.",
+    "Check the path, and that the tree has <division>/<submitter>/results/<system>/<benchmark>/<scenario>.",
+    "observed: an empty folder gives 'submission looks OK'",
+)
+UNKNOWN_DIVISION = Rule(
+    "unknown-division",
+    "rules",
+    "folder is no division",
+    "Results outside the division folders are silently not seen.",
+    "Move the folder into one of the divisions, or out of the tree.",
+    _LAYOUT,
+)
+MISSING_RESULTS = Rule(
+    "missing-results-folder",
+    "official",
+    "submitter without results/",
+    "The official checker ends with a traceback at a submitter without results/ and checks nothing after it.",
+    "Remove the folder, or put the results into it.",
+    _LAYOUT,
+)
+MISSING_SRC = Rule(
+    "missing-src",
+    "official",
+    "submitter without src/",
+    "The code that made the results is part of the submission; without src/ every result of the submitter fails.",
+    "Put the code, or a README that says where it is, into <division>/<submitter>/src/.",
+    _LAYOUT,
+)
+MISSING_CALIBRATION = Rule(
+    "missing-calibration",
+    "rules",
+    "no calibration document",
+    "Closed and network submissions describe their quantisation; reviewers ask for it even when all is fp32.",
+    "Write documentation/calibration.md (one line is enough when nothing is quantised).",
+    _LAYOUT,
+)
+MISSING_FILE = Rule(
+    "missing-file",
+    "official",
+    "required file is missing",
+    "Each result needs its logs, its accuracy text and the description of how it was made.",
+    "Aggregate again; when the file is missing in the raw results too, run the cell again.",
+    _LAYOUT,
+)
+EMPTY_FILE = Rule(
+    "empty-file",
+    "rules",
+    "required file is empty",
+    "An empty file stands for something forgotten; the official checker rejects an empty user.conf or README.md.",
+    "Write the file, or run the cell again when it is a log.",
+    _LAYOUT,
+)
+STRAY_FILE = Rule(
+    "stray-file",
+    "rules",
+    "file that does not belong there",
+    "Earlier official checkers reject files outside the lists; reviewers cannot tell what they are for.",
+    "Move the file out of the tree, or code and notes into src/ or documentation/.",
+    _OLD_CHECKS,
+)
+UNKNOWN_FOLDER = Rule(
+    "unknown-folder",
+    "advice",
+    "folder that the layout does not know",
+    "A mistyped folder name hides what is in it from every checker.",
+    "Rename or remove the folder.",
+    _LAYOUT,
+)
+OLD_LAYOUT = Rule(
+    "old-layout",
+    "rules",
+    "folder of an earlier layout",
+    "Since v6.0 measurements and compliance tests are in the results folders and the code is in src/.",
+    "Aggregate the raw results again for this round.",
+    "submission_structure.md against submission_checker/constants.py of v6.x",
+)
+SYSTEM_WITHOUT_RESULTS = Rule(
+    "system-without-results",
+    "rules",
+    "description of a system without results",
+    "Each systems/*.json must belong to a folder of results.",
+    "Remove the description, or add the system's results.",
+    _OLD_CHECKS,
+)
+RULES = (
+    *(NO_RESULTS, UNKNOWN_DIVISION, MISSING_RESULTS, MISSING_SRC, MISSING_CALIBRATION, MISSING_FILE, EMPTY_FILE),
+    *(STRAY_FILE, UNKNOWN_FOLDER, OLD_LAYOUT, SYSTEM_WITHOUT_RESULTS),
+)
+
+_DOCUMENTS = ("*.md", "*.pdf")
+_ABOUT_SUBMITTER = ("*.md", "*.pdf", "*.txt", "LICENSE*", "NOTICE*", "model_mapping.json")
+_SUBMITTER_FOLDERS = frozenset({"results", "systems", "src", "documentation"})
+_OLD_FOLDERS = {"measurements": "results/", "compliance": "results/", "code": "src/"}
+
+
+def top(submission: Submission) -> Findings:
+    """Look at what is above the submitters."""
+    tree = submission.tree
+    everything = At("")
+    root = tree.folder("")
+    for name in root.folders:
+        if name not in submission.round.divisions and name not in BESIDE_DIVISIONS:
+            guess = nearest(name, submission.round.divisions)
+            yield UNKNOWN_DIVISION.at(
+                everything,
+                name,
+                f"'{name}' is no division" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=name,
+                limit=", ".join(submission.round.divisions),
+            )
+    yield from _strays(everything, "", root.files, _DOCUMENTS, "the top folder")
+    for division in submission.round.divisions:
+        yield from _strays(At(division), division, tree.folder(division).files, (), "a division's folder")
+    if not any(
+        True for submitter in submission.submitters() for system in submitter.systems() for _ in system.results()
+    ):
+        yield NO_RESULTS.at(everything, "", "the tree holds no result")
+
+
+def _strays(
+    place: At, location: str, files: Iterable[str], allowed: Iterable[str], where: str, severity: Severity | None = None
+) -> Findings:
+    patterns = (*allowed, KEPT)
+    for name in files:
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            yield STRAY_FILE.at(
+                place,
+                join(location, name),
+                f"{name} does not belong into {where}",
+                value=name,
+                limit=", ".join(allowed) or "no files",
+                severity=severity,
+            )
+
+
+def submitter(place: Submitter) -> Findings:
+    """Look at the folders of a submitter."""
+    tree, here = place.tree, At(place.location)
+    folder = tree.folder(place.location)
+    yield from _strays(here, place.location, folder.files, _ABOUT_SUBMITTER, "a submitter's folder", "advice")
+    for name in folder.folders:
+        if name in _OLD_FOLDERS:
+            yield OLD_LAYOUT.at(
+                here,
+                f"{place.location}/{name}",
+                f"{name}/ is of an earlier layout",
+                value=name,
+                limit=_OLD_FOLDERS[name],
+            )
+        elif name not in _SUBMITTER_FOLDERS:
+            guess = nearest(name, _SUBMITTER_FOLDERS)
+            yield UNKNOWN_FOLDER.at(
+                here,
+                f"{place.location}/{name}",
+                f"the layout has no folder {name}/" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=name,
+                limit=", ".join(sorted(_SUBMITTER_FOLDERS)),
+            )
+    if "results" not in folder.folders:
+        yield MISSING_RESULTS.at(here, place.location, "the submitter has no folder results/")
+    source = place.place(place.round.layout.src_dir)
+    if not tree.has_folder(source):
+        yield MISSING_SRC.at(here, source, "the submitter has no folder src/")
+    documents = [place.place(template) for template in place.round.layout.calibration_any_of]
+    if place.rules.calibration and not any(tree.size(document) for document in documents):
+        yield MISSING_CALIBRATION.at(
+            here, documents[-1], "there is no calibration document", limit=" or ".join(documents)
+        )
+    systems = set(tree.folder(f"{place.location}/results").folders)
+    yield from _strays(
+        here, f"{place.location}/results", tree.folder(f"{place.location}/results").files, (), "results/"
+    )
+    yield from _strays(
+        here,
+        f"{place.location}/systems",
+        tree.folder(f"{place.location}/systems").files,
+        ("*.json", "*_power.yaml"),
+        "systems/",
+    )
+    for name in tree.folder(f"{place.location}/systems").files:
+        system, dot, ending = name.rpartition(".")
+        if dot and ending == "json" and system not in systems:
+            guess = nearest(system, systems)
+            yield SYSTEM_WITHOUT_RESULTS.at(
+                here,
+                f"{place.location}/systems/{name}",
+                f"there are no results of system '{system}'" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=system,
+            )
+
+
+def system(place: System) -> Findings:
+    """Look at the files between a system and its results."""
+    tree, here = place.submitter.tree, At(place.location)
+    yield from _strays(
+        here, place.location, tree.folder(place.location).files, ("privateid.json",), "a system's folder"
+    )
+    for benchmark in place.benchmarks():
+        location = f"{place.location}/{benchmark}"
+        yield from _strays(here, location, tree.folder(location).files, (), "a benchmark's folder")
+
+
+def result(place: Result) -> Findings:
+    """Look at the files of a result."""
+    files, power = place.round.required_files, place.has_power
+    with_power = files.scenario_dir.with_power_also_glob if power else ()
+    folder = place.tree.folder(place.location)
+    yield from _set(place, place.location, files.scenario_dir, strays="advice", patterns=with_power)
+    for pattern in with_power:
+        if not _nearby(place, pattern):
+            yield _missing(place, join(place.location, pattern), "rules")
+    tests = set(place.round.compliance_files)
+    for name in folder.folders:
+        if name not in tests | {"accuracy", "performance"}:
+            guess = nearest(name, tests | {"accuracy", "performance"})
+            yield UNKNOWN_FOLDER.at(
+                place,
+                f"{place.location}/{name}",
+                f"a result has no folder {name}/" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=name,
+            )
+    run = place.place(place.round.layout.perf_detail).rpartition("/")[0]
+    accuracy = place.place(place.round.layout.acc_detail).rpartition("/")[0]
+    yield from _set(
+        place, run, files.performance, strays="rules", also=files.performance.with_power_also if power else ()
+    )
+    yield from _set(place, accuracy, files.accuracy, strays="rules")
+    if power:
+        yield from _set(place, place.place(place.round.layout.power_dir), files.power, strays="rules")
+        yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="rules")
+
+
+# Files whose absence only earlier official checkers reject; the modular one does without.
+_NOT_READ = frozenset({"mlperf_log_summary.txt"})
+# Files that other families read, and so miss what should be in them.
+_READ_ELSEWHERE = frozenset({"mlperf_log_detail.txt", "accuracy.txt", "measurements.json"})
+# Files whose emptiness the modular checker rejects itself.
+_EMPTY_REJECTED = frozenset({"user.conf", "README.md"})
+
+
+def _set(
+    place: Result,
+    location: str,
+    files: FileSet,
+    *,
+    strays: Severity,
+    also: tuple[str, ...] = (),
+    patterns: tuple[str, ...] = (),
+) -> Findings:
+    present = place.tree.folder(location).files
+    for name in (*files.required, *also):
+        if name not in present:
+            yield _missing(place, join(location, name), "rules" if name in _NOT_READ else "official")
+        elif not present[name] and name not in _READ_ELSEWHERE:
+            yield EMPTY_FILE.at(
+                place,
+                join(location, name),
+                f"{name} is empty",
+                value="0 bytes",
+                severity="official" if name in _EMPTY_REJECTED else None,
+            )
+    optional = files.optional or place.round.required_files.performance.optional
+    allowed = (*files.required, *optional, *also, *patterns)
+    yield from _strays(At(place.location), location, present, allowed, f"{location.rpartition('/')[2]}/", strays)
+
+
+def _missing(place: Result, location: str, severity: Severity) -> Finding:
+    return MISSING_FILE.at(place, location, f"{location.rpartition('/')[2]} is missing", severity=severity)
+
+
+def _nearby(place: Result, pattern: str) -> bool:
+    """Whether a file of the pattern is in the result's folder or one of the three above it."""
+    parts = place.location.split("/")
+    return any(
+        fnmatch.fnmatchcase(name, pattern)
+        for depth in range(4)
+        for name in place.tree.folder("/".join(parts[: len(parts) - depth])).files
+    )
+
+
+FAMILY = Family(
+    "structure",
+    "Structure",
+    RULES,
+    tree=(top,),
+    submitter=(submitter,),
+    system=(system,),
+    result=(result,),
+)

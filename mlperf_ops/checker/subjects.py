@@ -1,0 +1,270 @@
+"""The places that rules look at: a submission, its submitters, their systems and results; files are read once.
+
+A result is dropped as soon as it was checked, so that memory does not grow with the tree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlperf_ops.accuracy_txt import AccuracyText, read_accuracy_text
+from mlperf_ops.catalogue.layout import PathTemplate
+from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
+from mlperf_ops.checker.tree import Tree, join
+from mlperf_ops.errors import ResultError
+from mlperf_ops.files import JsonObject
+from mlperf_ops.loadgen_log import DetailLog, ForeignLineError, read_detail
+
+# Read beyond what the official checker reads: they tell why a run is not valid.
+_MORE_KEYS = frozenset(
+    {
+        "effective_test_mode",
+        "effective_accuracy_sample_count",
+        "result_invalid_reason",
+        "result_min_duration_met",
+        "result_min_queries_met",
+        "result_perf_constraints_met",
+        "qsl_reported_total_count",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """A JSON object of the tree; `value` is None when it is missing or broken, `problem` says why it is broken."""
+
+    location: str
+    exists: bool
+    value: JsonObject | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A detail log of the tree; `log` is None when it is missing or broken, `problem` says why it is broken.
+
+    `foreign`: it is broken by a line of another program, which the official checkers skip.
+    """
+
+    location: str
+    exists: bool
+    log: DetailLog | None
+    problem: str | None
+    foreign: bool = False
+
+
+class Submission:
+    """The whole tree and the round whose rules apply."""
+
+    location = ""
+
+    def __init__(self, tree: Tree, round_: Round) -> None:
+        """Look at `tree` with the eyes of `round_`."""
+        self.tree = tree
+        self.round = round_
+        self.scenario_by_folded = {name.casefold(): name for name in round_.scenario_names}
+        self.log_keys = frozenset(round_.loadgen_fields_read) | _MORE_KEYS
+
+    def submitters(self) -> Iterator[Submitter]:
+        """Yield the submitters of all divisions that the round knows."""
+        for division in self.tree.folder("").folders:
+            if division in self.round.divisions:
+                for name in self.tree.folder(division).folders:
+                    yield Submitter(self, division, name)
+
+    def json(self, location: str) -> JsonFile:
+        """Read a JSON object."""
+        if self.tree.size(location) is None:
+            return JsonFile(location, exists=False, value=None, problem=None)
+        try:
+            value = json.loads(self.tree.path(location).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            return JsonFile(location, exists=True, value=None, problem=f"it is not JSON: {error}")
+        if not isinstance(value, dict):
+            return JsonFile(location, exists=True, value=None, problem=f"it holds a {type(value).__name__}, no object")
+        return JsonFile(location, exists=True, value=value, problem=None)
+
+    def log(self, location: str) -> LogFile:
+        """Read a detail log."""
+        if self.tree.size(location) is None:
+            return LogFile(location, exists=False, log=None, problem=None)
+        path = self.tree.path(location)
+        try:
+            return LogFile(location, exists=True, log=read_detail(path, self.log_keys), problem=None)
+        except ResultError as error:
+            problem = error.message.replace(str(path), path.name)
+            foreign = isinstance(error, ForeignLineError)
+            return LogFile(location, exists=True, log=None, problem=problem, foreign=foreign)
+
+
+class Submitter:
+    """`<division>/<submitter>`."""
+
+    def __init__(self, submission: Submission, division: str, name: str) -> None:
+        """Name the submitter's folder."""
+        self.submission = submission
+        self.division = division
+        self.name = name
+        self.location = f"{division}/{name}"
+
+    @property
+    def round(self) -> Round:
+        """The round whose rules apply."""
+        return self.submission.round
+
+    @property
+    def tree(self) -> Tree:
+        """The tree's names."""
+        return self.submission.tree
+
+    @cached_property
+    def rules(self) -> DivisionRules:
+        """What the division demands."""
+        return next(rules for name, rules in self.round.divisions.items() if name == self.division)
+
+    def place(self, template: PathTemplate, **names: str) -> str:
+        """Return a location by the round's layout."""
+        blank = dict.fromkeys(("system", "benchmark", "scenario"), "")
+        return template.format_map(blank | {"division": self.division, "submitter": self.name} | names)
+
+    @cached_property
+    def mapping_file(self) -> JsonFile:
+        """model_mapping.json, which only divisions with own models have."""
+        location = self.place(self.round.layout.model_mapping)
+        if not self.rules.model_mapping:
+            return JsonFile(location, exists=False, value=None, problem=None)
+        return self.submission.json(location)
+
+    @cached_property
+    def mapping(self) -> dict[str, str]:
+        """Own benchmark name -> official name."""
+        entries = self.mapping_file.value or {}
+        return {name: official for name, official in entries.items() if isinstance(official, str)}
+
+    def systems(self) -> Iterator[System]:
+        """Yield the systems that have a results folder."""
+        for name in self.tree.folder(join(self.location, "results")).folders:
+            yield System(self, name)
+
+
+class System:
+    """`<division>/<submitter>/results/<system>`."""
+
+    def __init__(self, submitter: Submitter, name: str) -> None:
+        """Name the system's folder."""
+        self.submitter = submitter
+        self.name = name
+        self.location = f"{submitter.location}/results/{name}"
+
+    @cached_property
+    def description(self) -> JsonFile:
+        """systems/<system>.json."""
+        return self.submitter.submission.json(
+            self.submitter.place(self.submitter.round.layout.system_json, system=self.name)
+        )
+
+    @property
+    def system_type(self) -> str | None:
+        """Category of the system, when the description states a valid one."""
+        value = (self.description.value or {}).get("system_type")
+        return value if isinstance(value, str) and value in self.submitter.round.system_types else None
+
+    def benchmarks(self) -> list[str]:
+        """Return the benchmark folders."""
+        return self.submitter.tree.folder(self.location).folders
+
+    def model(self, benchmark: str) -> str | None:
+        """Return the official benchmark that a folder stands for."""
+        return self.submitter.round.official_name(benchmark, self.submitter.mapping)
+
+    def results(self) -> Iterator[Result]:
+        """Yield the scenario folders of all benchmarks."""
+        for benchmark in self.benchmarks():
+            for scenario in self.submitter.tree.folder(join(self.location, benchmark)).folders:
+                yield Result(self, benchmark, scenario)
+
+
+class Result:
+    """`<division>/<submitter>/results/<system>/<benchmark>/<scenario>`."""
+
+    def __init__(self, system: System, benchmark: str, folder: str) -> None:
+        """Name the scenario folder."""
+        self.system = system
+        self.submitter = system.submitter
+        self.round = system.submitter.round
+        self.tree = system.submitter.tree
+        self.benchmark = benchmark
+        self.folder = folder
+        self.location = f"{system.location}/{benchmark}/{folder}"
+
+    @cached_property
+    def scenario(self) -> str | None:
+        """The folder's scenario as MLPerf spells it; None when there is no such scenario."""
+        return self.submitter.submission.scenario_by_folded.get(self.folder.casefold())
+
+    @cached_property
+    def model(self) -> str | None:
+        """Official benchmark; None when unknown."""
+        return self.system.model(self.benchmark)
+
+    @cached_property
+    def model_rules(self) -> ModelRules | None:
+        """The official benchmark's rules."""
+        return None if self.model is None else self.round.models[self.model]
+
+    def place(self, template: PathTemplate) -> str:
+        """Return a location of this result by the round's layout."""
+        return self.submitter.place(
+            template, system=self.system.name, benchmark=self.benchmark, scenario=self.folder
+        ).rstrip("/")
+
+    def path(self, location: str) -> Path:
+        """Return the absolute path of a location."""
+        return self.tree.path(location)
+
+    @cached_property
+    def measurements(self) -> JsonFile:
+        """measurements.json."""
+        return self.submitter.submission.json(self.place(self.round.layout.measurements))
+
+    @cached_property
+    def performance(self) -> LogFile:
+        """Detail log of the performance run."""
+        return self.submitter.submission.log(self.place(self.round.layout.perf_detail))
+
+    @cached_property
+    def accuracy(self) -> LogFile:
+        """Detail log of the accuracy run."""
+        return self.submitter.submission.log(self.place(self.round.layout.acc_detail))
+
+    @cached_property
+    def accuracy_text(self) -> AccuracyText | None:
+        """accuracy.txt, read for the metrics of the benchmark; None when it or the benchmark is unknown."""
+        location = self.place(self.round.layout.accuracy_txt)
+        if self.model is None or self.tree.size(location) is None:
+            return None
+        targets = self.round.accuracy_targets(self.model, self.scenario or self.folder)
+        try:
+            return read_accuracy_text(self.path(location), targets, self.round.accuracy_regex, self.round.hash_regex)
+        except ResultError:
+            return None
+
+    @cached_property
+    def measured_scenario(self) -> str | None:
+        """Scenario that LoadGen ran in the performance run."""
+        value = None if self.performance.log is None else self.performance.log.values.get("effective_scenario")
+        return value if isinstance(value, str) else None
+
+    @property
+    def has_power(self) -> bool:
+        """Whether the result claims a power measurement."""
+        return self.tree.has_folder(self.place(self.round.layout.power_dir))
+
+    @property
+    def is_server_run(self) -> bool:
+        """An Interactive result is a LoadGen Server run: not an inference."""
+        return (self.measured_scenario, self.scenario) == ("Server", "Interactive")

@@ -1,0 +1,260 @@
+"""System: systems/<system>.json, the description of the machine."""
+
+from __future__ import annotations
+
+import re
+
+from mlperf_ops.checker.rules import Family, Findings, Rule
+from mlperf_ops.checker.subjects import System
+from mlperf_ops.errors import nearest
+from mlperf_ops.files import Json, JsonObject
+
+_FIELDS = "submission_checker: checks/system_check.py, constants.py"
+_WRITE = "Set the field under mlperf_system_description in the inventory and aggregate again."
+
+MISSING = Rule(
+    "system-description-missing",
+    "official",
+    "no description of the system",
+    "The official checker ends with a traceback at a system without description and checks nothing after it.",
+    "Aggregate again, or rename the file: systems/<name>.json must be called like the results folder.",
+    _FIELDS,
+)
+UNREADABLE = Rule(
+    "system-description-unreadable",
+    "official",
+    "description is no JSON object",
+    "The official checker ends with a traceback at a description that it cannot read.",
+    "Correct the file at the place that is named, or aggregate again.",
+    _FIELDS,
+)
+FIELD_MISSING = Rule(
+    "system-field-missing",
+    "official",
+    "required field is missing",
+    "The published table and the reviewers need every required field, also where its value is empty.",
+    _WRITE,
+    _FIELDS,
+)
+FIELD_EMPTY = Rule(
+    "system-field-empty",
+    "official",
+    "required field has no value",
+    'The field needs a meaningful value. The number 0 counts as empty: write it as the text "0".',
+    _WRITE,
+    _FIELDS,
+)
+FIELD_TYPE = Rule(
+    "system-field-type",
+    "official",
+    "field has the wrong type",
+    "The official checker treats the field as text, or turns it into an integer, and crashes on anything else.",
+    _WRITE,
+    _FIELDS,
+)
+FIELD_VALUE = Rule(
+    "system-field-value",
+    "official",
+    "field has a value that is not allowed",
+    "status and system_type have fixed values; submitter and division must be those of the folder.",
+    _WRITE,
+    _FIELDS,
+)
+NETWORK = Rule(
+    "system-network",
+    "official",
+    "is_network does not fit",
+    'is_network must be "true" in the network division and absent elsewhere; the official checker crashes on a JSON '
+    'boolean and takes every text, even "false", as a demand for the network fields.',
+    'Leave is_network out, or write "true" in the network division.',
+    _FIELDS,
+)
+PLACEHOLDER = Rule(
+    "placeholder",
+    "rules",
+    "placeholder instead of a value",
+    "A placeholder passes every checker and is then published.",
+    "Write the real value, or leave an optional field empty.",
+    "inference_policies: meaningful responses are required",
+)
+UNKNOWN_VALUE = Rule(
+    "unknown-value",
+    "advice",
+    "value that nobody could determine",
+    "The field says that its value is unknown. The official checker takes any text; a reviewer may ask for the value.",
+    _WRITE,
+    "inference_policies: meaningful responses are required",
+)
+RULES = (MISSING, UNREADABLE, FIELD_MISSING, FIELD_EMPTY, FIELD_TYPE, FIELD_VALUE, NETWORK, PLACEHOLDER, UNKNOWN_VALUE)
+
+_TEXT_FIELDS = ("status", "submitter", "division", "system_type", "hw_notes", "sw_notes")
+_IS_NETWORK = "is_network"
+_PLACEHOLDER = re.compile(
+    r"(?i)\W*(to[ _-]?do|tbd|tba|change[ _-]?me|fix[ _-]?me|fill[ _-]?(me|in)([ _-]?in)?|place[ _-]?holder|dummy|x{3,}"
+    r"|lorem ipsum)\b.*|<[^>]*>|\?+"
+)
+_UNKNOWN = re.compile(r"(?i)\W*unknown\b")
+
+
+def is_placeholder(value: object) -> bool:
+    """Whether a text stands for a value that somebody meant to write later ("ToDo", "TBD", "<cpu model>", "???")."""
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None
+
+
+def description(place: System) -> Findings:
+    """Check the description of a system."""
+    file = place.description
+    if not file.exists:
+        described = [
+            name.removesuffix(".json")
+            for name in place.submitter.tree.folder(file.location.rpartition("/")[0]).files
+            if name.endswith(".json")
+        ]
+        guess = nearest(place.name, described)
+        yield MISSING.at(
+            place,
+            file.location,
+            f"system '{place.name}' has results and no description" + (f"; is it '{guess}.json'?" if guess else ""),
+        )
+        return
+    if file.value is None:
+        yield UNREADABLE.at(place, file.location, f"the description cannot be read: {file.problem}")
+        return
+    yield from _required(place, file.location, file.value)
+    yield from _types(place, file.location, file.value)
+    yield from _values(place, file.location, file.value)
+    yield from _network(place, file.location, file.value)
+    non_empty = set(place.submitter.round.system_description.non_empty)
+    for key, value in file.value.items():
+        if is_placeholder(value):
+            yield PLACEHOLDER.at(
+                place,
+                file.location,
+                f"{key} is the placeholder {value!r}",
+                value=value,
+                severity=None if key in non_empty else "advice",
+            )
+    unknown = [key for key in file.value if _UNKNOWN.match(str(file.value[key]))]
+    if unknown:
+        yield UNKNOWN_VALUE.at(
+            place, file.location, f"the value is unknown of {', '.join(unknown)}", value=", ".join(unknown)
+        )
+
+
+def _required(place: System, location: str, fields: JsonObject) -> Findings:
+    rules = place.submitter.round.system_description
+    network = rules.required_network if _says_true(fields) else ()
+    for key in (*rules.required, *network):
+        if key not in fields:
+            guess = nearest(key, set(fields) - {*rules.required, *rules.required_network})
+            yield FIELD_MISSING.at(
+                place, location, f"field {key} is missing" + (f"; is it '{guess}'?" if guess else ""), limit=key
+            )
+        elif key in rules.non_empty and not fields[key]:
+            yield FIELD_EMPTY.at(
+                place, location, f"field {key} needs a value and is {fields[key]!r}", value=repr(fields[key])
+            )
+
+
+def _types(place: System, location: str, fields: JsonObject) -> Findings:
+    rules = place.submitter.round.system_description
+    for key in rules.integer_fields_used_by_report:
+        value = fields.get(key)
+        if value and not _is_integer(value):
+            # The checker itself computes with the first two; the third only breaks the report made from its CSV.
+            crashes = key in ("number_of_nodes", "accelerators_per_node")
+            yield FIELD_TYPE.at(
+                place,
+                location,
+                f"{key} is {value!r}; expected a whole number",
+                value=repr(value),
+                limit="a whole number",
+                severity=None if crashes else "rules",
+            )
+    for key, value in fields.items():
+        if key in rules.integer_fields_used_by_report or key == _IS_NETWORK:
+            continue
+        if key in _TEXT_FIELDS and not isinstance(value, str):
+            if value or key in rules.non_empty:
+                yield FIELD_TYPE.at(
+                    place, location, f"{key} is {value!r}; expected a text", value=repr(value), limit="a text"
+                )
+        elif isinstance(value, (dict, list)):
+            yield FIELD_TYPE.at(
+                place,
+                location,
+                f"{key} holds a {type(value).__name__}; expected a text or a number",
+                value=repr(value)[:80],
+                limit="a text or a number",
+                severity="rules",
+            )
+
+
+def _is_integer(value: Json) -> bool:
+    try:
+        int(value)  # type: ignore[arg-type]  # what the official checker does with it
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not isinstance(value, bool)
+
+
+def _values(place: System, location: str, fields: JsonObject) -> Findings:
+    round_, submitter = place.submitter.round, place.submitter
+    allowed: dict[str, tuple[str, ...]] = {
+        "status": round_.statuses,
+        "submitter": (submitter.name,),
+        "division": (submitter.division,),
+    }
+    for key, values in allowed.items():
+        value = fields.get(key)
+        if isinstance(value, str) and value and value.casefold() not in {name.casefold() for name in values}:
+            yield FIELD_VALUE.at(
+                place,
+                location,
+                f"{key} is '{value}'; expected {' or '.join(values)}",
+                value=value,
+                limit=", ".join(values),
+            )
+    value = fields.get("system_type")
+    if isinstance(value, str) and value and value not in round_.system_types:  # compared with upper and lower case
+        yield FIELD_VALUE.at(
+            place,
+            location,
+            f"system_type is '{value}'; expected {' or '.join(round_.system_types)}",
+            value=value,
+            limit=" or ".join(round_.system_types),
+        )
+
+
+def _says_true(fields: JsonObject) -> bool:
+    value = fields.get(_IS_NETWORK)
+    return isinstance(value, str) and value.casefold() == "true"
+
+
+def _network(place: System, location: str, fields: JsonObject) -> Findings:
+    value = fields.get(_IS_NETWORK)
+    division = place.submitter.division
+    if value is not None and not isinstance(value, str):
+        yield NETWORK.at(
+            place, location, f"is_network is {value!r}; expected a text", value=repr(value), limit='"true"'
+        )
+        return
+    is_network = _says_true(fields)
+    lacking = [key for key in place.submitter.round.system_description.required_network if key not in fields]
+    if value and not is_network and lacking:
+        yield NETWORK.at(
+            place,
+            location,
+            f"is_network is '{value}', for which the official checker demands {len(lacking)} network fields",
+            value=value,
+            limit="absent",
+        )
+    if division == "network" and not is_network:
+        yield NETWORK.at(
+            place, location, 'a system of the network division must say is_network "true"', value=value, limit='"true"'
+        )
+    if division == "closed" and is_network:
+        yield NETWORK.at(place, location, "a system of the closed division is not a network system", value=value)
+
+
+FAMILY = Family("system", "System description", RULES, system=(description,))

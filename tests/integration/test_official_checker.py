@@ -1,0 +1,94 @@
+"""The unmodified official checker of a real checkout agrees with us, on good trees and on every planted fault.
+
+MLPERF_INFERENCE_CHECKOUT names a checkout of mlcommons/inference.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlperf_ops.checker import CheckReport, check_tree, run_official, with_official
+from tests.support.attempts import RealLogs
+from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
+
+CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not CHECKOUT, reason="MLPERF_INFERENCE_CHECKOUT names no checkout of mlcommons/inference"),
+]
+
+
+def both(tree: TreeUnderTest, *flags: str) -> CheckReport:
+    official = run_official(Path(CHECKOUT), tree.root, round_v61(), flags=flags)
+    return with_official(check_tree(tree.root, round_v61()), official)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> dict[str, TreeUnderTest]:
+    base = tmp_path_factory.mktemp("good")
+    closed = good_tree(base / "closed", real_logs, division="closed", benchmark="resnet50", scenarios=EDGE)
+    return {"open": good_tree(base / "open", real_logs), "closed": closed}
+
+
+@pytest.mark.parametrize("division", ["open", "closed"])
+def test_both_accept_the_good_tree_with_the_same_numbers(good: dict[str, TreeUnderTest], division: str) -> None:
+    report = both(good[division])
+    assert report.verdict == "submittable"
+    assert report.disagreements == ()
+    assert report.official is not None
+    assert report.official.accepted
+    assert report.official.note is None
+    official = {result.location: result for result in report.official.results}
+    assert len(official) == len(report.results)
+    for ours in report.results:
+        theirs = official[ours.location]
+        assert ours.metric == pytest.approx(theirs.metric, rel=1e-9)
+        assert theirs.row["Units"] == ours.unit
+        assert theirs.row["MlperfModel"] == ours.model
+        assert theirs.row["Accuracy"] == ", ".join(f"{metric}: {value}" for metric, value in ours.accuracy.items())
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS], ids=str)
+def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
+    fault: Fault, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[fault.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    fault.plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+def test_it_objects_to_short_runs_over_twenty_images_for_the_reasons_that_we_give(
+    tmp_path: Path, real_logs: RealLogs
+) -> None:
+    report = both(short_tree(tmp_path, real_logs))
+    assert report.disagreements == ()
+    assert report.official is not None
+    said = {error for result in report.official.results for error in result.errors if "failed for:" not in error}
+    subjects = ("Test duration less than 600s", "does not cover all dataset", "Early stopping condition was not met")
+    assert said
+    assert all(any(subject in error for subject in subjects) for error in said)
+
+
+def test_long_runs_over_twenty_images_pass_with_the_flag_for_the_data_set_alone(
+    tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = good_tree(tmp_path, real_logs)
+    for log in tree.root.rglob("accuracy/mlperf_log_detail.txt"):
+        log.write_text(log.read_text().replace('_sample_count", "value": 50000', '_sample_count", "value": 20'))
+    plain = both(tree)
+    assert {finding.rule for finding in plain.findings} == {"dataset-size"}
+    assert plain.disagreements == ()
+    report = both(tree, "--skip-dataset-size-check")
+    assert report.official is not None
+    assert report.official.accepted
+    assert report.disagreements == ()

@@ -1,0 +1,131 @@
+"""`mlperf-ops check` as users call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlperf_ops.checker import CheckReport
+from mlperf_ops.cli import main
+from mlperf_ops.files import write_json
+from mlperf_ops.model import Limit, Plan
+from mlperf_ops.typed import dump, load
+from tests.support.attempts import RealLogs
+from tests.support.submission_trees import edit_log, good_tree, short_tree
+
+SHORT_RUNS = ("dataset-size", "min-duration", "min-queries", "early-stopping", "loadgen-validity")
+
+
+def check(*arguments: str | Path) -> int:
+    """Return the exit code."""
+    try:
+        main(["check", *(str(argument) for argument in arguments)])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    limits = tuple(Limit(rule, None, f"the plan says so of {rule}") for rule in SHORT_RUNS)
+    made = Plan("v6.1", "open", "TEST-ONLY", "local", "test", "inventory/local", (), (), (), limits)
+    write_json(tmp_path / "plan.json", dump(made))
+    return tmp_path / "plan.json"
+
+
+def test_a_submittable_tree_ends_with_zero(
+    tmp_path: Path, real_logs: RealLogs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = good_tree(tmp_path / "tree", real_logs)
+    assert check(tree.root, "--round", "v6.1") == 0
+    shown = capsys.readouterr()
+    assert "SUBMITTABLE for round v6.1: nobody objects; 4 results, 0 findings" in shown.out
+    assert "no checkout of the official checker was given" in shown.out
+    assert shown.err == ""
+
+
+def test_every_finding_is_shown_with_place_meaning_and_fix(
+    tmp_path: Path, real_logs: RealLogs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = good_tree(tmp_path / "tree", real_logs)
+    edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
+    tree.edit_json(tree.system_json, {"cooling": ""})
+    assert check(tree.root, "--round", "v6.1") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "min-duration: the run asked for 1 s; at least 600 s are required" in shown
+    assert "[performance/run_1/mlperf_log_detail.txt]" in shown
+    assert "system-field-empty: field cooling needs a value" in shown
+    assert "A short run does not reach thermal" in shown
+    assert "STYLE=valid" in shown
+    assert "REJECTED for round v6.1: not submittable; 4 results, 2 findings" in shown
+
+
+def test_what_the_plan_rules_out_is_shown_as_expected(
+    tmp_path: Path, real_logs: RealLogs, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = short_tree(tmp_path / "tree", real_logs)
+    assert check(tree.root, "--plan", plan) == 1
+    shown = capsys.readouterr().out
+    assert "DEMONSTRATION for round v6.1" in shown
+    assert "expected: the plan says so of dataset-size" in shown
+    assert "A short run does not reach thermal" not in shown
+
+
+def test_json_on_stdout_and_in_the_file_are_the_whole_report(
+    tmp_path: Path, real_logs: RealLogs, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = short_tree(tmp_path / "tree", real_logs)
+    output = tmp_path / "report/checks.json"
+    assert check(tree.root, "--plan", plan, "--json", "--output", output, "--official-note", "no git here") == 1
+    printed = load(CheckReport, json.loads(capsys.readouterr().out), "stdout")
+    assert printed == load(CheckReport, json.loads(output.read_text()), "file")
+    assert printed.verdict == "demonstration"
+    assert printed.official_note == "no git here"
+
+
+def test_an_official_checker_that_cannot_start_leaves_our_own_check_standing(
+    tmp_path: Path, real_logs: RealLogs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = good_tree(tmp_path / "tree", real_logs)
+    package = tmp_path / "inference/tools/submission/submission_checker"
+    package.mkdir(parents=True)
+    (package / "main.py").touch()
+    monkeypatch.setattr("sys.executable", "/no/python")
+    assert check(tree.root, "--round", "v6.1", "--official-checker", tmp_path / "inference") == 0
+    shown = capsys.readouterr().out
+    assert "official checker: cannot run the official checker with /no/python" in shown
+    assert "SUBMITTABLE" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere", "--round", "v6.1"], 4, "nowhere is not a folder"),
+        ([".", "--round", "v6.2"], 2, "unknown round 'v6.2'"),
+        (["."], 2, "no round was given"),
+        ([".", "--plan", "plan.json"], 3, "cannot read plan.json"),
+        ([".", "--round", "v6.1", "--official-checker", "nowhere"], 2, "expected a checkout of mlcommons/inference"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str],
+    code: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert check(*arguments) == code
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.splitlines()) == 1
+    assert "Traceback" not in shown.err
+
+
+def test_a_plan_of_another_round_is_refused(tmp_path: Path, plan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan.write_text(plan.read_text().replace("v6.1", "v6.0"))
+    assert check(tmp_path, "--plan", plan, "--round", "v6.1") == 2
+    assert "is a plan of round v6.0, and --round is v6.1" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""Every rule: a good tree, one planted fault, and exactly the finding that belongs to it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mlperf_ops.checker import check_tree
+from mlperf_ops.checker.registry import all_rules
+from tests.support.attempts import RealLogs
+from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> dict[str, TreeUnderTest]:
+    base = tmp_path_factory.mktemp("good")
+    closed = good_tree(base / "closed", real_logs, division="closed", benchmark="resnet50", scenarios=EDGE)
+    return {"open": good_tree(base / "open", real_logs), "closed": closed}
+
+
+@pytest.mark.parametrize("division", ["open", "closed"])
+def test_nobody_objects_to_the_good_tree(good: dict[str, TreeUnderTest], division: str) -> None:
+    report = check_tree(good[division].root, round_v61())
+    # What the tests of compliance say is left to the official checker, and that is said.
+    assert {finding.rule for finding in report.findings} == ({"not-judged"} if division == "closed" else set())
+    assert report.verdict == "submittable"
+    assert {result.verdict for result in report.results} == {"pass"}
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS], ids=str)
+def test_a_planted_fault_gives_its_finding_and_no_other(
+    fault: Fault, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[fault.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    fault.plant(tree)
+    report = check_tree(tree.root, round_v61())
+    findings = [finding for finding in report.findings if finding.rule != "not-judged"]
+    assert Counter((finding.rule, finding.severity) for finding in findings) == {(fault.rule, fault.severity): 1}
+    assert report.verdict == ("submittable" if fault.severity == "advice" else "rejected")
+    (finding,) = findings
+    assert finding.meaning
+    assert finding.fix
+    assert str(tmp_path) not in finding.message + finding.location
+    if fault.severity != "advice":
+        failed = {result.location for result in report.results if result.verdict == "fail"}
+        assert failed == {result.location for result in report.results if finding.concerns(result.location)}
+
+
+def test_every_rule_has_a_fault_or_a_test_of_its_own() -> None:
+    planted = {fault.rule for fault in (*FAULTS, *CLOSED_FAULTS)}
+    elsewhere = {
+        "no-results",
+        "scenario-not-allowed",
+        "equal-issue",
+        "token-latency",
+        "network-sut-name",
+        "accuracy-artifacts",
+        "check-failed",
+        "not-judged",
+    }
+    assert planted | elsewhere == set(all_rules())
+    assert not planted & elsewhere
