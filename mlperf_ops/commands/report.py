@@ -1,0 +1,37 @@
+"""`mlperf-ops report RUN_DIR`: write verdict.md and report.html."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlperf_ops import report
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run folder: results/<run_id>.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the text.")] = False,
+) -> None:
+    """Write report/verdict.md and report/report.html of a run, and print the verdict.
+
+    The exit code says whether the report could be written; the verdict's exit code belongs to `mlperf-ops check`.
+
+    Example: mlperf-ops report results/local
+    """
+    written = report.build(run)
+    if as_json:
+        answer = {
+            "changed": written.changed,
+            "verdict": written.verdict,
+            "verdict_md": str(written.verdict_md),
+            "report_html": str(written.report_html),
+            "text": written.text,
+        }
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(written.text, nl=False)
+    print("report written" if written.changed else "report unchanged", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,115 @@
+"""What the report is made from, as plain data: cells with their evidence, host facts, packaging and the check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from mlperf_ops.catalogue import Round
+from mlperf_ops.checker.model import CheckReport
+from mlperf_ops.files import Json
+from mlperf_ops.model import Cell, Plan, PlannedCell, Result, Spec
+
+CellState: TypeAlias = Literal["valid", "invalid", "failed", "missing", "impossible", "unreadable"]
+"""A result's verdict; "missing" when nothing was collected, "impossible" when the plan says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """A cell of the run: what was planned and what came of it.
+
+    Attributes:
+        planned: The plan's entry; None for a result that the plan does not know any more.
+        stale: The result is of an earlier plan's request.
+        folder: The attempt's folder, relative to the run.
+        on_host: The attempt's folder on the host, relative to `home`.
+        manifest: File name -> sha256, as the host wrote it.
+        problem: Why there is no result, or why it cannot be read.
+        attempts: Attempts of this very spec that were collected.
+    """
+
+    cell: Cell
+    host: str
+    home: str
+    official_benchmark: str
+    planned: PlannedCell | None
+    state: CellState
+    stale: bool = False
+    folder: str | None = None
+    on_host: str | None = None
+    spec: Spec | None = None
+    result: Result | None = None
+    user_conf: str | None = None
+    manifest: tuple[tuple[str, str], ...] = ()
+    problem: str | None = None
+    attempts: int = 0
+
+    @property
+    def anchor(self) -> str:
+        """Name of the cell's place in the page."""
+        return "cell-" + self.cell.key.replace("/", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact of a host and where it was read."""
+
+    name: str
+    value: Json
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """hosts/<host>/facts.json: facts, and names of those that nobody could read with the reason."""
+
+    name: str
+    system: str
+    facts: tuple[Fact, ...]
+    unknown: tuple[tuple[str, str], ...]
+    problem: str | None = None
+
+    def get(self, name: str) -> Json:
+        """Return a fact's value, None when it is unknown."""
+        return next((fact.value for fact in self.facts if fact.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Packaging:
+    """What aggregation left in report/: the tree's results, what was kept out, and the system descriptions.
+
+    Attributes:
+        locations: "system/benchmark/scenario" to the result's folder in the tree.
+        refused: Cell and why it must not be packed.
+        systems: The submission's own words on each system, as facts.
+    """
+
+    locations: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
+    systems: tuple[HostFacts, ...]
+
+    def location(self, cell: Cell) -> str | None:
+        """Return the folder of a cell's result in the tree, None when it is not there."""
+        key = f"{cell.system}/{cell.benchmark}/{cell.scenario}"
+        return next((path for name, path in self.locations if name == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that the report shows.
+
+    Attributes:
+        cells: In the order of the plan; results that the plan does not know come last.
+        packaging: Empty when nothing was aggregated.
+        checks: checks.json; None when the check did not run, `checks_problem` then says why.
+    """
+
+    folder: Path
+    plan: Plan
+    round: Round
+    cells: tuple[CellRun, ...]
+    hosts: tuple[HostFacts, ...]
+    packaging: Packaging
+    checks: CheckReport | None
+    checks_problem: str | None
