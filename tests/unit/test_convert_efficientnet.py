@@ -13,12 +13,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
-from support.torch_files import write_archive, write_stream, write_view
 
 from mlperf_ops.convert import converter
 from mlperf_ops.convert.torch_stream import read_tensors
 from mlperf_ops.errors import ConfigError, ToolError
 from mlperf_ops.files import Json
+from tests.support.torch_files import write_archive, write_stream, write_view
 
 Floats = NDArray[np.float64]
 Weights = dict[str, NDArray[Any]]

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import onnxruntime as ort
 import pytest
-from support.images import LITE_PREPROCESS, RESNET50_PREPROCESS, ImageFolder, make_images, write_colour_model
 
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.harness.dataset import Dataset, open_dataset
 from mlperf_ops.model import ModelRequest
+from tests.support.images import LITE_PREPROCESS, RESNET50_PREPROCESS, ImageFolder, make_images, write_colour_model
 
 COUNT = 10
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from support.images import LITE_PREPROCESS, RESNET50_PREPROCESS
 
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.preprocess import decode, parameters, resize_area, resized_shape, transform
+from tests.support.images import LITE_PREPROCESS, RESNET50_PREPROCESS
 
 # sha256 of cv2.resize(synthetic(…), …, interpolation=cv2.INTER_AREA), equal in OpenCV 4.12.0 and 5.0.0
 OPENCV_AREA = {

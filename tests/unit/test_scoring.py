@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.attempts import RealLogs, make_spec
 
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.scoring import LabelType, score, score_classes
 from mlperf_ops.model import Cell, Scenario
+from tests.support.attempts import RealLogs, make_spec
 
 SAMPLES = 20  # MultiStream asks for 24 of them: the last query of 8 is filled up
 SCENARIOS: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Server", "Offline")

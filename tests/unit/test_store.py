@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.wheels import component, write_wheel
 
 from mlperf_ops.catalogue import ComponentEntry, load_catalogue
 from mlperf_ops.errors import ConfigError, ToolError
 from mlperf_ops.files import sha256_file, sha256_tree
 from mlperf_ops.package_files import download
 from mlperf_ops.store import prepare
+from tests.support.wheels import component, write_wheel
 
 ONE = {"tiny/weights.bin": b"weights"}
 IMAGES = {"pics/a_3.jpg": b"first", "pics/b_12.jpg": b"second"}
