@@ -39,7 +39,7 @@ class LabModel(BaseModel):
 
 
 class BackendOptions(LabModel):
-    """Session options; what is not set is left to the implementation's defaults. 0 streams or threads: one per core."""
+    """Session options; what is not set is left to the implementation's defaults. 0: what the cores feed."""
 
     streams: Count | None = None
     intra_op_threads: Count | None = None

@@ -89,8 +89,9 @@ class DatasetRequest:
 class BackendRequest:
     """The runtime and its session options; None leaves the runtime's own default.
 
-    `streams: 0` stands for one stream per allowed core and `intra_op_threads: 0` for all allowed cores, shared by the
-    streams. The harness resolves both when it runs, and `Result.effective` says what they became.
+    `streams: 0` stands for as many streams of `intra_op_threads` as the allowed cores feed, and `intra_op_threads: 0`
+    for all allowed cores, shared by the streams. The harness resolves both when it runs, and `Result.effective` says
+    what they became.
     """
 
     name: str  # "onnxruntime"

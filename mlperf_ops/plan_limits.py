@@ -47,3 +47,8 @@ def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
         if conf.scenario in round_.limits.early_stopping_scenarios:
             yield Limit("early-stopping", benchmark, f"{short} for a statement about the tail latency")
         yield Limit("loadgen-validity", benchmark, f"{short} for LoadGen to call every run valid")
+        if conf.scenario in {"SingleStream", "MultiStream"}:
+            yield Limit("result-value", benchmark, f"{short} for LoadGen to estimate a percentile in every scenario")
+        if conf.scenario == "Server" and conf.known_per_second is None:
+            guess = f"{conf.settings.queries_per_second:g} Server queries per second are a guess"
+            yield Limit("latency-constraint", benchmark, f"{guess}: no target of this system is known yet")

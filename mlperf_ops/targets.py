@@ -26,7 +26,7 @@ HEADER = "# Written by `mlperf-ops targets --write`"
 VARIABLE = f"{PREFIX}measured_targets"
 # Share of the Offline throughput that a machine is first asked for in Server: queries come in bursts, and the latency
 # bound leaves no time to fill batches. A search for the highest valid rate starts from here.
-SERVER_SHARE_OF_OFFLINE = 0.4
+SERVER_SHARE_OF_OFFLINE = 0.15
 
 _TEXT = f"""{HEADER}: what earlier runs measured on this host.
 # `mlperf_targets` beside it is yours and wins. Remove this file, or use --renew, to measure again.

@@ -25,7 +25,7 @@ def _known_placeholders(argument: str) -> str:
 class BackendDefaults(CatalogueModel):
     """Session options of a scenario, where the inventory sets none; see `mlperf_ops.model.BackendRequest`."""
 
-    streams: Count | None = Field(default=None, description="0: one per allowed core.")
+    streams: Count | None = Field(default=None, description="0: allowed cores / intra_op_threads.")
     intra_op_threads: Count | None = Field(default=None, description="0: the allowed cores, shared by the streams.")
     max_batch: Count | None = Field(default=None, ge=1)
     batch_timeout_us: Count | None = None

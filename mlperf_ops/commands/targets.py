@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Learn mlperf_measured_targets of each host from the valid results of a run, and show or write them.
 
-    Offline: samples per second. SingleStream, MultiStream: mean latency in ms. Server: 0.4 of Offline, to start with.
+    Offline: samples per second. SingleStream, MultiStream: mean latency in ms. Server: 0.15 of Offline, to start with.
     A target that was learned before stays unless --renew is given, and mlperf_targets, your own, always win.
 
     Example: mlperf-ops targets -i inventory/local --write

@@ -63,11 +63,11 @@ def apply_affinity(cpu_affinity: str | None) -> frozenset[int]:
 
 
 def thread_counts(request: BackendRequest, cpu_count: int) -> tuple[int, int]:
-    """Resolve (streams, intra-op threads of each): 0 streams is one per CPU, 0 threads shares the CPUs out.
+    """Resolve (streams, intra-op threads of each): 0 streams is as many as the CPUs feed, 0 threads shares them out.
 
     None leaves the runtime's default, reported as -1 because only the runtime knows it.
     """
-    streams = request.streams or cpu_count
+    streams = request.streams or max(1, cpu_count // (request.intra_op_threads or 1))
     if request.intra_op_threads is None:
         return streams, -1
     return streams, request.intra_op_threads or max(1, cpu_count // streams)

@@ -8,6 +8,7 @@ Run as `python -m mlperf_ops.harness.sut --spec spec.json` in the attempt folder
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gc
 import importlib.metadata
 import os
@@ -21,7 +22,7 @@ import mlperf_loadgen as loadgen
 
 from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.harness import failures
-from mlperf_ops.harness.backends import Backend, open_backend
+from mlperf_ops.harness.backends import Backend, image_layout, open_backend
 from mlperf_ops.harness.backends.oracle import OracleBackend
 from mlperf_ops.harness.cpus import apply_affinity, format_cpu_list, thread_counts
 from mlperf_ops.harness.scenarios import Guard, QueueSut, make_sut
@@ -44,8 +45,7 @@ def run(spec: Spec, attempt: Path) -> None:
     streams, intra_op_threads = thread_counts(spec.backend, len(cpus))
     if spec.loadgen.scenario == "SingleStream":
         streams = 1  # there is never more than one query in flight
-    task = open_task(spec)
-    backend = _open(spec, task, streams, intra_op_threads)
+    task, backend = _open(spec, streams, intra_op_threads)
     settings = _settings(spec)
     guard = Guard(attempt)
 
@@ -107,12 +107,17 @@ def run(spec: Spec, attempt: Path) -> None:
     write_json(attempt / EFFECTIVE, effective)
 
 
-def _open(spec: Spec, task: Task, streams: int, intra_op_threads: int) -> Backend:
+def _open(spec: Spec, streams: int, intra_op_threads: int) -> tuple[Task, Backend]:
     if spec.model is not None:
-        return open_backend(spec.model, spec.backend, streams=streams, intra_op_threads=intra_op_threads)
+        backend = open_backend(spec.model, spec.backend, streams=streams, intra_op_threads=intra_op_threads)
+        # The file knows its own layout better than the catalogue: users bring NCHW and NHWC files of one model.
+        layout = image_layout(backend.input_shape(spec.model.input_name)) or spec.model.input_layout
+        model = dataclasses.replace(spec.model, input_layout=layout)
+        return open_task(dataclasses.replace(spec, model=model)), backend
     if not spec.simulated:
         raise failures.CellError("bad_input", "the spec names no model, and only a simulated run may go without one")
-    return OracleBackend(task.label, streams)
+    task = open_task(spec)
+    return task, OracleBackend(task.label, streams)
 
 
 def _settings(spec: Spec) -> loadgen.TestSettings:

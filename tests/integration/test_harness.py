@@ -52,6 +52,13 @@ def test_the_official_tensor_names_give_the_computable_accuracy(
     assert result.verdict == "valid"
 
 
+def test_the_layout_is_the_files_own_whatever_the_catalogue_says(images: ImageFolder, tmp_path: Path) -> None:
+    model = write_colour_model(tmp_path / "m.onnx", layout="NHWC")
+    result, _ = run(make_spec(images, dataclasses.replace(model, input_layout="NCHW")), tmp_path / "cell")
+    assert result.accuracy is not None, result.failure
+    assert result.accuracy.value == pytest.approx(100 * images.good_count / 12)
+
+
 @pytest.mark.parametrize(
     ("scenario", "backend"),
     [

@@ -97,12 +97,21 @@ def test_the_plan_survives_its_file() -> None:
     assert load(Plan, dump(made), "plan.json") == made
 
 
+def test_a_server_rate_that_the_user_gives_is_no_guess() -> None:
+    given = plan(a=host(targets={"efficientnet-lite0": {"Server": {"target_qps": 50}}}))
+    assert "latency-constraint" not in {limit.rule for limit in given.limits}
+
+
 def test_a_demonstration_names_its_limits() -> None:
     made = {limit.rule: (limit.benchmark, limit.because) for limit in plan(a=host()).limits}
     assert made["dataset-size"] == ("efficientnet-lite0", "20 of 50,000 images")
     assert made["min-duration"] == ("efficientnet-lite0", "run style test asks for 0 s; the round wants 600 s")
     assert "700 of 24,576 Offline samples" in made["min-queries"][1]
-    assert set(made) == {"dataset-size", "min-duration", "min-queries", "early-stopping", "loadgen-validity"}
+    assert "a guess: no target of this system is known yet" in made["latency-constraint"][1]
+    assert set(made) == {
+        *("dataset-size", "min-duration", "min-queries"),
+        *("early-stopping", "loadgen-validity", "latency-constraint", "result-value"),
+    }
 
 
 def test_a_full_run_on_few_images_has_no_limit_but_their_number() -> None:
@@ -335,7 +344,7 @@ def test_only_the_changed_cell_gets_another_request() -> None:
         ("valid", {}, "SingleStream/performance", 600.0, 660.0),
         ("valid", {"MultiStream": {"target_latency_ms": 1000}}, "MultiStream/performance", 662.0, 728.2),
         ("valid", {"Server": {"target_qps": 100}}, "Server/performance", 600.0, 660.0),
-        ("test", {}, "Server/performance", 20.0, 22.0),  # 700 queries at 35 per second
+        ("test", {}, "Server/performance", 41.2, 45.3),  # 700 queries at 17 per second
         ("test", {"SingleStream": {"target_latency_ms": 5}}, "SingleStream/performance", 3.5, 3.9),
         ("test", {"SingleStream": {"target_latency_ms": 5}}, "SingleStream/accuracy", 0.1, 0.1),
         ("test", {}, "Offline/performance", 1.0, 30.0),

@@ -39,7 +39,7 @@ def test_targets_are_read_off_the_results_and_server_is_a_share_of_offline(tmp_p
         "a": {
             "efficientnet-lite0": {
                 "Offline": {"target_qps": 212.35},
-                "Server": {"target_qps": 84.938},
+                "Server": {"target_qps": 31.852},
                 "SingleStream": {"target_latency_ms": 5.4321},
                 "MultiStream": {"target_latency_ms": 39.0},
             }

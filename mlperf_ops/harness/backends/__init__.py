@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from mlperf_ops.errors import unknown_name
@@ -41,6 +40,9 @@ class Backend(Protocol):
     def streams(self) -> Sequence[Stream]:
         """The inference streams."""
 
+    def input_shape(self, name: str) -> Sequence[int | str | None]:
+        """Shape that the model declares for an input; names and None stand for sizes that it leaves open."""
+
     def describe(self) -> dict[str, Json]:
         """What really runs: provider, precision, threads, versions; read back, not repeated from the request."""
 
@@ -52,6 +54,7 @@ class Opener(Protocol):
         """Open the model with that many streams; -1 threads leaves the runtime's default."""
 
 
+_IMAGE_RANK, _CHANNELS = 4, 3
 BACKENDS: dict[str, str] = {"onnxruntime": "mlperf_ops.harness.backends.onnxruntime"}
 
 
@@ -68,6 +71,11 @@ def open_backend(model: ModelRequest, request: BackendRequest, *, streams: int, 
     return opener(model, request, streams=streams, intra_op_threads=intra_op_threads)
 
 
-Complete: TypeAlias = Callable[[list[Any]], None]
+def image_layout(shape: Sequence[int | str | None]) -> Literal["NCHW", "NHWC"] | None:
+    """Read the layout of an image input off its shape: three channels come first or last; None where both may be."""
+    if len(shape) != _IMAGE_RANK or (shape[1] == _CHANNELS) == (shape[3] == _CHANNELS):
+        return None
+    return "NCHW" if shape[1] == _CHANNELS else "NHWC"
 
-__all__ = ["BACKENDS", "Array", "Backend", "Complete", "Feed", "Outputs", "Stream", "np", "open_backend"]
+
+__all__ = ["BACKENDS", "Array", "Backend", "Feed", "Outputs", "Stream", "image_layout", "open_backend"]

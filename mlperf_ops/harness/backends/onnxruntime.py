@@ -84,6 +84,11 @@ class OrtBackend:
         """The inference streams."""
         return self._streams
 
+    def input_shape(self, name: str) -> Sequence[int | str | None]:
+        """Return the declared shape of an input."""
+        shapes: dict[str, Sequence[int | str | None]] = {i.name: i.shape for i in self._sessions[0].get_inputs()}
+        return shapes[name]
+
     def describe(self) -> dict[str, Json]:
         """Read back from the session and from the file what really runs."""
         session = self._sessions[0]

@@ -50,6 +50,10 @@ class OracleBackend:
         """The streams."""
         return self._streams
 
+    def input_shape(self, name: str) -> Sequence[int | str | None]:  # noqa: ARG002  # an oracle has no inputs
+        """Return nothing: there is no model."""
+        return ()
+
     def describe(self) -> dict[str, Json]:
         """Say what it is."""
         return {"backend": "oracle", "simulated": True, "streams": len(self._streams), "precision": "none"}
