@@ -1,0 +1,63 @@
+# Everything a person or a CI job calls. Each target is at most a few lines; the work is done by the tools they name.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint check docs lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INVENTORY := inventory/local
+STYLE := test
+MEASURED := inventory/local/host_vars/localhost/measured_targets.yml
+PLAY := $(BIN)/ansible-playbook run-inference.yml -i $(INVENTORY)
+
+# Ansible refuses to start in a locale without UTF-8, which is what a minimal machine has.
+export LC_ALL := C.UTF-8
+# A caller's own configuration must not replace the one of the checkout.
+unexport ANSIBLE_CONFIG
+UV := uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock" pyproject.toml requirements/build.in --extra harness
+
+help: ## Show this help
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYLE=test (default), fast or valid
+	@tools/bootstrap run
+	@case "$(STYLE)" in test|fast|valid) ;; *) echo "STYLE=$(STYLE): expected test, fast or valid" >&2; exit 2;; esac
+	@if [ "$(STYLE)" = valid ] && [ ! -e $(MEASURED) ]; then \
+	  echo "mlperf-ops: no measured targets of this machine yet, so a short run comes first" >&2; \
+	  $(PLAY) -e mlperf_run_style=test --tags validate,provision,run,collect && $(BIN)/mlperf-ops targets -i $(INVENTORY) --write; fi
+	@$(PLAY) -e mlperf_run_style=$(STYLE)
+
+test: ## Run all tests
+	@tools/bootstrap dev
+	@$(BIN)/pytest -q
+
+lint: ## Run all linters and type checkers
+	@tools/bootstrap dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	MYPYPATH=collections $(BIN)/mypy --explicit-package-bases --namespace-packages plugins
+	$(BIN)/yamllint --strict .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint
+	$(BIN)/codespell
+	sh -n tools/bootstrap && bash -n .ci/run
+
+check: lint test ## Run linters and tests
+
+docs: ## Regenerate the tables of the roles' README files
+	@tools/bootstrap dev
+	@$(BIN)/python tools/role_docs.py
+
+lock: ## Renew the locked requirements (needs uv)
+	$(LOCK) -o requirements/run.txt
+	$(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
+
+setup: ## Install the tools of test and lint into .venv
+	@tools/bootstrap dev
+
+clean: ## Remove environments, caches and prepared components; results and raw runs stay
+	rm -rf $(VENV) build dist *.egg-info .ansible .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .mlperf/store .mlperf/python .mlperf/harness .mlperf/state
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

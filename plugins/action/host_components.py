@@ -1,0 +1,164 @@
+"""Action: bring a host what its cells need, and only what is missing there."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller
+
+_MODULE = "mlperf_ops.lab.host_components"
+display = Display()
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """Ask the module what is missing, prepare that on the controller, transfer it, and let the module unpack it."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's result; a second, no-change run costs one module call."""
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        given = controller.plain(self._task.args)
+        run = controller.run_folder(given.get("results", ""), variables)
+        package = controller.package()
+        plan = controller.read_plan(run, check_mode=self._task.check_mode)
+        host = controller.host_of(plan, variables["inventory_hostname"])
+        lock = _lock(package, host)
+        harness = bundles.harness_files(package)
+        arguments = {
+            "home": host["home"],
+            "python": given.get("python", ""),
+            "lock_sha256": _sha256(lock),
+            "harness_sha256": bundles.tree_sha256(harness),
+            "components": _wanted(plan, host),
+        }
+        try:
+            answer = self._module(arguments, variables)
+            if answer.get("missing") and not answer.get("failed") and not self._task.check_mode:
+                with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as folder:
+                    staging = _Staging(Path(folder), given, harness, lock)
+                    staged = self._stage(staging, answer["missing"], run, variables)
+                    answer = self._module({**arguments, "staged": staged}, variables)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
+        result.update(answer)
+        if not answer.get("failed"):
+            result["msg"] = f"{len(answer['missing'])} parts {'would be' if self._task.check_mode else 'were'} brought"
+        return result
+
+    def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(
+            module_name=_MODULE, module_args=arguments, task_vars=variables, wrap_async=False
+        )
+        return answer
+
+    def _stage(
+        self, staging: _Staging, missing: list[str], run: Path, variables: dict[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Prepare what is missing and put it into the connection's temporary folder."""
+        name = variables["inventory_hostname"]
+        wanted = [item.partition("/")[2] for item in missing if item.startswith("components/")]
+        if wanted:
+            display.display(f"{name}  preparing {', '.join(wanted)}")
+        prepared = staging.prepare(wanted, run)
+        staged = {}
+        self._make_tmp_path()
+        for item in missing:
+            archive, facts = staging.pack(item, prepared)
+            display.display(f"{name}  bringing {item}, {max(1, facts['bytes'] >> 20)} MiB")
+            remote = self._connection._shell.join_path(  # noqa: SLF001  # as Ansible's own actions do
+                self._connection._shell.tmpdir,  # noqa: SLF001
+                archive.name,
+            )
+            self._transfer_file(str(archive), remote)
+            self._fixup_perms2((self._connection._shell.tmpdir, remote))  # noqa: SLF001
+            staged[item] = {**facts, "archive": remote}
+            archive.unlink()
+        return staged
+
+
+class _Staging:
+    """Archives in a temporary folder of the controller."""
+
+    def __init__(self, folder: Path, given: dict[str, Any], harness: list[tuple[str, Path]], lock: Path | None) -> None:
+        self._folder = folder
+        self._harness = harness
+        self._lock = lock
+        self._cache = str(given.get("cache", ""))
+        self._mirror = str(given.get("mirror", ""))
+        if self._mirror and not Path(self._mirror).expanduser().is_dir():
+            raise AnsibleActionFail(f"mlperf_mirror {self._mirror} is not a folder (correct it in the inventory)")
+
+    def prepare(self, names: list[str], run: Path) -> dict[str, dict[str, str]]:
+        """Fetch, verify and convert components; return name -> path and sha256."""
+        if not names:
+            return {}
+        argv = ["components", "--plan", str(run / "plan.json")]
+        for option, value in (("--cache", self._cache), ("--mirror", self._mirror)):
+            argv += [option, value] if value else []
+        for name in names:
+            argv += ["--name", name]
+        answer = controller.mlperf_ops(argv)
+        return {item["name"]: item for item in answer.data["components"]}
+
+    def pack(self, item: str, prepared: dict[str, dict[str, str]]) -> tuple[Path, dict[str, Any]]:
+        """Write the archive of one missing item; return it and what the module has to know of it."""
+        archive = self._folder / f"{item.replace('/', '.')}.tar"
+        member, sha256 = "", ""
+        if item == "harness":
+            files = self._harness
+        elif item == "python":
+            if self._lock is None:
+                raise AnsibleActionFail("the host asks for an environment although the plan needs none")
+            files = bundles.installer_files(self._lock, Path(self._mirror).expanduser() if self._mirror else None)
+        else:
+            one = prepared[item.partition("/")[2]]
+            path, sha256 = Path(one["path"]), one["sha256"]
+            member = "" if path.is_dir() else path.name
+            files = bundles.folder_files(path) if path.is_dir() else [(path.name, path)]
+        size_bytes = bundles.write_tar(archive, files)
+        return archive, {"bytes": 2 * size_bytes, "member": member, "sha256": sha256}
+
+
+def _lock(package: Path, host: dict[str, Any]) -> Path | None:
+    if not host["requirements"]:
+        return None
+    lock = package / "catalogue" / "locks" / str(host["requirements"])
+    if not lock.is_file():
+        raise AnsibleActionFail(f"the Python lock {lock} is missing (the round names it: loadgen.requirements)")
+    return lock
+
+
+def _sha256(lock: Path | None) -> str:
+    return controller.files.sha256_file(lock) if lock else ""
+
+
+def _wanted(plan: dict[str, Any], host: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the host's components as the module's option wants them.
+
+    Hosts may hold their own files of one component at different paths, so the cells' requests say which entry is meant.
+    """
+    own: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for cell in controller.planned_cells(plan, host["name"]):
+        for part in (cell["request"]["model"], cell["request"]["dataset"]):
+            if part is not None:
+                own[part["component"]] = part["path"]
+                labels[part["component"]] = part.get("label_file", "")
+    return [
+        {
+            "name": component["name"],
+            "kind": "data set" if component["kind"] == "dataset" else component["kind"],
+            "sha256": component["sha256"] or "",
+            "path": component["path"] or "",
+            "label_file": labels.get(component["name"], ""),
+        }
+        for component in plan["components"]
+        if component["name"] in host["components"] and (component["path"] or "") == own.get(component["name"], "")
+    ]

@@ -1,0 +1,42 @@
+"""Action: show the verdict as plain lines, and fail when there is nothing to be content with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
+
+_COLOURS = {"submittable": "green", "demonstration": "yellow", "rejected": "red"}
+_SHOWN = 5
+display = Display()
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """Display the report's text; a task's message would show it as one escaped string."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Fail for a rejected submission and for planned cells that have no usable result."""
+        result: dict[str, Any] = super().run(tmp, task_vars or {})
+        given = controller.plain(self._task.args)
+        report, aggregated = given["report"], given["aggregate"]
+        if not report:
+            return {**result, "changed": False, "msg": "check mode: no submission was built"}
+        verdict = str(report.get("verdict"))
+        display.display("")
+        for number, line in enumerate(str(report["text"]).rstrip("\n").splitlines()):
+            display.display(line, color=_COLOURS.get(verdict) if number == 0 else None)
+        display.display("")
+        left_out = [f"{cell['key']}: {cell['reason']}" for cell in aggregated.get("missing", [])]
+        result.update(changed=False, verdict=verdict)
+        if left_out:
+            result["left_out"] = left_out
+            more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+            message = f"{len(left_out)} planned cells have no usable result: {'; '.join(left_out[:_SHOWN])}{more}"
+            return {**result, "failed": True, "msg": message}
+        if verdict == "rejected":
+            return {**result, "failed": True, "msg": f"the submission is rejected; {report['verdict_md']} says why"}
+        return {**result, "msg": verdict}

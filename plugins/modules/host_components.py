@@ -1,0 +1,312 @@
+"""Ansible module: what a host needs to run its cells, verified and recorded."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_components
+short_description: Give a host the environment, harness code and components that its cells need
+version_added: "0.1.0"
+description:
+  - Verifies what is already below O(home), and names what is missing. What it is given in O(staged) it unpacks whole or
+    not at all, after its digest was checked.
+  - Records the result in C(state/provision.json), which the agent reads. Written only when different.
+  - Usually called through the action of the same name, which takes O(plan_host) and the rest out of C(plan.json) and
+    transfers only what this module says is missing.
+options:
+  results:
+    description:
+      - Results folder of the run on the controller, that holds C(plan.json). Empty takes C(results/<run id>).
+      - Read by the action only.
+    type: str
+    default: ""
+  mirror:
+    description:
+      - Folder of package files on the controller, to use instead of the package index.
+      - Read by the action only.
+    type: str
+    default: ""
+  cache:
+    description:
+      - Folder on the controller where prepared components are kept. Empty takes the one of C(mlperf-ops components).
+      - Read by the action only.
+    type: str
+    default: ""
+  python:
+    description: Interpreter on the host that the environment is made with. Empty prefers the distribution's own.
+    type: str
+    default: ""
+  home:
+    description: mlperf_home of the host, absolute or starting with C(~). Given by the action.
+    type: str
+  lock_sha256:
+    description: Digest of the Python lock. Empty when cells need no packages. Given by the action.
+    type: str
+    default: ""
+  harness_sha256:
+    description: Digest of the harness code. Given by the action.
+    type: str
+  components:
+    description: What the host's cells need. Given by the action.
+    type: list
+    elements: dict
+    default: []
+    options:
+      name:
+        description: Name in the catalogue.
+        type: str
+        required: true
+      kind:
+        description: Kind in the catalogue, in words of the error messages.
+        type: str
+        required: true
+      sha256:
+        description: Pinned digest. Empty when only the host can know it.
+        type: str
+        default: ""
+      path:
+        description: The user's own path on the host. Empty when the component comes from the controller.
+        type: str
+        default: ""
+      label_file:
+        description: Label file of a data set of the user's own, relative to its path or absolute.
+        type: str
+        default: ""
+  staged:
+    description: Archives that the action has brought to the host. Given by the action.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    description: Names what is missing and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows what would be added.
+    support: full
+author:
+  - mlperf-ops contributors
+"""
+
+EXAMPLES = r"""
+- name: Give the host what its cells need
+  mlperf_ops.lab.host_components:
+    results: results/lab
+"""
+
+RETURN = r"""
+missing:
+  description: What is not there yet, or not as it should be.
+  returned: success
+  type: list
+  elements: str
+  sample: ["python", "harness", "components/efficientnet-lite0"]
+home:
+  description: The absolute path of mlperf_home.
+  returned: success
+  type: str
+  sample: /home/lab/mlperf
+"""
+
+# Ansible reads the documentation above as the head of the file.
+import json  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_python, host_store  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import HostError, Ledger  # noqa: E402
+
+_RESERVE_BYTES = 64 << 20  # what is left for state files and the first logs
+
+COMPONENT_OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "kind": {"type": "str", "required": True},
+    "sha256": {"type": "str", "default": ""},
+    "path": {"type": "str", "default": ""},
+    "label_file": {"type": "str", "default": ""},
+}
+ARGUMENTS = {
+    "results": {"type": "str", "default": ""},
+    "mirror": {"type": "str", "default": ""},
+    "cache": {"type": "str", "default": ""},
+    "python": {"type": "str", "default": ""},
+    "home": {"type": "str"},
+    "lock_sha256": {"type": "str", "default": ""},
+    "harness_sha256": {"type": "str"},
+    "components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT_OPTIONS},
+    "staged": {"type": "dict", "default": {}},
+}
+
+
+class Host:
+    """One host's home: what it should hold, and what it does."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        """Find the interpreter and the ledger."""
+        self.home = host_store.expand(parameters["home"])
+        self.components: list[dict[str, str]] = parameters["components"]
+        self.staged: dict[str, Any] = parameters["staged"]
+        self.lock_sha256: str = parameters["lock_sha256"]
+        self.harness_sha256: str = parameters["harness_sha256"]
+        self.interpreter = host_python.find(parameters["python"])
+        self.ledger = Ledger(self.home)
+        self.python_digest = self.interpreter.digest(self.lock_sha256)
+        self.environment = self.home / "python" / self.python_digest[:12]
+        self.harness = self.home / "harness" / self.harness_sha256[:12]
+
+    def missing(self) -> list[str]:
+        """Name what has to be brought here; what is the user's own has to be here already."""
+        names = []
+        if self.lock_sha256 and not host_python.is_whole(self.environment):
+            names.append("python")
+        if not self.harness.is_dir() or self.ledger.digest(self.harness) != self.harness_sha256:
+            names.append("harness")
+        for component in self.components:
+            if component["path"]:
+                self._own(component)
+            elif self._stored(component) is None:
+                names.append(f"components/{component['name']}")
+        return names
+
+    def require_room(self, missing: list[str]) -> None:
+        """Stop before anything is written when it would not fit."""
+        needed = _RESERVE_BYTES + (host_python.NEEDED_BYTES if "python" in missing else 0)
+        needed += sum(int(item.get("bytes", 0)) for item in self.staged.values())
+        host_store.require_usable(self.home, needed)
+
+    def bring(self, missing: list[str]) -> None:
+        """Unpack what was staged and is missing."""
+        for name in missing:
+            if name not in self.staged:
+                raise HostError(f"the controller did not bring {name}", "run the play again")
+            archive = Path(self.staged[name]["archive"])
+            if name == "python":
+                self._make_python(archive)
+            elif name == "harness":
+                host_store.install(archive, self.harness, "", self.harness_sha256)
+            else:
+                sha256, member = self.staged[name]["sha256"], self.staged[name]["member"]
+                host_store.install(archive, self._folder(name.partition("/")[2], sha256), member, sha256)
+
+    def record(self) -> bool:
+        """Write state/provision.json; say whether it changed."""
+        if self.lock_sha256:
+            python = str(self.environment / "bin" / "python")
+            packages = host_python.packages(self.environment)
+        else:
+            python, packages = self.interpreter.path, {}
+        text = host_store.pretty_json(
+            {
+                "schema": 1,
+                "python": {
+                    "path": python,
+                    "version": self.interpreter.version,
+                    "digest": self.python_digest,
+                    "packages": packages,
+                },
+                "harness": {"path": str(self.harness), "sha256": self.harness_sha256},
+                "components": {component["name"]: self._place(component) for component in self.components},
+            }
+        )
+        changed = host_store.write_atomic(self.home / "state" / "provision.json", text)
+        self.ledger.save()
+        return changed
+
+    def _place(self, component: dict[str, str]) -> dict[str, str]:
+        found = self._own(component) if component["path"] else self._stored(component)
+        if found is None:
+            raise HostError(f"{component['name']} is not below {self.home} although it was just unpacked there")
+        path, sha256 = found
+        return {"path": str(path), "sha256": sha256}
+
+    def _folder(self, name: str, sha256: str) -> Path:
+        return self.home / "store" / name / sha256[:12]
+
+    def _stored(self, component: dict[str, str]) -> tuple[Path, str] | None:
+        """Find a component in the store: its folder, or the one file in it, has the pinned digest."""
+        name, pinned = component["name"], component["sha256"]
+        if not pinned:  # nothing pins it: what the controller brought in this call, or the last time
+            pinned = str(self.staged.get(f"components/{name}", {}).get("sha256", "")) or self._recorded(name)
+        folder = self._folder(name, pinned)
+        if not pinned or not folder.is_dir():
+            return None
+        inside = list(folder.iterdir())
+        if len(inside) == 1 and inside[0].is_file() and self.ledger.digest(inside[0]) == pinned:
+            return inside[0], pinned
+        return (folder, pinned) if self.ledger.digest(folder) == pinned else None
+
+    def _recorded(self, name: str) -> str:
+        try:
+            text = (self.home / "state" / "provision.json").read_text(encoding="utf-8")
+            return str(json.loads(text)["components"][name]["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _own(self, component: dict[str, str]) -> tuple[Path, str]:
+        """Check what the user has put on the host: there, readable, and with the digest the inventory may pin."""
+        name, kind = component["name"], component["kind"]
+        path = host_store.expand(component["path"])
+        where = f"mlperf_components.{name}.path"
+        if not path.exists():
+            raise HostError(f"the {kind} '{name}' is not at {path}", f"put it there or correct {where}")
+        part = path
+        if path.is_dir() and component["label_file"]:
+            part = path / component["label_file"]  # an absolute label file replaces the folder
+            if not part.is_file():
+                raise HostError(
+                    f"the {kind} '{name}' in {path} has no label file {component['label_file']}",
+                    f"put it there or set mlperf_components.{name}.label_file",
+                )
+        try:
+            sha256 = self.ledger.digest(part)
+        except OSError as error:
+            raise HostError(f"the {kind} '{name}' cannot be read: {error.filename}: {error.strerror}") from error
+        if component["sha256"] and sha256 != component["sha256"]:
+            raise HostError(
+                f"the {kind} '{name}' at {part} has sha256 {sha256}, the inventory pins {component['sha256']}",
+                f"correct the file or mlperf_components.{name}.sha256",
+            )
+        return path, sha256
+
+    def _make_python(self, archive: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=self.home, prefix=".python.") as folder:
+            host_store.extract(archive, Path(folder))
+            mirror = Path(folder) / "mirror"
+            host_python.make(
+                self.interpreter,
+                self.environment,
+                Path(folder) / "lock.txt",
+                Path(folder) / "pip",
+                mirror if mirror.is_dir() else None,
+            )
+
+
+def main() -> None:
+    """Verify; with everything staged also bring and record."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        host = Host(module.params)
+        missing = host.missing()
+        if missing or not (host.home / "state").is_dir():
+            host.require_room(missing)
+        changed = bool(missing)
+        if not module.check_mode and (host.staged or not missing):
+            with host_store.held(host.home):
+                host.bring(missing)
+                changed = host.record() or changed
+    except HostError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or module.params['home']}: {error.strerror or error}")
+    else:
+        module.exit_json(
+            changed=changed,
+            missing=missing,
+            home=str(host.home),
+            diff={"before": "", "after": "".join(f"{name}\n" for name in missing)},
+        )
+
+
+if __name__ == "__main__":
+    main()

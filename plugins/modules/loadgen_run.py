@@ -1,0 +1,56 @@
+"""Documentation of the action loadgen_run; its code is plugins/action/loadgen_run.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: loadgen_run
+short_description: Run the cells of the plan on a host
+version_added: "0.1.0"
+description:
+  - Asks the host which cells have a good result for their very spec, and runs the others one after another.
+  - A cell runs detached on the host. One that still runs from an earlier play is re-attached.
+  - Shows progress as plain lines.
+options:
+  results:
+    description: Results folder of the run on the controller. Empty takes C(results/<run id>).
+    type: str
+    default: ""
+  keep_going:
+    description: Succeed although cells failed; somebody else has to tell.
+    type: bool
+    default: false
+attributes:
+  action:
+    description: Runs on the controller.
+    support: full
+  check_mode:
+    description: Says how many cells would run.
+    support: full
+author:
+  - mlperf-ops contributors
+"""
+
+EXAMPLES = r"""
+- name: Run the cells that have no good result
+  mlperf_ops.lab.loadgen_run:
+    results: results/lab
+"""
+
+RETURN = r"""
+cells:
+  description: Number of planned cells of the host.
+  returned: success
+  type: int
+  sample: 8
+failed_cells:
+  description: Key and reason of each cell that has no result.
+  returned: when cells ran
+  type: list
+  elements: str
+invalid:
+  description: Key and reason of each cell that LoadGen or the accuracy target calls invalid.
+  returned: when cells ran
+  type: list
+  elements: str
+"""

@@ -1,0 +1,112 @@
+"""The playbooks are tables of contents, and every action has its documentation."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.playbooks import CHECKOUT, environ, play
+
+PLAYBOOKS = CHECKOUT / "playbooks"
+PHASES = {"validate": "validate", "provision": "provision", "benchmark": "run", "collect": "collect"} | {
+    "submission": "submit"
+}
+_MODULES = CHECKOUT / "plugins" / "modules"
+_ACTIONS = sorted(path.stem for path in (CHECKOUT / "plugins" / "action").glob("*.py"))
+
+
+def plays(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((PLAYBOOKS / f"{name}.yml").read_text())
+    return found
+
+
+def test_the_whole_flow_is_the_five_verbs_in_order() -> None:
+    imported = [play["ansible.builtin.import_playbook"] for play in plays("run_inference")]
+    assert imported == [f"{name}.yml" for name in PHASES]
+
+
+def test_the_root_has_a_shim_of_one_import() -> None:
+    shim = yaml.safe_load((CHECKOUT / "run-inference.yml").read_text())
+    assert [play["ansible.builtin.import_playbook"] for play in shim] == ["playbooks/run_inference.yml"]
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_a_play_is_hosts_and_roles_tagged_by_phase_and_role(name: str) -> None:
+    (one,) = plays(name)
+    assert one["gather_facts"] is False
+    assert set(one) <= {"name", "hosts", "connection", "gather_facts", "strategy", "any_errors_fatal", "roles"}
+    for role in one["roles"]:
+        short = role["role"].removeprefix("mlperf_ops.lab.")
+        assert (CHECKOUT / "roles" / short).is_dir()
+        assert role["tags"] == [PHASES[name], short]
+
+
+def test_no_variables_beside_the_playbooks_would_beat_the_inventory() -> None:
+    assert not [name for name in os.listdir(PLAYBOOKS) if name in {"group_vars", "host_vars"}]
+
+
+@pytest.mark.parametrize("action", _ACTIONS)
+def test_every_action_is_documented_with_the_options_that_it_reads(action: str) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-doc", "--json", "-t", "module", f"mlperf_ops.lab.{action}"],
+        cwd=CHECKOUT,
+        env=environ(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    documented = set(json.loads(done.stdout)[f"mlperf_ops.lab.{action}"]["doc"]["options"])
+    source = ast.parse((CHECKOUT / "plugins" / "action" / f"{action}.py").read_text())
+    read = {
+        node.args[0].value
+        for node in ast.walk(source)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "get"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in {"given", "self._given"}
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert read <= documented
+
+
+@pytest.mark.parametrize("module", ["host_components", "loadgen_agent", "results_fetch"])
+def test_argument_specs_of_modules_are_their_documentation(module: str) -> None:
+    tree = ast.parse((_MODULES / f"{module}.py").read_text())
+    texts = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    documented = yaml.safe_load(ast.literal_eval(texts["DOCUMENTATION"]))["options"]
+    arguments = texts["ARGUMENTS"]
+    assert isinstance(arguments, ast.Dict)
+    assert {ast.literal_eval(key) for key in arguments.keys if key is not None} == set(documented)
+
+
+def test_both_inventories_plan_without_their_hosts(tmp_path: Path) -> None:
+    for name in ("local", "lab"):
+        inventory = CHECKOUT / "inventory" / name
+        done = play(str(CHECKOUT / "playbooks" / "validate.yml"), inventory, tmp_path)
+        assert done.exit_code == 0, done.output
+        plan = json.loads((tmp_path / "results" / name / "plan.json").read_text())
+        assert plan["run_id"] == name
+        assert {cell["status"] for cell in plan["cells"]} == {"planned"}
+
+
+def test_every_variable_of_the_contract_is_explained_in_an_inventory() -> None:
+    from mlperf_ops.lab_vars import PREFIX, HostVars  # noqa: PLC0415  # only this test needs it
+
+    text = "".join(path.read_text() for path in (CHECKOUT / "inventory").rglob("*.yml"))
+    described = {f"{PREFIX}{name}" for name in HostVars.model_fields} - {f"{PREFIX}measured_targets"}
+    assert {name for name in described if name not in text} <= {f"{PREFIX}min_duration_ms"}

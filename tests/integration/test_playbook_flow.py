@@ -1,0 +1,179 @@
+"""The whole playbook on this machine, with the embedded model, real LoadGen and a home of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.playbooks import CHECKOUT, Played, command, environ, local_inventory, play
+
+pytestmark = [pytest.mark.integration, pytest.mark.network]
+
+_NAME = "efficientnet-lite0"
+_PLAY = str(CHECKOUT / "run-inference.yml")
+
+
+class Lab:
+    """An inventory of this machine, its home, and where it is played from."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.run = folder / "results" / "mini"
+        self.change()
+
+    def change(self, **changes: object) -> None:
+        changes.setdefault("benchmarks", [{"benchmark": _NAME, "scenarios": ["SingleStream", "Offline"]}])
+        self.inventory = local_inventory(self.folder / "mini", self.home, **changes)  # type: ignore[arg-type]  # JSON
+
+    def play(self, *arguments: str) -> Played:
+        return play(_PLAY, self.inventory, self.folder, *arguments)
+
+    def collected(self) -> dict[str, Path]:
+        """Return the attempt folder on the controller that stands for each cell."""
+        folder = self.run / "hosts" / "localhost"
+        cells = json.loads((folder / "cells.json").read_text())["cells"]
+        return {cell["key"]: folder / cell["path"] for cell in cells}
+
+    def attempts(self) -> set[str]:
+        return {str(path.parent.relative_to(self.home)) for path in self.home.rglob("attempt_*/result.json")}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture(scope="module")
+def virgin(lab: Lab) -> Played:
+    return lab.play("--check", "--diff")
+
+
+@pytest.fixture(scope="module")
+def first(lab: Lab, virgin: Played) -> Played:
+    assert virgin.exit_code == 0, virgin.output
+    return lab.play()
+
+
+@pytest.fixture
+def measured(lab: Lab, first: Played) -> Iterator[Lab]:
+    """A lab whose cells have good results; its inventory is left as it was found."""
+    assert first.exit_code == 0, first.output
+    yield lab
+    lab.change()
+
+
+def test_check_mode_on_a_virgin_machine_tells_all_and_changes_nothing(lab: Lab, virgin: Played) -> None:
+    assert virgin.exit_code == 0, virgin.output
+    assert "4 of 4 cells would run" in virgin.output
+    assert "+components/efficientnet-lite0" in virgin.output
+    assert '+  "round": "v6.1"' in virgin.output
+    if not lab.run.exists():  # the fixture `first` may have run meanwhile, but only after this play
+        assert not lab.home.exists()
+    assert virgin.total("failed") == 0
+
+
+def test_the_first_run_ends_with_a_demonstration(lab: Lab, first: Played) -> None:
+    assert first.exit_code == 0, first.output
+    assert "DEMONSTRATION" in first.output
+    assert "Offline accuracy   valid" in first.output
+    assert "Offline performance   valid" in first.output
+    assert (lab.run / "report" / "report.html").is_file()
+    collected = json.loads((lab.run / "hosts" / "localhost" / "cells.json").read_text())
+    assert [cell["verdict"] for cell in collected["cells"]] == ["valid"] * 4
+
+
+def test_a_second_run_changes_nothing_and_runs_nothing(measured: Lab) -> None:
+    settled = measured.play()
+    assert settled.exit_code == 0, settled.output
+    before = measured.attempts()
+    again = measured.play()
+    assert again.exit_code == 0, again.output
+    assert again.total("changed") == 0, again.output
+    assert measured.attempts() == before
+
+
+def test_a_changed_option_runs_its_scenario_again_and_no_other(measured: Lab) -> None:
+    before = measured.attempts()
+    backend = {"Offline": {"max_batch": 2}}
+    measured.change(benchmarks=[{"benchmark": _NAME, "scenarios": ["SingleStream", "Offline"], "backend": backend}])
+    again = measured.play()
+    assert again.exit_code == 0, again.output
+    new = measured.attempts() - before
+    assert sorted(path.split("/")[4:6] for path in new) == [["Offline", "accuracy"], ["Offline", "performance"]]
+    collected = {str(path.relative_to(measured.run / "hosts")) for path in measured.collected().values()}
+    assert {path.replace("runs/mini/", "", 1) for path in new} <= collected
+
+
+def test_what_the_controller_lost_comes_again_without_a_run(measured: Lab) -> None:
+    before = measured.attempts()
+    lost = measured.collected()[f"localhost/{_NAME}/Offline/accuracy"] / "manifest.json"
+    text = lost.read_text()
+    lost.unlink()
+    again = measured.play()
+    assert again.exit_code == 0, again.output
+    assert lost.read_text() == text
+    assert measured.attempts() == before
+
+
+def test_a_result_that_was_altered_on_the_controller_is_not_overwritten(measured: Lab) -> None:
+    measured.play()
+    result = measured.collected()[f"localhost/{_NAME}/Offline/accuracy"] / "result.json"
+    text = result.read_text()
+    result.write_text(text.replace('"valid"', '"invalid"'))
+    again = measured.play("--tags", "collect")
+    assert again.exit_code != 0
+    assert "holds another attempt than the host: result.json differ" in again.output
+    assert "measured data is never overwritten" in " ".join(again.output.split())
+    assert '"invalid"' in result.read_text()
+    result.write_text(text)
+
+
+def test_a_damaged_component_is_brought_again(measured: Lab) -> None:
+    (model,) = (measured.home / "store" / "efficientnet-lite0").rglob("*.onnx")
+    raw = model.read_bytes()
+    model.write_bytes(raw[:1000])
+    again = measured.play("--tags", "validate,provision")
+    assert again.exit_code == 0, again.output
+    assert again.recap["localhost"]["changed"] == 1
+    assert model.read_bytes() == raw
+
+
+def test_a_failed_cell_is_told_at_the_end_and_keeps_nobody_from_running(measured: Lab) -> None:
+    broken = {"benchmark": _NAME, "scenarios": ["SingleStream"], "extra_args": ["--no-such-option"]}
+    measured.change(benchmarks=[broken, {"benchmark": _NAME, "scenarios": ["Offline"]}])
+    done = measured.play()
+    assert done.exit_code != 0
+    assert "SingleStream performance   failed" in done.output
+    assert "2 planned cells have no usable result" in " ".join(done.output.split())
+    assert "no-such-option" in done.output
+    assert (measured.run / "submission").is_dir()
+    alone = play(str(CHECKOUT / "playbooks" / "benchmark.yml"), measured.inventory, measured.folder)
+    assert alone.exit_code != 0
+    assert "2 of 4 cells ran, 0 invalid, 2 failed" in " ".join(alone.output.split())
+
+
+def test_an_interrupted_play_is_re_attached_by_the_next(measured: Lab) -> None:
+    measured.change(test_query_count=1500)
+    process = subprocess.Popen(
+        command(_PLAY, measured.inventory), cwd=measured.folder, env=environ(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(measured.home.glob("runs/mini/*/*/Offline/performance/*/attempt_*/phase")):
+        assert time.monotonic() < deadline, "the cell never started"
+        assert process.poll() is None, "the play ended by itself"
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    before = len(measured.attempts())
+    again = measured.play()
+    assert again.exit_code == 0, again.output
+    assert "re-attached to attempt_1" in again.output
+    assert len(measured.attempts()) == before + 1

@@ -1,0 +1,108 @@
+"""Run real playbooks of this checkout and read their recaps."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mlperf_ops.files import Json, JsonObject
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_RECAP = re.compile(r"^(?P<host>\S+) +: (?P<counts>(?:\w+=\d+ *)+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a play said and did."""
+
+    exit_code: int
+    output: str
+    recap: dict[str, dict[str, int]]
+
+    def total(self, count: str) -> int:
+        """Sum a count of the recap over all hosts."""
+        return sum(counts[count] for counts in self.recap.values())
+
+
+def play(
+    playbook: str, inventory: Path, cwd: Path, *arguments: str, program: Path | None = None, **environment: str
+) -> Played:
+    """Run ansible-playbook with the tests' own Python.
+
+    Args:
+        playbook: Path, or a collection's playbook by its full name.
+        inventory: For -i.
+        cwd: Where it runs; results/ appears there.
+        arguments: Further arguments.
+        program: Another ansible-playbook.
+        environment: Overrides.
+    """
+    done = subprocess.run(
+        command(playbook, inventory, *arguments, program=program),
+        cwd=cwd,
+        env=environ(**environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    recap = {
+        found["host"]: {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", found["counts"])}
+        for found in _RECAP.finditer(output.rpartition("PLAY RECAP")[2])
+    }
+    return Played(done.returncode, output, recap)
+
+
+def command(playbook: str, inventory: Path, *arguments: str, program: Path | None = None) -> list[str]:
+    """Return the argv of a play."""
+    return [
+        str(program or Path(sys.executable).parent / "ansible-playbook"),
+        playbook,
+        "-i",
+        str(inventory),
+        *arguments,
+    ]
+
+
+def environ(**environment: str) -> dict[str, str]:
+    """Return the environment of a play: the checkout's configuration and a locale that Ansible accepts."""
+    base = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
+    return {**os.environ, **base, **environment}
+
+
+def local_inventory(folder: Path, home: Path, **changes: Json) -> Path:
+    """Write an inventory of this machine that runs one small scenario.
+
+    Args:
+        folder: Made here; its name becomes the run id.
+        home: mlperf_home.
+        changes: mlperf_* variables without their prefix.
+    """
+    variables: JsonObject = {
+        "round": "v6.1",
+        "division": "open",
+        "submitter": "example",
+        "system_type": "edge",
+        "run_style": "test",
+        "test_query_count": 100,
+        "home": str(home),
+        "benchmarks": [{"benchmark": "efficientnet-lite0", "scenarios": ["Offline"]}],
+        **changes,
+    }
+    host = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    folder.mkdir(parents=True, exist_ok=True)
+    inventory: JsonObject = {
+        "all": {
+            "vars": {f"mlperf_{name}": value for name, value in variables.items()},
+            "children": {"sut": {"hosts": {"localhost": dict(host)}}},
+        }
+    }
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    return folder
