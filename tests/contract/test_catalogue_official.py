@@ -310,8 +310,8 @@ def test_no_model_of_the_embedded_configuration_is_left_out(ours: Round) -> None
 LOOKUP = re.compile(r'lookupkv\(\s*model,\s*("\w+"|scenario),\s*"(\w+)",\s*([^,]+),')
 MARKS = (
     "if (conf_type == 0) {\n    lookupkv",  # embedded file only
-    "keys that can be overridden in user.conf but will make",  # open division only
-    "keys that can be overridden in user.conf (the provided",  # every division
+    "keys that can be overriden in user.conf but will make",  # open division only
+    "keys that can be overriden in user.conf (the provided",  # every division
     "keys that are used in audit.conf",
 )
 

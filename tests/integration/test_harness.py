@@ -80,7 +80,7 @@ def test_batches_and_streams_answer_every_sample_right(
     fast, _ = run(make_spec(images, model, scenario, accuracy=False, backend=backend), tmp_path / "performance")
     assert fast.loadgen is not None, fast.failure
     assert fast.loadgen.errors == ()
-    expected_streams = backend.streams or len(os.sched_getaffinity(0))
+    expected_streams = backend.streams or max(1, len(os.sched_getaffinity(0)) // (backend.intra_op_threads or 1))
     assert fast.effective["streams"] == (1 if scenario == "SingleStream" else expected_streams)
     assert fast.effective["intra_op_threads"] == backend.intra_op_threads
     assert fast.effective["execution_mode"] == backend.execution_mode

@@ -112,6 +112,7 @@ def test_a_changed_option_runs_its_scenario_again_and_no_other(measured: Lab) ->
 
 
 def test_what_the_controller_lost_comes_again_without_a_run(measured: Lab) -> None:
+    measured.play()
     before = measured.attempts()
     lost = measured.collected()[f"localhost/{_NAME}/Offline/accuracy"] / "manifest.json"
     text = lost.read_text()
