@@ -46,9 +46,12 @@ lint: ## Run all linters and type checkers
 
 check: lint test ## Run linters and tests
 
-docs: ## Regenerate the tables of the roles' README files
+docs: ## Regenerate what is generated: role tables, command line, rules, schemas
 	@tools/bootstrap dev
 	@$(BIN)/python tools/role_docs.py
+	@$(BIN)/python tools/cli_docs.py
+	@$(BIN)/python -m mlperf_ops.checker.reference > docs/reference/rules.md
+	@$(BIN)/python -m mlperf_ops.schemas docs/reference/schemas
 
 lock: ## Renew the locked requirements (needs uv)
 	$(LOCK) -o requirements/run.txt
