@@ -16,7 +16,7 @@ import onnxruntime as ort
 from mlperf_ops.errors import nearest
 from mlperf_ops.files import Json
 from mlperf_ops.harness.backends import Array, Feed, Outputs
-from mlperf_ops.harness.failures import CellError
+from mlperf_ops.harness.failures import CellError, tells_of_memory
 from mlperf_ops.harness.onnx_inspect import inspect
 from mlperf_ops.model import BackendRequest, ModelRequest
 
@@ -144,7 +144,7 @@ def open_session(path: str, options: Any, provider: str) -> Any:  # noqa: ANN401
     try:
         session = ort.InferenceSession(path, options, providers=[provider])
     except Exception as error:
-        if "allocate" in str(error) or isinstance(error, MemoryError):
+        if tells_of_memory(str(error)) or isinstance(error, MemoryError):
             raise
         first_line = str(error).strip().splitlines()[0]
         raise CellError(
