@@ -22,8 +22,8 @@ help: ## Show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYLE=test (default), fast or valid
-	@tools/bootstrap run
 	@case "$(STYLE)" in test|fast|valid) ;; *) echo "STYLE=$(STYLE): expected test, fast or valid" >&2; exit 2;; esac
+	@tools/bootstrap run
 	@if [ "$(STYLE)" = valid ] && [ ! -e $(MEASURED) ]; then \
 	  echo "mlperf-ops: no measured targets of this machine yet, so a short run comes first" >&2; \
 	  $(PLAY) -e mlperf_run_style=test --tags validate,provision,run,collect && $(BIN)/mlperf-ops targets -i $(INVENTORY) --write; fi

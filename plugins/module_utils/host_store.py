@@ -136,7 +136,7 @@ def require_usable(home: Path, needed_bytes: int) -> None:
         HostError: It cannot be written, or there is too little space; one sentence.
     """
     there = home
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:  # unlike Path.exists, False where it may not look
         there = there.parent
     if not there.is_dir():
         raise HostError(f"mlperf_home {home} cannot be made: {there} is not a folder", "set mlperf_home elsewhere")

@@ -287,8 +287,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         host = Host(module.params)
+        host_store.require_usable(host.home, 0)
         missing = host.missing()
-        if missing or not (host.home / "state").is_dir():
+        if missing:
             host.require_room(missing)
         changed = bool(missing)
         if not module.check_mode and (host.staged or not missing):

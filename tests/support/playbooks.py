@@ -30,9 +30,7 @@ class Played:
         return sum(counts[count] for counts in self.recap.values())
 
 
-def play(
-    playbook: str, inventory: Path, cwd: Path, *arguments: str, program: Path | None = None, **environment: str
-) -> Played:
+def play(playbook: str, inventory: Path, cwd: Path, *arguments: str, **environment: str) -> Played:
     """Run ansible-playbook with the tests' own Python.
 
     Args:
@@ -40,11 +38,10 @@ def play(
         inventory: For -i.
         cwd: Where it runs; results/ appears there.
         arguments: Further arguments.
-        program: Another ansible-playbook.
         environment: Overrides.
     """
     done = subprocess.run(
-        command(playbook, inventory, *arguments, program=program),
+        command(playbook, inventory, *arguments),
         cwd=cwd,
         env=environ(**environment),
         stdin=subprocess.DEVNULL,
