@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mlperf_ops
 from mlperf_ops.errors import ConfigError, ToolError
+from mlperf_ops.lab_source import InventorySource
 
 COLLECTION = "mlperf_ops.lab"
 _PROGRAM = "ansible-playbook"
@@ -45,11 +46,14 @@ def playbook_command(
         check: Adds --check --diff.
 
     Raises:
-        ConfigError: The inventory does not exist.
+        ConfigError: The inventory does not exist, or a file of it is not YAML; names file and line.
         ToolError: ansible-playbook is not installed.
     """
     if "," not in inventory and not Path(inventory).exists():
         raise ConfigError(f"there is no inventory at {inventory}", hint="start from inventory/local or inventory/lab")
+    if Path(inventory).is_dir():
+        # Ansible's own words for broken YAML name neither file nor line here.
+        InventorySource(Path(inventory).resolve(), inventory).check()
     beside = Path(sys.executable).parent / _PROGRAM
     program = str(beside) if beside.is_file() else shutil.which(_PROGRAM)
     if program is None:

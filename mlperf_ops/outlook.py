@@ -57,8 +57,12 @@ def _of_cell(planned: PlannedCell, earlier: Sequence[Earlier]) -> Outlook:
         why = f"{last.cell.attempt} was {last.cell.verdict}: {'; '.join(last.result.reasons)}"
         return Outlook(key, host, "missing", why, _refined(planned, same), None, planned.notes)
     if earlier:
-        changed = ", ".join(_changes(planned, earlier[-1])) or "its inputs"
-        return Outlook(key, host, "stale", f"changed since: {changed}", _refined(planned, earlier), None, planned.notes)
+        changes = _changes(planned, earlier[-1])
+        reason = f"changed since: {', '.join(changes) or 'its inputs'}"
+        # LoadGen's settings decide how long a run takes, so an earlier run with others says nothing about it.
+        resettled = any(change.startswith("loadgen.") for change in changes)
+        expected = planned.expected if resettled else _refined(planned, earlier)
+        return Outlook(key, host, "stale", reason, expected, None, planned.notes)
     return Outlook(key, host, "missing", "", planned.expected, None, planned.notes)
 
 
