@@ -136,14 +136,10 @@ def command(  # noqa: PLR0917  # one parameter per option
         user_conf_path="" if user_conf is None else str(user_conf),
     )
     talk = Console(stderr=True)
-    told: set[str] = set()
     with talk.status("starting") as status:
 
         def progress(name: str, phase: str, seconds: float) -> None:
             status.update(f"{name}: {phase}, {seconds:.0f} s")
-            if not talk.is_terminal and name not in told:  # a pipe shows no status line
-                told.add(name)
-                talk.print(f"{name}: started, logs below {output}", highlight=False)
 
         result = run_scenarios(request, chosen, output, cmd_prefix=cmd_prefix, progress=progress)
     if as_json:
