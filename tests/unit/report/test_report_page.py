@@ -174,7 +174,7 @@ def test_the_official_checkers_lines_are_there_to_be_read(run: Path) -> None:
     words = (f"{location}/accuracy/accuracy.txt is wrong {INJECTION}",)
     official = OfficialReport(
         "0" * 40, "0" * 40, "v6.1", None, ("--skip-power-check",),
-        (OfficialRun("open/x", 1, 1.0, "KeyError: 'a'", None),),
+        (OfficialRun("open/x", 1, "KeyError: 'a'", None),),
         (OfficialResult(location, passed=False, metric=None, errors=words, row={}),), accepted=False,
     )  # fmt: skip
     change_checks(run, official=official)
