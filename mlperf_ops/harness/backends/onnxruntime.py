@@ -72,12 +72,11 @@ class OrtStream:
 class OrtBackend:
     """A model in ONNX Runtime."""
 
-    def __init__(self, sessions: Sequence[Any], streams: Sequence[OrtStream], path: Path, threads: int) -> None:
+    def __init__(self, sessions: Sequence[Any], streams: Sequence[OrtStream], path: Path) -> None:
         """Keep what `describe` reads back."""
         self._sessions = sessions
         self._streams = streams
         self._path = path
-        self._threads = threads
 
     @property
     def streams(self) -> Sequence[OrtStream]:
@@ -176,7 +175,7 @@ def open_model(model: ModelRequest, request: BackendRequest, *, streams: int, in
         _check_name("output", model.output_name, outputs, model.path)
         outputs = [model.output_name]
     made = [OrtStream(sessions[i % count], outputs) for i in range(streams)]
-    return OrtBackend(sessions, made, Path(model.path), intra_op_threads)
+    return OrtBackend(sessions, made, Path(model.path))
 
 
 def _check_name(side: str, wanted: str, present: list[str], path: str) -> None:

@@ -54,7 +54,7 @@ class PlainStream:
 class Opened:
     """A model opened for a runner."""
 
-    def __init__(self, sessions: Sequence[Any], stream_count: int, request: GenericRequest, threads: int) -> None:
+    def __init__(self, sessions: Sequence[Any], stream_count: int, request: GenericRequest) -> None:
         """Make the streams; they share sessions when there are fewer of these."""
         self.session = sessions[0]
         self.is_bound = can_bind(self.session)
@@ -63,7 +63,7 @@ class Opened:
         for number in range(stream_count):
             session = sessions[number % len(sessions)]
             self.streams.append(OrtStream(session, names) if self.is_bound else PlainStream(session))
-        self._backend = OrtBackend(sessions, [], Path(request.model), threads)
+        self._backend = OrtBackend(sessions, [], Path(request.model))
 
     def describe(self) -> dict[str, Json]:
         """Read back from the session what really runs."""
@@ -92,7 +92,7 @@ def open_sessions(request: GenericRequest, *, sessions: int, streams: int, intra
     )
     options = session_options(backend, threads)
     made = [open_session(request.model, options, backend.provider) for _ in range(sessions)]
-    return Opened(made, streams, request, threads)
+    return Opened(made, streams, request)
 
 
 def provider_name(wanted: str) -> str:
