@@ -19,7 +19,7 @@ from mlperf_ops.model import Plan
 from mlperf_ops.packing import Packed, Submission, pack
 from mlperf_ops.typed import dump, load
 
-TREE, FULL_LOGS, REPORT = "submission", "full_logs", "report"
+PLAN, TREE, FULL_LOGS, REPORT = "plan.json", "submission", "full_logs", "report"
 ORIGINS, SUMMARY = "system_origins.json", "aggregate.json"
 
 
@@ -50,7 +50,7 @@ def read_plan(run: Path) -> Plan:
     Raises:
         ResultError: The folder has none, or it has another form.
     """
-    path = run / "plan.json"
+    path = run / PLAN
     return load(Plan, read_json(path), str(path))
 
 

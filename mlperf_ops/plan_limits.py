@@ -51,4 +51,5 @@ def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
             yield Limit("result-value", benchmark, f"{short} for LoadGen to estimate a percentile in every scenario")
         if conf.scenario == "Server" and conf.known_per_second is None:
             guess = f"{conf.settings.queries_per_second:g} Server queries per second are a guess"
-            yield Limit("latency-constraint", benchmark, f"{guess}: no target of this system is known yet")
+            learn = "no target of this system is known yet ('mlperf-ops targets --write' learns it)"
+            yield Limit("latency-constraint", benchmark, f"{guess}: {learn}")

@@ -20,6 +20,7 @@ from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import JsonObject, write_json
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,6 +36,7 @@ _FILES: dict[str, type] = {
     "spec": model.Spec,
     "result": model.Result,
     "cells": model.CollectedHost,
+    "checks": CheckReport,
 }
 
 

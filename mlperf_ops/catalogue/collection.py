@@ -27,9 +27,9 @@ class Catalogue:
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
 
-    def round(self, name: str) -> Round:
-        """Return a round, or raise ConfigError with the nearest name."""
-        return _pick("round", self.rounds, name)
+    def round(self, name: str, where: str = "") -> Round:
+        """Return a round, or raise ConfigError with the nearest name and where the name was written."""
+        return _pick("round", self.rounds, name, where)
 
     def benchmark(self, name: str) -> Benchmark:
         """Return a benchmark by name or alias, or raise ConfigError with the nearest name."""
@@ -58,7 +58,7 @@ class Catalogue:
         return _pick("Python lock", self.locks, name)
 
 
-def _pick(kind: str, entries: Mapping[str, _V], name: str) -> _V:
+def _pick(kind: str, entries: Mapping[str, _V], name: str, where: str = "") -> _V:
     if name not in entries:
-        raise unknown_name(kind, name, entries)
+        raise unknown_name(kind, name, entries, where=where)
     return entries[name]

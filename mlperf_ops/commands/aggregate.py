@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlperf_ops.aggregate import AggregateReport, aggregate, as_json, read_plan
+from mlperf_ops.aggregate import PLAN, AggregateReport, aggregate, as_json, read_plan
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.runlock import hold
@@ -33,7 +33,7 @@ def command(
     if not run_dir.is_dir():
         raise ConfigError(f"{run_dir} is not a folder", hint="give a results folder, such as results/local")
     catalogue = load_catalogue()
-    round_ = catalogue.round(read_plan(run_dir).round)
+    round_ = catalogue.round(read_plan(run_dir).round, str(run_dir / PLAN))
     with contextlib.nullcontext() if dry_run else hold(run_dir):
         report = aggregate(run_dir, round_, catalogue, dry_run=dry_run)
     if as_json_:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlperf_ops.aggregate import PLAN, TREE
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import (
     CheckedResult,
@@ -71,7 +72,8 @@ def command(  # typer shows the help of the options
         raise ConfigError("no round was given", hint="add --round v6.1, or --plan with a plan.json")
     if planned is not None and planned.round != name:
         raise ConfigError(f"{plan} is a plan of round {planned.round}, and --round is {name}")
-    rules = load_catalogue().round(name)
+    _refuse_run_folder(tree)
+    rules = load_catalogue().round(name, "--round" if round_ else str(plan))
     report = check_tree(tree, rules, planned)
     if official_checker is None:
         report = _noted(report, official_note or "no checkout of the official checker was given")
@@ -90,6 +92,13 @@ def command(  # typer shows the help of the options
         show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE))
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _refuse_run_folder(tree: Path) -> None:
+    """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
+    below = tree / TREE
+    if below.is_dir() and (tree / PLAN).is_file():
+        raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
 
 
 def _noted(report: CheckReport, note: str) -> CheckReport:

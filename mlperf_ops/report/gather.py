@@ -42,7 +42,7 @@ def read_run(folder: Path, catalogue: Catalogue) -> Run:
     return Run(
         folder=folder,
         plan=plan,
-        round=catalogue.round(plan.round),
+        round=catalogue.round(plan.round, str(path)),
         cells=tuple(_cells(folder, plan)),
         hosts=tuple(_facts(folder, host.name, host.system) for host in plan.hosts),
         packaging=_packaging(folder),

@@ -82,4 +82,6 @@ def _show(cells: list[dict[str, Any]], *, every: bool) -> None:
     if times:
         sums = {host: sum(cell["expected"]["high"] for cell in times if cell["host"] == host) for host in hosts}
         slowest = max(sorted(sums), key=lambda host: sums[host])
-        display.display(f"plan: at most about {sums[slowest] / _MINUTE:.1f} min of measuring, on {slowest}")
+        unknown = sum(1 for cell in cells if cell["status"] in {"missing", "stale"} and not cell["expected"])
+        more = f", and {unknown} cell{'' if unknown == 1 else 's'} whose speed is not known yet" if unknown else ""
+        display.display(f"plan: about {sums[slowest] / _MINUTE:.1f} min of measuring at most, on {slowest}{more}")

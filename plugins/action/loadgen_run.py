@@ -159,7 +159,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             elapsed = elapsed_before + time.monotonic() - began
             phase = words[1] if len(words) > 1 else ("connection lost" if lost else _STARTING)
             if phase != shown_phase or time.monotonic() - shown_at >= line_seconds:
-                display.display(f"{title}   {phase}  {elapsed:.0f} s of {expected}")
+                display.display(f"{title}   {phase}  {_so_far(elapsed, cell, expected)}")
                 shown_at, shown_phase = time.monotonic(), phase
             time.sleep(_POLL_SECONDS if elapsed < _SLOW_AFTER_SECONDS else _SLOW_POLL_SECONDS)
 
@@ -213,6 +213,12 @@ def _expected(cell: dict[str, Any]) -> str:
         return "unknown duration"
     low, high = round(expected["low"]), max(1, round(expected["high"]))
     return f"about {high} s" if low >= high - 1 else f"{low} to {high} s"
+
+
+def _so_far(elapsed: float, cell: dict[str, Any], expected: str) -> str:
+    """Return the elapsed time beside the expectation, also when it was wrong."""
+    late = cell["expected"] and elapsed > cell["expected"]["high"]
+    return f"{elapsed:.0f} s, longer than expected ({expected})" if late else f"{elapsed:.0f} s of {expected}"
 
 
 def _outcome(tally: _Tally, planned: int, run_style: str, *, keep_going: bool) -> dict[str, Any]:

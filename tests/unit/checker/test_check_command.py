@@ -129,3 +129,21 @@ def test_a_plan_of_another_round_is_refused(tmp_path: Path, plan: Path, capsys: 
     plan.write_text(plan.read_text().replace("v6.1", "v6.0"))
     assert check(tmp_path, "--plan", plan, "--round", "v6.1") == 2
     assert "is a plan of round v6.0, and --round is v6.1" in capsys.readouterr().err
+
+
+def test_a_round_that_the_catalogue_does_not_know_is_named_with_its_plan(
+    tmp_path: Path, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan.write_text(plan.read_text().replace("v6.1", "v6.2"))
+    assert check(tmp_path, "--plan", plan) == 2
+    assert f"{plan}: unknown round 'v6.2'" in capsys.readouterr().err
+
+
+def test_a_results_folder_is_pointed_to_its_tree(
+    tmp_path: Path, plan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (run / "submission").mkdir(parents=True)
+    (run / "plan.json").write_text(plan.read_text())
+    assert check(run, "--round", "v6.1") == 2
+    assert f"did you mean '{run}/submission'?" in capsys.readouterr().err
