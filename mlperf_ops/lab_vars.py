@@ -46,6 +46,7 @@ class BackendOptions(LabModel):
     inter_op_threads: Count | None = None
     execution_mode: Literal["sequential", "parallel"] | None = None
     graph_optimization: Literal["disable", "basic", "extended", "all"] | None = None
+    allow_spinning: bool | None = None
     max_batch: AtLeastOne | None = None
     batch_timeout_us: Count | None = None
     provider: str | None = None

@@ -101,6 +101,7 @@ class BackendRequest:
     inter_op_threads: int | None = None
     execution_mode: Literal["sequential", "parallel"] = "sequential"
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "all"
+    allow_spinning: bool | None = None  # intra-op threads wait busily: quicker on an idle host, harmful on a shared one
     streams: int = 1  # inference streams: sessions driven in parallel
     max_batch: int = 1  # largest batch, for Offline and Server
     batch_timeout_us: int = 0  # Server: longest wait for a batch to fill

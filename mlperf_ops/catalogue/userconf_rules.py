@@ -8,41 +8,13 @@ from pydantic import AfterValidator, Field
 
 from mlperf_ops.catalogue.base import CatalogueModel, Count, LoadgenScenario, Positive
 from mlperf_ops.errors import nearest
+from mlperf_ops.loadgen_keys import CONF_KEYS
 from mlperf_ops.model import Division, Scenario
-
-# Every key that LoadGen 6 reads from a configuration file, seeds and audit keys apart.
-_CONF_KEYS = frozenset(
-    {
-        "accuracy_sample_count_override",
-        "coalesce_queries",
-        "infer_token_latencies",
-        "max_async_queries",
-        "max_duration",
-        "max_query_count",
-        "min_duration",
-        "min_query_count",
-        "performance_issue_same",
-        "performance_issue_same_index",
-        "performance_issue_unique",
-        "performance_sample_count_override",
-        "print_timestamps",
-        "sample_concatenate_permutation",
-        "samples_per_query",
-        "target_duration",
-        "target_latency",
-        "target_latency_percentile",
-        "target_qps",
-        "token_latency_scaling_factor",
-        "tpot_latency",
-        "ttft_latency",
-        "use_token_latencies",
-    }
-)
 
 
 def _conf_key(key: str) -> str:
-    if key not in _CONF_KEYS:
-        guess = nearest(key, _CONF_KEYS)
+    if key not in CONF_KEYS:
+        guess = nearest(key, CONF_KEYS)
         raise ValueError(f"unknown LoadGen key '{key}'" + (f"; did you mean '{guess}'?" if guess else ""))
     return key
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gc
 import importlib.metadata
 import os
 import platform
@@ -18,13 +17,12 @@ import time
 import traceback
 from pathlib import Path
 
-import mlperf_loadgen as loadgen
-
 from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.harness import failures
 from mlperf_ops.harness.backends import Backend, image_layout, open_backend
 from mlperf_ops.harness.backends.oracle import OracleBackend
 from mlperf_ops.harness.cpus import apply_affinity, format_cpu_list, thread_counts
+from mlperf_ops.harness.measure import measure, settings_of
 from mlperf_ops.harness.scenarios import Guard, QueueSut, make_sut
 from mlperf_ops.harness.supervisor import EFFECTIVE, PHASE
 from mlperf_ops.harness.tasks import Task, open_task
@@ -46,7 +44,7 @@ def run(spec: Spec, attempt: Path) -> None:
     if spec.loadgen.scenario == "SingleStream":
         streams = 1  # there is never more than one query in flight
     task, backend = _open(spec, streams, intra_op_threads)
-    settings = _settings(spec)
+    settings = settings_of(spec.loadgen.conf_model, spec.loadgen.scenario, spec.loadgen.mode)
     guard = Guard(attempt)
 
     def load_samples(indices: list[int]) -> None:
@@ -73,22 +71,8 @@ def run(spec: Spec, attempt: Path) -> None:
         batch_timeout_us=spec.backend.batch_timeout_us,
         guard=guard,
     )
-    library = loadgen.ConstructQSL(task.count, task.count, load_samples, unload_samples)
-    handle = loadgen.ConstructFastSUT(sut.issue, lambda: None)
-    log = loadgen.LogSettings()
-    log.log_output.outdir = str(attempt)
-    log.enable_trace = False
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # nothing in the measured path makes cycles; a collection would be a pause
-    started = time.process_time()
-    loadgen.StartTestWithLogSettings(handle, library, settings, log)
-    cpu_seconds = time.process_time() - started
-    gc.enable()
+    cpu_seconds = measure(settings, attempt, sut, task.count, load_samples, unload_samples)
     _phase(attempt, "scoring")
-    sut.stop()
-    loadgen.DestroyFastSUT(handle)
-    loadgen.DestroyQSL(library)
     effective: dict[str, Json] = {
         **backend.describe(),
         "cpus": format_cpu_list(cpus),
@@ -118,19 +102,6 @@ def _open(spec: Spec, streams: int, intra_op_threads: int) -> tuple[Task, Backen
         raise failures.CellError("bad_input", "the spec names no model, and only a simulated run may go without one")
     task = open_task(spec)
     return task, OracleBackend(task.label, streams)
-
-
-def _settings(spec: Spec) -> loadgen.TestSettings:
-    settings = loadgen.TestSettings()
-    # Also where user.conf is empty: it is this call that applies the embedded mlperf.conf.
-    failed = settings.FromConfig("user.conf", spec.loadgen.conf_model, spec.loadgen.scenario, 1)
-    if failed:
-        raise failures.CellError(
-            "bad_settings", f"LoadGen does not accept user.conf for model {spec.loadgen.conf_model}", "see console.log"
-        )
-    settings.scenario = getattr(loadgen.TestScenario, spec.loadgen.scenario)
-    settings.mode = getattr(loadgen.TestMode, spec.loadgen.mode)
-    return settings
 
 
 def _warm_up(spec: Spec, attempt: Path, task: Task, backend: Backend) -> int:

@@ -27,6 +27,7 @@ _GRAPH = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 _LOG_ERROR = 3
+_SPINNING = "session.intra_op.allow_spinning"
 
 
 class OrtStream:
@@ -88,6 +89,12 @@ class OrtBackend:
         shapes: dict[str, Sequence[int | str | None]] = {i.name: i.shape for i in self._sessions[0].get_inputs()}
         return shapes[name]
 
+    def _allow_spinning(self) -> Json:
+        try:
+            return bool(self._sessions[0].get_session_options().get_session_config_entry(_SPINNING) == "1")
+        except RuntimeError:  # what was never set cannot be read back
+            return "runtime default"
+
     def describe(self) -> dict[str, Json]:
         """Read back from the session and from the file what really runs."""
         session = self._sessions[0]
@@ -104,6 +111,7 @@ class OrtBackend:
             "streams": len(self._streams),
             "intra_op_threads": options.intra_op_num_threads or "runtime default",
             "inter_op_threads": options.inter_op_num_threads or "runtime default",
+            "allow_spinning": self._allow_spinning(),
             "execution_mode": str(options.execution_mode).rsplit("_", 1)[-1].lower(),
             "graph_optimization": str(options.graph_optimization_level).rsplit(".", 1)[-1],
             "inputs": {item.name: [str(dim) for dim in item.shape] + [item.type] for item in session.get_inputs()},
@@ -123,6 +131,8 @@ def session_options(request: BackendRequest, intra_op_threads: int) -> Any:  # n
         options.intra_op_num_threads = intra_op_threads
     if request.inter_op_threads is not None:
         options.inter_op_num_threads = request.inter_op_threads
+    if request.allow_spinning is not None:
+        options.add_session_config_entry(_SPINNING, str(int(request.allow_spinning)))
     return options
 
 

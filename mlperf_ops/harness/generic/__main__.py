@@ -5,18 +5,14 @@ It leaves LoadGen's logs, user.conf and effective.json; a failure leaves failure
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import os
 import platform
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import mlperf_loadgen as loadgen
 
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import Json, read_json, write_json
@@ -32,6 +28,7 @@ from mlperf_ops.harness.generic.request import REQUEST, SHARED_MEMORY_RUNNER, Ge
 from mlperf_ops.harness.generic.samples import GenericTask, IndexTask
 from mlperf_ops.harness.generic.sessions import open_sessions
 from mlperf_ops.harness.generic.workers import WorkerStream, check_batch_fits, start_workers
+from mlperf_ops.harness.measure import measure, settings_of
 from mlperf_ops.harness.scenarios import Guard, InlineSut, OfflineSut, QueueSut, Sut
 from mlperf_ops.harness.supervisor import EFFECTIVE, PHASE, USER_CONF
 from mlperf_ops.typed import load
@@ -125,11 +122,7 @@ def _make_sut(request: GenericRequest, task: GenericTask, streams: Sequence[Stre
 def _measure(
     request: GenericRequest, model: str, folder: Path, task: GenericTask, engine: Engine, sut: Sut, guard: Guard
 ) -> float:
-    settings = loadgen.TestSettings()
-    if settings.FromConfig(USER_CONF, model, request.scenario, 1):
-        raise CellError("bad_settings", "LoadGen does not accept the user.conf", "see console.log")
-    settings.scenario = getattr(loadgen.TestScenario, request.scenario)
-    settings.mode = loadgen.TestMode.PerformanceOnly
+    settings = settings_of(model, request.scenario, "PerformanceOnly")
 
     def load_samples(indices: list[int]) -> None:
         with guard:
@@ -143,22 +136,7 @@ def _measure(
             for stream in engine.streams:
                 stream.unbind()
 
-    library = loadgen.ConstructQSL(task.count, task.count, load_samples, unload_samples)
-    handle = loadgen.ConstructFastSUT(sut.issue, lambda: None)
-    log = loadgen.LogSettings()
-    log.log_output.outdir = str(folder)
-    log.enable_trace = False
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # as in mlperf_ops.harness.sut: a collection would be a pause in the measurement
-    started = time.process_time()
-    loadgen.StartTestWithLogSettings(handle, library, settings, log)
-    cpu_seconds = time.process_time() - started
-    gc.enable()
-    sut.stop()
-    loadgen.DestroyFastSUT(handle)
-    loadgen.DestroyQSL(library)
-    return cpu_seconds
+    return measure(settings, folder, sut, task.count, load_samples, unload_samples)
 
 
 def _phase(folder: Path, name: str) -> None:

@@ -10,27 +10,8 @@ from dataclasses import dataclass
 
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.harness.generic.request import DEFAULT_DURATION_SECONDS, SCENARIOS, GenericRequest, GenericScenario
+from mlperf_ops.loadgen_keys import PERFORMANCE_KEYS
 
-# What a performance run without token latencies may set.
-KEYS = frozenset(
-    {
-        "coalesce_queries",
-        "max_async_queries",
-        "max_duration",
-        "max_query_count",
-        "min_duration",
-        "min_query_count",
-        "performance_issue_same",
-        "performance_issue_same_index",
-        "performance_issue_unique",
-        "print_timestamps",
-        "sample_concatenate_permutation",
-        "samples_per_query",
-        "target_latency",
-        "target_latency_percentile",
-        "target_qps",
-    }
-)
 ANY = "*"
 _PARTS = 3
 # LoadGen makes its queries ahead of time. When they run out before the shortest duration is over, the run is INVALID:
@@ -77,8 +58,8 @@ def parse(text: str, path: str) -> dict[tuple[str, str, str], str]:
         model, scenario, key = parts
         if scenario not in (*SCENARIOS, ANY):
             raise unknown_name("scenario", scenario, SCENARIOS, where=where)
-        if key not in KEYS:
-            raise unknown_name("user.conf key", key, KEYS, where=where)
+        if key not in PERFORMANCE_KEYS:
+            raise unknown_name("user.conf key", key, PERFORMANCE_KEYS, where=where)
         try:
             float(value)
         except ValueError as error:
