@@ -1,7 +1,7 @@
 # Everything a person or a CI job calls. Each target is at most a few lines; the work is done by the tools they name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check docs lock clean
+.PHONY: help setup run test lab lab-down test-lab lint check docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.10 --generate-h
 	--no-annotate --custom-compile-command "make lock" pyproject.toml requirements/build.in --extra harness
 
 help: ## Show this help
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYLE=test (default), fast or valid
 	@case "$(STYLE)" in test|fast|valid) ;; *) echo "STYLE=$(STYLE): expected test, fast or valid" >&2; exit 2;; esac
@@ -32,6 +32,19 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 test: ## Run all tests
 	@tools/bootstrap dev
 	@$(BIN)/pytest -q
+
+lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
+	@tools/bootstrap dev
+	@$(BIN)/python -m tests.lab up --install --uplink --names sut1,sut2,sut3,services1 \
+	  --hardware sut1=acpi-cpufreq --hardware sut2=acpi-cpufreq --hardware sut3=intel-pstate
+
+lab-down: ## Take them down again
+	@$(BIN)/python -m tests.lab down
+
+test-lab: ## Run the tests that need hosts of their own (Linux, root)
+	@tools/bootstrap dev
+	@$(BIN)/python -m tests.lab install
+	@$(BIN)/pytest -q tests/hosts
 
 lint: ## Run all linters and type checkers
 	@tools/bootstrap dev

@@ -66,8 +66,8 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
     Raises:
         ResultError: plan.json cannot be read.
         ConfigError: A field of the user's system description is wrong.
-        SubmissionError: The plan is of another round, two hosts describe one system differently, or nothing at all can
-            be packed; the tree of an earlier aggregation is then as it was.
+        SubmissionError: The plan is of another round, or nothing at all can be packed; the tree of an earlier
+            aggregation is then as it was.
         ToolError: The tree cannot be written.
     """
     plan = read_plan(run)

@@ -13,11 +13,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mlperf_ops.catalogue import ComponentEntry, GitSource
 from mlperf_ops.errors import ConfigError, ToolError
+from mlperf_ops.package_files import Mirror, fetch_url
 
 NEEDED = "tools/submission"
+MIRROR_CHECKOUTS = "checkouts"  # where a mirror keeps the packs of commits
+_PACK = ".pack"
 _TIMEOUT_SECONDS = 300
 # A route that is dropped instead of refused must not hold up a play: give up below 1 kB/s for 15 s.
 _GIT_ENVIRONMENT = {
@@ -38,14 +42,19 @@ class Checkout:
     fetched: bool = False
 
 
-def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: Path | None = None) -> Checkout:
+def pack_name(source: GitSource) -> str:
+    """Return the file name of a commit's pack in a mirror."""
+    return f"{source.repository.rpartition('/')[2]}-{source.commit[:12]}{_PACK}"
+
+
+def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: Mirror | None = None) -> Checkout:
     """Return a checkout of a component's pinned commit.
 
     Args:
         component: Catalogue entry with source type git.
         cache: Folder where fetched checkouts are kept.
         given: The user's own: a folder that is used as it is, or a URL to fetch from; empty for neither.
-        mirror: Folder that may hold the repository as `<name>.git` or `<name>`.
+        mirror: May hold the commit as a pack; a folder also the repository as `<name>.git` or `<name>`.
 
     Raises:
         ConfigError: What the user gave is no such checkout, or the component is none.
@@ -75,12 +84,16 @@ def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: P
     return Checkout(None, f"the official checker could not be fetched: {'; '.join(failures)}")
 
 
-def _origins(source: GitSource, given: str, mirror: Path | None) -> Iterator[str]:
+def _origins(source: GitSource, given: str, mirror: Mirror | None) -> Iterator[str]:
     if given:
         yield given
         return
-    if mirror is not None:
+    if isinstance(mirror, str):
+        yield f"{mirror}/{MIRROR_CHECKOUTS}/{pack_name(source)}"
+    elif mirror is not None:
         name = source.repository.rpartition("/")[2]
+        pack = mirror / MIRROR_CHECKOUTS / pack_name(source)
+        yield from [str(pack)] if pack.is_file() else []
         yield from (str(path) for path in (mirror / f"{name}.git", mirror / name) if path.is_dir())
     yield source.url
 
@@ -104,7 +117,12 @@ def _fetch(origin: str, commit: str, target: Path) -> str | None:
         if Path(origin.removeprefix("file://")).is_dir():  # a repository on disk does not filter unless told to
             _git(work, "config", "remote.origin.uploadpack", _LOCAL_UPLOAD)
         _git(work, "sparse-checkout", "set", "--no-cone", f"/{NEEDED}/")
-        _git(work, "fetch", "--quiet", "--depth=1", "--filter=blob:none", "origin", commit)
+        if origin.endswith(_PACK):
+            (work / ".git" / "shallow").write_text(f"{commit}\n")  # its parents are not in the pack
+            with _pack(origin, work / ".git" / "fetched").open("rb") as pack:
+                _git(work, "index-pack", "--stdin", "--promisor", stdin=pack)
+        else:
+            _git(work, "fetch", "--quiet", "--depth=1", "--filter=blob:none", "origin", commit)
         _git(work, "checkout", "--quiet", "--detach", commit)
         os.chmod(work, 0o755)  # noqa: S103  # mkdtemp's 0700 is for secrets; a cache may be shared
         os.replace(work, target)
@@ -117,12 +135,22 @@ def _fetch(origin: str, commit: str, target: Path) -> str | None:
     return None
 
 
-def _git(folder: Path, *arguments: str) -> None:
+def _pack(origin: str, fetched: Path) -> Path:
+    """Return a pack of a mirror as a file; one of a served mirror is fetched first."""
+    if "://" not in origin:
+        return Path(origin)
+    mirror, _, name = origin.rpartition(f"/{MIRROR_CHECKOUTS}/")
+    if not fetch_url(mirror, f"{MIRROR_CHECKOUTS}/{name}", fetched):
+        raise ToolError(f"the mirror {mirror} lacks {MIRROR_CHECKOUTS}/{name}")
+    return fetched
+
+
+def _git(folder: Path, *arguments: str, stdin: IO[bytes] | None = None) -> None:
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],  # noqa: S607  # the user's git
             env={**os.environ, **_GIT_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_TIMEOUT_SECONDS,

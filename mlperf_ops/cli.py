@@ -22,9 +22,13 @@ from mlperf_ops.errors import MlperfOpsError, unknown_name
 # Verb -> (module below mlperf_ops.commands, one line of help).
 VERBS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Turn an inventory into plan.json: which cells run where, and why others do not."),
+    "doctor": ("doctor", "Say what is wrong with the hosts, before anything is changed."),
     "run": ("run", "Run the whole flow: shows and starts the ansible-playbook command."),
     "targets": ("targets", "Learn LoadGen targets from earlier results, into a file beside the inventory."),
     "components": ("components", "Fetch, verify and convert what a plan's hosts need."),
+    "store": ("store", "List, verify and clean the component stores of controller and hosts."),
+    "mirror": ("mirror", "Fill, verify, carry and serve a mirror for hosts without a route outside."),
+    "system": ("system", "Show what is known of each system, and what changed since last round's file."),
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "report": ("report", "Write verdict.md and report.html."),

@@ -98,6 +98,7 @@ def result_readme(
         f"- Accuracy: {_accuracy(pair.accuracy)}",
         f"- Run style: {spec.run_style}",
         *(f"- Not valid ({mode}): {reason}" for mode, reason in _reasons(pair)),
+        *(f"- Tainted ({mode}): {sentence}" for mode, sentence in _tainted(pair)),
         "",
         "LoadGen's summary of the performance run:",
         "",
@@ -298,6 +299,14 @@ def _reasons(pair: ScenarioAttempts) -> list[tuple[str, str]]:
         (mode, " ".join(reason.split()))
         for mode, attempt in (("performance", pair.performance), ("accuracy", pair.accuracy))
         for reason in attempt.result.reasons
+    ]
+
+
+def _tainted(pair: ScenarioAttempts) -> list[tuple[str, str]]:
+    return [
+        (mode, " ".join(sentence.split()))
+        for mode, attempt in (("performance", pair.performance), ("accuracy", pair.accuracy))
+        for sentence in attempt.result.tainted
     ]
 
 

@@ -22,6 +22,7 @@ from mlperf_ops.lab_vars import (
     HostVars,
     QueryCounts,
 )
+from mlperf_ops.tuning import BenchmarkTuning, Tuning, model_at
 from mlperf_ops.yamlfile import KeyPath, show_key_path
 
 Locate: TypeAlias = Callable[[str, KeyPath, Json], str]
@@ -102,6 +103,11 @@ def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
         return list(ComponentOverride.model_fields)
     if key_path[0] == f"{PREFIX}test_query_count":
         return list(QueryCounts.model_fields)
+    if key_path[0] == f"{PREFIX}tuning":
+        return list(model_at(Tuning, key_path[1:-1]).model_fields)
+    if "tuning" in key_path[:-1]:
+        below = key_path[key_path.index("tuning") + 1 : -1]
+        return list(model_at(BenchmarkTuning, below).model_fields)
     if "backend" not in key_path[:-1]:
         return list(BenchmarkEntry.model_fields)
     return list((BackendConfig if key_path[-2] == "backend" else BackendOptions).model_fields)
@@ -115,6 +121,8 @@ def _message(detail: ErrorDetails) -> str:
     found = f"found {detail['input']!r}"[:100]
     if detail["type"] == "string_pattern_mismatch":
         return f"expected {PATTERN_SENTENCES[detail['ctx']['pattern']]}, {found}"
+    if detail["type"] == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
     text = (
         detail["msg"].replace("Input should be ", "expected ").replace("tuple", "list").replace("dictionary", "mapping")
     )

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Str
 
 from mlperf_ops.files import Json
 from mlperf_ops.model import Division, Mode, RunStyle, Scenario
+from mlperf_ops.tuning import PATTERN_SENTENCES as TUNING_SENTENCES
+from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
 PREFIX = "mlperf_"
 
@@ -29,7 +31,10 @@ _SENTENCES = {
     AbsolutePath: "an absolute path on the host",
     RemotePath: "an absolute path on the host, or one that starts with ~",
 }
-PATTERN_SENTENCES: Mapping[str, str] = {get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()}
+PATTERN_SENTENCES: Mapping[str, str] = {
+    **TUNING_SENTENCES,
+    **{get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()},
+}
 
 
 class LabModel(BaseModel):
@@ -84,6 +89,7 @@ class BenchmarkEntry(LabModel):
     env: dict[str, str] = Field(default_factory=dict)
     cmd_prefix: str = ""
     cpu_affinity: CpuList | None = None
+    tuning: BenchmarkTuning = BenchmarkTuning()  # over that of the host
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     run_style: RunStyle | None = None
 
@@ -118,6 +124,20 @@ TestQueryCount: TypeAlias = Annotated[
 ]
 
 
+class HostStateLimits(LabModel):
+    """What taints a result beside a changed tuned knob, throttling and a reboot; None: it does not.
+
+    The meaning of each limit is that of `mlperf_ops.harness.host_drift.Limits`.
+    """
+
+    sample_seconds: Annotated[float, Field(gt=0)] = 10.0
+    temperature_max_celsius: float | None = None
+    foreign_cpu_percent_max: Annotated[float, Field(ge=0, le=100)] | None = None
+    load_before_max: Annotated[float, Field(ge=0)] | None = None
+    swap_out_max_mib: Annotated[float, Field(ge=0)] | None = None
+    clock_offset_max_ms: Annotated[float, Field(gt=0)] | None = None
+
+
 class HostVars(LabModel):
     """All variables of the contract, as one host sees them."""
 
@@ -140,6 +160,10 @@ class HostVars(LabModel):
     min_duration_ms: Count | None = None
     mirror: str | None = None
     inference_checkout: str | None = None
+    become: bool = True  # whether roles may become root; without, they do what they can and list the rest
+    tuning_profile: str | None = None  # a platform of the catalogue; None: nothing is tuned
+    tuning: Tuning = Tuning()  # single settings, over those of the profile
+    host_state: HostStateLimits = HostStateLimits()
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""

@@ -199,6 +199,7 @@ class Result:
     accuracy: AccuracyOutcome | None
     failure: Failure | None
     effective: dict[str, Json]  # what really ran: provider, precision, threads, affinity, batches, versions, digests
+    tainted: tuple[str, ...] = ()  # how the host drifted meanwhile, one sentence each; such a result is not good
     schema: int = SCHEMA
 
 
@@ -244,6 +245,8 @@ class PlannedHost:
     system_description: dict[str, Json]  # the user's own fields of systems/<id>.json
     components: tuple[str, ...]
     requirements: str  # name of the Python lock for the harness, "" when none is needed
+    tuning: dict[str, Json] = field(default_factory=dict)  # settings of mlperf_ops.tuning; {}: nothing is tuned
+    host_state: dict[str, Json] = field(default_factory=dict)  # what taints a result: harness.host_drift.Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from mlperf_ops.model import Plan, PlannedCell, Seconds
 from mlperf_ops.typed import dump
 
 _SPREAD = 0.1
-_FILLED_BY_HOST = {("packages",), ("host_profile",)}
+_FILLED_BY_HOST = {("packages",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,13 @@ def _of_cell(planned: PlannedCell, earlier: Sequence[Earlier]) -> Outlook:
     if planned.status == "impossible":
         return Outlook(key, host, "impossible", planned.reason or "", None, None)
     same = [one for one in earlier if one.cell.request_sha256 == planned.request_sha256]
-    good = [one for one in same if one.cell.verdict == "valid"]
+    good = [one for one in same if one.cell.verdict == "valid" and not one.result.tainted]
     if good:
         return Outlook(key, host, "have", "", None, good[-1].cell.path)
     if same:
         last = same[-1]
-        why = f"{last.cell.attempt} was {last.cell.verdict}: {'; '.join(last.result.reasons)}"
+        verdict = f"{last.cell.verdict} but tainted" if last.result.tainted else last.cell.verdict
+        why = f"{last.cell.attempt} was {verdict}: {'; '.join(last.result.reasons + last.result.tainted)}"
         return Outlook(key, host, "missing", why, _refined(planned, same), None, planned.notes)
     if earlier:
         changes = _changes(planned, earlier[-1])

@@ -1,4 +1,4 @@
-"""Package files as data: bring one from a package index or a mirror folder, and unpack single members of it.
+"""Package files as data: bring one from a package index or a mirror, and unpack single members of it.
 
 Wheels only. A source package would run its build code already when it is asked for its metadata.
 """
@@ -8,15 +8,27 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+from urllib.parse import quote
 
 from mlperf_ops.catalogue import ComponentEntry, PypiSource
 from mlperf_ops.errors import ConfigError, ToolError
 
+Mirror: TypeAlias = Path | str
+"""A folder, or the URL at which `mlperf-ops mirror serve` serves one."""
+
+MIRROR_PACKAGES = "packages"  # where a fetched mirror keeps them; a folder that was filled by hand has them at its top
 _CHUNK_BYTES = 1 << 20
+_URL_TIMEOUT_SECONDS = 30.0
+_PIP_TIMEOUT_SECONDS = 30
 # What pip says when it could not talk to its index, as opposed to an index that has no such file.
 _UNREACHABLE = (
     "connection",
@@ -29,11 +41,30 @@ _UNREACHABLE = (
 )
 
 
-def download(component: ComponentEntry, folder: Path, *, mirror: Path | None = None, offline: bool = False) -> Path:
+def mirror_place(text: str | None) -> Mirror | None:
+    """Read the value of mlperf_mirror: a folder, a URL, or nothing.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not text:
+        return None
+    if text.startswith(("http://", "https://")):
+        return text.rstrip("/")
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(
+            f"mlperf_mirror {text} is not a folder",
+            hint="fill one with 'mlperf-ops mirror fetch', or give its http URL",
+        )
+    return folder
+
+
+def download(component: ComponentEntry, folder: Path, *, mirror: Mirror | None = None, offline: bool = False) -> Path:
     """Bring the package file of a component into a folder, such as a mirror that is being filled; not yet verified.
 
     Returns:
-        The file; with `mirror` the one in the mirror, which is not copied.
+        The file; with a folder as `mirror` the one in it, which is not copied.
 
     Raises:
         ConfigError: The component does not come as a package file.
@@ -43,13 +74,16 @@ def download(component: ComponentEntry, folder: Path, *, mirror: Path | None = N
     name = component.name
     own = f"or set mlperf_components.{name}.path to a prepared copy on the host"
     if mirror is not None:
-        held = mirror / source.file
-        if not held.is_file():
-            raise ToolError(
-                f"the mirror {mirror} lacks {source.file} of component '{name}'",
-                hint=f"fill it with 'pip download --no-deps -d {mirror} {source.package}=={source.version}', {own}",
-            )
-        return held
+        lacks = ToolError(
+            f"the mirror {mirror} lacks {source.file} of component '{name}'",
+            hint=f"fill it with 'mlperf-ops mirror fetch', {own}",
+        )
+        if isinstance(mirror, str):
+            return _from_url(mirror, source.file, folder, lacks)
+        for held in (mirror / MIRROR_PACKAGES / source.file, mirror / source.file):
+            if held.is_file():
+                return held
+        raise lacks
     if offline:
         raise ToolError(
             f"component '{name}' is not in the cache, and fetching is switched off",
@@ -111,14 +145,72 @@ def unpack(archive: Path, member: str, expected: str, folder: Path, name: str) -
     return target
 
 
+def _from_url(mirror: str, file: str, folder: Path, lacks: ToolError) -> Path:
+    """Bring a file from a served mirror, directly: proxies lead out of a lab, not into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not fetch_url(mirror, f"{MIRROR_PACKAGES}/{file}", folder / file):
+        raise lacks
+    return folder / file
+
+
+def fetch_url(mirror: str, name: str, target: Path) -> bool:
+    """Bring a file from a served mirror; say whether the mirror has it.
+
+    Args:
+        mirror: URL of the mirror.
+        name: Name of the file in its manifest.
+        target: File to write; not yet verified.
+
+    Raises:
+        ToolError: The mirror does not answer.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{mirror}/{quote(name)}", timeout=_URL_TIMEOUT_SECONDS) as answer, target.open("wb") as out:
+            shutil.copyfileobj(answer, out, _CHUNK_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise ToolError(
+            f"the mirror {mirror} does not answer: {getattr(error, 'reason', error)}",
+            hint="start it with 'mlperf-ops mirror serve' or playbooks/mirror.yml, or correct mlperf_mirror",
+        ) from error
+    return True
+
+
+def run_pip(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run this Python's pip, without questions and with bounded waiting for an index that does not answer."""
+    own = ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=2"]
+    argv = [sys.executable, "-m", "pip", *arguments, *own, f"--timeout={_PIP_TIMEOUT_SECONDS}"]
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
+
+
+def pip_refusal(done: subprocess.CompletedProcess[str]) -> ToolError | None:
+    """Return why pip could not even ask its index; None when something else is wrong.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    said = done.stdout + done.stderr
+    if os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if "No module named pip" in said:
+        return ToolError(f"{sys.executable} has no pip", hint="install pip there")
+    if any(word in said.lower() for word in _UNREACHABLE):
+        return ToolError(
+            "the package source cannot be reached", hint="check the network and pip's index and proxy settings"
+        )
+    return None
+
+
 def _pip_download(source: PypiSource, folder: Path, name: str, own: str) -> Path:
     """Download a wheel; `--only-binary` because a source package would run its build code for its metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     before = set(folder.iterdir())
     wanted = f"{source.package}=={source.version}"
-    argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
-    argv += ["--disable-pip-version-check", "--no-input", "--progress-bar=off", "--retries=2", "--dest", str(folder)]
-    done = subprocess.run([*argv, wanted], capture_output=True, text=True, errors="replace", check=False)
+    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--dest", str(folder)]
+    done = run_pip(["download", *options, wanted])
     target = folder / source.file
     if done.returncode == 0:
         if target.is_file():
@@ -130,17 +222,10 @@ def _pip_download(source: PypiSource, folder: Path, name: str, own: str) -> Path
         )
     said = done.stdout + done.stderr
     mirror = f"set mlperf_mirror to a folder that holds {source.file}"
-    if "No module named pip" in said:
+    refusal = pip_refusal(done)
+    if refusal is not None:
         raise ToolError(
-            f"component '{name}' cannot be fetched: {sys.executable} has no pip",
-            hint=f"install pip there, {mirror}, {own}",
-        )
-    if os.strerror(errno.ENOSPC) in said:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if any(word in said.lower() for word in _UNREACHABLE):
-        raise ToolError(
-            f"component '{name}': the package source cannot be reached to fetch {wanted}",
-            hint=f"check the network and pip's index and proxy settings, or {mirror}, {own}",
+            f"component '{name}': {refusal.message} to fetch {wanted}", hint=f"{refusal.hint}, or {mirror}, {own}"
         )
     if "No matching distribution" in said:
         raise ToolError(f"component '{name}': the package source has no wheel {wanted}", hint=f"{mirror}, {own}")

@@ -13,8 +13,9 @@ from mlperf_ops.errors import ResultError, SubmissionError
 from mlperf_ops.files import JsonObject, pretty_json
 from mlperf_ops.layout import ResultPaths, SubmissionLayout
 from mlperf_ops.model import Mode, Plan, PlannedHost
-from mlperf_ops.system import SystemDescription, describe, load_facts, origins_json
-from mlperf_ops.system_fields import Usage
+from mlperf_ops.system import SystemDescription, origins_json
+from mlperf_ops.system_facts import Usage, load_facts
+from mlperf_ops.system_hosts import SystemHost, describe_hosts
 from mlperf_ops.tree import Content
 from mlperf_ops.truncate import TruncatedLog, truncate
 
@@ -61,8 +62,7 @@ def pack(run: Path, plan: Plan, round_: Round, catalogue: Catalogue, selection: 
 
     Raises:
         ConfigError: A field of the user's system description is wrong, or the catalogue lacks a planned benchmark.
-        SubmissionError: Two hosts describe one system differently, two benchmarks want one folder, or a name cannot be
-            part of a path.
+        SubmissionError: Two benchmarks want one folder, or a name cannot be part of a path.
     """
     layout = SubmissionLayout.of(round_, plan.division, plan.submitter)
     return _Packer(run, plan, round_, catalogue, selection, layout).pack()
@@ -86,7 +86,7 @@ class _Packer:
             pairs = [pair for pair in self.selection.scenarios if _system(pair) == system]
             try:
                 description = self._describe(system, pairs)
-            except ResultError as error:  # this host's facts cannot be used; the other hosts' results can
+            except ResultError as error:  # these hosts' facts cannot be used; the other systems' results can
                 self.selection.refused += [LeftOut(f"{_key(pair)}/{mode}", error.message)
                                            for pair in pairs for mode in ("performance", "accuracy")]  # fmt: skip
                 continue
@@ -104,29 +104,14 @@ class _Packer:
         )
 
     def _describe(self, system: str, pairs: list[ScenarioAttempts]) -> SystemDescription:
-        usage = _usage(system, pairs)
         names = {attempt.planned.host for pair in pairs for attempt in (pair.performance, pair.accuracy)}
-        hosts = [host for host in self.plan.hosts if host.name in names]
-        first, *others = [self._describe_host(host, usage) for host in hosts]
-        for host, other in zip(hosts[1:], others, strict=True):
-            for key, value in first.content.items():
-                if other.content.get(key) != value:
-                    raise SubmissionError(
-                        f"hosts {hosts[0].name} and {host.name} both are system {system}, but {key} is '{value}' on "
-                        f"one and '{other.content.get(key)}' on the other",
-                        hint="give them different mlperf_system names, or the field in mlperf_system_description",
-                    )
-        return first
-
-    def _describe_host(self, host: PlannedHost, usage: Usage) -> SystemDescription:
-        plan = self.plan
-        return describe(
+        hosts = [host_of_system(self.run, host) for host in self.plan.hosts if host.name in names]
+        return describe_hosts(
             self.round,
-            fixed={"division": plan.division, "submitter": plan.submitter, "system_type": host.system_type},
-            given=host.system_description,
-            facts=load_facts(self.run / "hosts" / host.name / "facts.json"),
-            usage=usage,
-            where=f"mlperf_system_description of host {host.name}",
+            hosts,
+            division=self.plan.division,
+            submitter=self.plan.submitter,
+            usage=usage_of(system, pairs),
         )
 
     def _add_scenario(self, pair: ScenarioAttempts, description: SystemDescription) -> bool:
@@ -234,7 +219,22 @@ def _json(value: object) -> bytes:
     return pretty_json(value).encode()
 
 
-def _usage(system: str, pairs: list[ScenarioAttempts]) -> Usage:
+def host_of_system(run: Path, host: PlannedHost) -> SystemHost:
+    """Return a planned host with the facts that were collected from it.
+
+    Raises:
+        ResultError: facts.json is missing or has another form.
+    """
+    path = run / "hosts" / host.name / "facts.json"
+    if not path.exists():
+        raise ResultError(
+            f"no facts were collected from host {host.name}: there is no {path}", hint="run playbooks/collect.yml"
+        )
+    facts = load_facts(path)
+    return SystemHost(host.name, host.system_type, host.system_description, facts)
+
+
+def usage_of(system: str, pairs: list[ScenarioAttempts]) -> Usage:
     """Return what the packed runs of a system used, each version once."""
     specs = [attempt.spec for pair in pairs for attempt in (pair.performance, pair.accuracy)]
     versions: dict[str, set[str]] = {}

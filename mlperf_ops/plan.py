@@ -6,7 +6,7 @@ Equal inventories and catalogues give equal plans, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ConfigError, unknown_name
@@ -20,6 +20,8 @@ from mlperf_ops.plan_limits import limits
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
 from mlperf_ops.plan_time import expected_seconds
+from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
+from mlperf_ops.tuning import Tuning, resolve
 from mlperf_ops.typed import dump
 
 _MODES: tuple[Mode, ...] = ("accuracy", "performance")
@@ -87,11 +89,13 @@ class _Planner:
             where = host.place.at(f"{PREFIX}system_type")
             raise unknown_name("system type", host.vars.system_type, self.round_.system_types, where=where)
         check_overrides(host, self.catalogue)
+        check_typed(host, self.round_)
         self._check_targets(host)
+        tuning = self._tuning(host)
         used: set[str] = set()
         needs_python = False
         for index, entry in enumerate(host.vars.benchmarks):
-            wanted = self._look_up(host, index, entry)
+            wanted = replace(self._look_up(host, index, entry), tuning=tuning)
             inputs = self._add_benchmark(wanted)
             used |= inputs
             needs_python |= bool(inputs) and any("{python}" in word for word in wanted.implementation.argv)
@@ -104,8 +108,18 @@ class _Planner:
                 system_description=dict(host.vars.system_description),
                 components=tuple(sorted(used)),
                 requirements=self.round_.loadgen.requirements if needs_python else "",
+                host_state=host.vars.host_state.model_dump(exclude_none=True),
+                tuning=resolve(*tuning, where=host.place.at(f"{PREFIX}tuning")).profile,
             )
         )
+
+    def _tuning(self, host: LabHost) -> tuple[Tuning, ...]:
+        """Return the layers of a host's settings: its profile, and what it overrides."""
+        profile = host.vars.tuning_profile
+        if profile is None:
+            return (host.vars.tuning,)
+        where = host.place.at(f"{PREFIX}tuning_profile")
+        return (named(where, self.catalogue.platform, profile).tuning, host.vars.tuning)
 
     def _check_targets(self, host: LabHost) -> None:
         """Refuse benchmarks and scenarios that do not exist: a mistyped target would silently not be used."""
@@ -145,7 +159,7 @@ class _Planner:
         """Plan one item of mlperf_benchmarks; return the components that its cells use."""
         division, system_type = self.lab.division, wanted.host.vars.system_type
         benchmark = wanted.benchmark
-        problem = benchmark_problem(wanted, self.round_, division, system_type)
+        problem = nodes_problem(wanted.host) or benchmark_problem(wanted, self.round_, division, system_type)
         model: Input | None = None
         dataset: Input | None = None
         if problem is None:
@@ -219,7 +233,7 @@ class _Planner:
             run_style=self.lab.run_style,
             inventory=self.lab.inventory,
             hosts=tuple(self.hosts),
-            cells=tuple(self.cells),
+            cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
             limits=limits(self.made, self.round_),
         )

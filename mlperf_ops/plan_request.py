@@ -26,6 +26,7 @@ from mlperf_ops.model import (
     Spec,
 )
 from mlperf_ops.plan_inputs import Input
+from mlperf_ops.tuning import Tuning, for_scenario, resolve
 from mlperf_ops.typed import load
 from mlperf_ops.userconf import METRICS, ConfRequest, UserConf, make_user_conf
 from mlperf_ops.userconf_keys import checked_keys
@@ -43,6 +44,7 @@ class Wanted:
     framework: str
     dataset: ComponentEntry | None  # None: the benchmark's own preference
     run_style: RunStyle
+    tuning: tuple[Tuning | None, ...] = ()  # of the host, the most general first
 
     def at(self, *key_path: str | int) -> str:
         """Name the place of one of the item's keys."""
@@ -72,6 +74,7 @@ def make_request(
     known_count = total if total is not None else dataset.sample_count
     conf = _user_conf(wanted, cell.scenario, cell.mode, division, round_, known_count)
     targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
+    tuned = resolve(*wanted.tuning, *for_scenario(entry.tuning, cell.scenario), where=wanted.at("tuning"))
     spec = Spec(
         cell=cell,
         official_benchmark=benchmark.maps_to,
@@ -80,7 +83,7 @@ def make_request(
         run_style=wanted.run_style,
         implementation=wanted.implementation.name,
         simulated=wanted.implementation.simulated,
-        argv=(*_words(wanted), *wanted.implementation.argv, *entry.extra_args),
+        argv=(*_words(wanted), *tuned.prefix, *wanted.implementation.argv, *entry.extra_args),
         env=dict(sorted(entry.env.items())),
         loadgen=LoadgenRequest(
             conf_model=conf.conf_model,
@@ -109,6 +112,7 @@ def make_request(
         cpu_affinity=entry.cpu_affinity,
         warmup_seconds=entry.warmup_seconds,
         packages={},
+        host_profile=tuned.profile,
     )
     return Made(spec=spec, conf=conf, sample_count=known_count, notes=(*conf.notes, *notes))
 

@@ -19,6 +19,7 @@ from mlperf_ops import model
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
 from mlperf_ops.catalogue.implementation import Implementation
+from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import JsonObject, write_json
@@ -30,6 +31,7 @@ _CATALOGUE: dict[str, type[BaseModel]] = {
     "benchmark-family": Family,
     "component": ComponentEntry,
     "implementation": Implementation,
+    "platform": Platform,
 }
 _FILES: dict[str, type] = {
     "plan": model.Plan,

@@ -23,12 +23,12 @@ import mlperf_ops
 from mlperf_ops.catalogue import ComponentEntry, PypiSource
 from mlperf_ops.convert import converter
 from mlperf_ops.errors import BusyError, ResultError, ToolError
-from mlperf_ops.files import read_json, sha256_file, sha256_json, sha256_path, sha256_tree, write_json
-from mlperf_ops.package_files import download, package_source, unpack
+from mlperf_ops.files import read_json, sha256_file, sha256_json, sha256_path, sha256_tree, write_atomic, write_json
+from mlperf_ops.package_files import Mirror, download, package_source, unpack
 
-_LOCK = ".lock"
+LOCK = ".lock"
 _LOCK_SECONDS = 1800.0
-_NEW_PREFIX = ".new."
+NEW_PREFIX = ".new."
 _INDEX_PREFIX = ".made."
 _FOLDER_DIGITS = 12
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -44,7 +44,7 @@ class Prepared:
     fetched: bool  # False: it was in the cache
 
 
-def prepare(component: ComponentEntry, cache: Path, *, mirror: Path | None = None, offline: bool = False) -> Prepared:
+def prepare(component: ComponentEntry, cache: Path, *, mirror: Mirror | None = None, offline: bool = False) -> Prepared:
     """Return a component out of the cache, or fetch, verify and convert it first.
 
     Safe against itself: processes that ask for one component at once wait for the first.
@@ -52,7 +52,7 @@ def prepare(component: ComponentEntry, cache: Path, *, mirror: Path | None = Non
     Args:
         component: Catalogue entry with source type pypi.
         cache: Folder of the store; made if needed.
-        mirror: Folder with package files to use instead of the package index.
+        mirror: Folder or URL with package files to use instead of the package index.
         offline: Use the cache and the mirror only.
 
     Raises:
@@ -67,13 +67,13 @@ def prepare(component: ComponentEntry, cache: Path, *, mirror: Path | None = Non
         return found
     with _speaking(component, cache):
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / _LOCK, timeout=_LOCK_SECONDS):
+        with FileLock(home / LOCK, timeout=_LOCK_SECONDS):
             found = _cached(component, home)  # another process may have been faster
             if found is not None:
                 return found
-            for left in home.glob(f"{_NEW_PREFIX}*"):  # of a process that was killed: the lock is ours
+            for left in home.glob(f"{NEW_PREFIX}*"):  # of a process that was killed: the lock is ours
                 shutil.rmtree(left, ignore_errors=True)
-            with tempfile.TemporaryDirectory(dir=home, prefix=_NEW_PREFIX) as work:
+            with tempfile.TemporaryDirectory(dir=home, prefix=NEW_PREFIX) as work:
                 return _make(component, source, home, Path(work), mirror, offline=offline)
 
 
@@ -94,6 +94,11 @@ def _cached(component: ComponentEntry, home: Path) -> Prepared | None:
     except OSError:
         return None
     return Prepared(component.name, folder, wanted, fetched=False) if good else None
+
+
+def listing_path(folder: Path) -> Path:
+    """Return where the digests of a prepared folder's files are kept, beside it."""
+    return folder.parent / f".{folder.name}.files"
 
 
 def _recipe_sha256(component: ComponentEntry) -> str:
@@ -124,6 +129,9 @@ def _keep(component: ComponentEntry, home: Path, made: Path, out: Path) -> Prepa
     folder = home / sha256[:_FOLDER_DIGITS]
     if folder.exists():  # it was there and was not good, or another recipe gives the same
         shutil.rmtree(folder)
+    if made == out:  # says which file it is when one of them gets damaged
+        names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+        write_atomic(listing_path(folder), "".join(f"{sha256_file(out / name)}  {name}\n" for name in names))
     os.replace(out, folder)
     if component.sha256 is None:
         write_json(_index(component, home), {"schema": 1, "sha256": sha256})
@@ -135,14 +143,14 @@ def _keep(component: ComponentEntry, home: Path, made: Path, out: Path) -> Prepa
 
 
 def _make(
-    component: ComponentEntry, source: PypiSource, home: Path, work: Path, mirror: Path | None, *, offline: bool
+    component: ComponentEntry, source: PypiSource, home: Path, work: Path, mirror: Mirror | None, *, offline: bool
 ) -> Prepared:
     fetched, unpacked, out = work / "fetched", work / "members", work / "out"
     for folder in (fetched, unpacked, out):
         folder.mkdir()
     convert = converter(component.convert.with_, where=component.name) if component.convert else None
     archive = download(component, fetched, mirror=mirror, offline=offline)
-    members = _verified_members(component, source, archive, unpacked)
+    members = verified_members(component, source, archive, unpacked)
     if convert is not None and component.convert is not None:
         made = convert(members, component.convert.options, out, component.name)
     else:
@@ -152,8 +160,18 @@ def _make(
     return _keep(component, home, made, out)
 
 
-def _verified_members(component: ComponentEntry, source: PypiSource, archive: Path, folder: Path) -> tuple[Path, ...]:
-    """Check the archive and unpack the members; a re-packed archive is good when all its members are."""
+def verified_members(component: ComponentEntry, source: PypiSource, archive: Path, folder: Path) -> tuple[Path, ...]:
+    """Check the archive and unpack the members; a re-packed archive is good when all its members are.
+
+    Args:
+        component: Catalogue entry.
+        source: Its source.
+        archive: The package file.
+        folder: Empty; the members go below it.
+
+    Raises:
+        ToolError: Another file than the pinned one, or a broken one.
+    """
     got = sha256_file(archive)
     differs = ToolError(
         f"{archive.name} of component '{component.name}' has sha256 {got}, expected {source.sha256}",

@@ -68,6 +68,7 @@ def measured(earlier: Iterable[Earlier]) -> dict[str, Measured]:
         if (
             one.cell.verdict != "valid"
             or one.cell.simulated
+            or one.result.tainted
             or cell.mode != "performance"
             or cell.scenario not in _SPEEDS
         ):

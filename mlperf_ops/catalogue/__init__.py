@@ -1,4 +1,4 @@
-"""The catalogue: rounds, benchmarks, implementations and components as checked data.
+"""The catalogue: rounds, benchmarks, implementations, components and platforms as checked data.
 
 A new one is a YAML file in the folder of its kind; no code names a benchmark.
 """
@@ -10,6 +10,7 @@ from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import ComponentEntry, GitSource, PypiSource, UserSource
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.loader import load_catalogue, read_catalogue
+from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import AccuracyTarget, ModelRules, Round, SuiteScenarios
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Measurements",
     "ModelEntry",
     "ModelRules",
+    "Platform",
     "Preprocess",
     "PypiSource",
     "Round",

@@ -10,6 +10,7 @@ from typing import TypeVar
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.component import ComponentEntry
 from mlperf_ops.catalogue.implementation import Implementation
+from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.errors import unknown_name
 
@@ -26,6 +27,7 @@ class Catalogue:
     components: Mapping[str, ComponentEntry]
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
+    platforms: Mapping[str, Platform] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""
@@ -45,6 +47,10 @@ class Catalogue:
     def component(self, name: str) -> ComponentEntry:
         """Return a component, or raise ConfigError with the nearest name."""
         return _pick("component", self.components, name)
+
+    def platform(self, name: str) -> Platform:
+        """Return a platform, or raise ConfigError with the nearest name."""
+        return _pick("platform", self.platforms, name)
 
     def family(self, name: str) -> tuple[Benchmark, ...]:
         """Return the benchmarks of a family, in the order of their names, or raise ConfigError."""

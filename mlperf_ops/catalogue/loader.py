@@ -1,7 +1,8 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, benchmarks/, implementations/ and components/ with one YAML file per entry, and locks/
-with Python locks. The built-in folder comes first; more are named by the environment variable MLPERF_OPS_CATALOGUE.
+A catalogue folder has rounds/, benchmarks/, implementations/, components/ and platforms/ with one YAML file per entry,
+and locks/ with Python locks. The built-in folder comes first; more are named by the environment variable
+MLPERF_OPS_CATALOGUE.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
 from mlperf_ops.catalogue.implementation import Implementation
+from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.catalogue.references import references
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
+from mlperf_ops.tuning import Tuning
 from mlperf_ops.yamlfile import KeyPath, Locate, load_yaml_with_lines, show_key_path
 
 ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
 BUILT_IN = Path(__file__).parent
-_FOLDERS = ("rounds", "benchmarks", "implementations", "components", "locks")
+_FOLDERS = ("rounds", "benchmarks", "implementations", "components", "platforms", "locks")
 E = TypeVar("E", bound=Entry)
 
 
@@ -91,6 +94,7 @@ class _Reader:
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     implementations: dict[str, Implementation] = field(default_factory=dict)
     components: dict[str, ComponentEntry] = field(default_factory=dict)
+    platforms: dict[str, Platform] = field(default_factory=dict)
     locks: dict[str, Path] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
 
@@ -101,6 +105,8 @@ class _Reader:
             self._add("implementations", self.implementations, Implementation, path)
         for path in _yaml_files(folder / "components"):
             self._add("components", self.components, ComponentEntry, path)
+        for path in _yaml_files(folder / "platforms"):
+            self._add("platforms", self.platforms, Platform, path)
         for path in _yaml_files(folder / "benchmarks"):
             self._add_benchmarks(path)
         for path in sorted((folder / "locks").glob("*.txt")):
@@ -147,7 +153,15 @@ class _Reader:
 
     def finish(self) -> Catalogue:
         origins = {key: place.path for key, place in self.places.items()}
-        made = Catalogue(self.rounds, self.benchmarks, self.implementations, self.components, self.locks, origins)
+        made = Catalogue(
+            self.rounds,
+            self.benchmarks,
+            self.implementations,
+            self.components,
+            self.locks,
+            origins,
+            platforms=self.platforms,
+        )
         for reference in references(made):
             if reference.name not in reference.known:
                 where = self.places[reference.entry].at(reference.key_path)
@@ -155,7 +169,16 @@ class _Reader:
         self._check_aliases()
         for entry in self.components.values():
             self._check_options(entry)
+        for platform in self.platforms.values():
+            self._check_settings(platform)
         return made
+
+    def _check_settings(self, entry: Platform) -> None:
+        place = self.places[f"platforms/{entry.name}"]
+        values = entry.values()
+        sysctls = {"sysctls": values.pop("sysctls")} if "sysctls" in values else {}
+        validate(Tuning, values, place.path, place.line, ["settings"])
+        validate(Tuning, sysctls, place.path, place.line)
 
     def _check_options(self, entry: ComponentEntry) -> None:
         if entry.convert is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submission, System
-from mlperf_ops.checker.system import PLACEHOLDER, is_placeholder
+from mlperf_ops.checker.system import PLACEHOLDER
 from mlperf_ops.files import JsonObject
+from mlperf_ops.system_lint import is_placeholder
 
 _FIELDS = "submission_checker: checks/measurements_checks.py"
 _WRITE = "Correct the benchmark's measurements in the catalogue or the inventory and aggregate again."

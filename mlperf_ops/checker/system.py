@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.subjects import System
+from mlperf_ops.checker.subjects import Submitter, System
 from mlperf_ops.errors import nearest
 from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.system_lint import is_not_applicable, is_placeholder, style, variants, wants_value
 
 _FIELDS = "submission_checker: checks/system_check.py, constants.py"
 _WRITE = "Set the field under mlperf_system_description in the inventory and aggregate again."
@@ -85,20 +86,40 @@ UNKNOWN_VALUE = Rule(
     _WRITE,
     "inference_policies: meaningful responses are required",
 )
-RULES = (MISSING, UNREADABLE, FIELD_MISSING, FIELD_EMPTY, FIELD_TYPE, FIELD_VALUE, NETWORK, PLACEHOLDER, UNKNOWN_VALUE)
+NO_ANSWER = Rule(
+    "not-applicable-value",
+    "advice",
+    '"N/A" where every system has a value',
+    'Every machine has a processor, memory and some kind of cooling. "N/A" is right for the accelerators of a machine '
+    "without one. No checker objects, and reviewers ask.",
+    _WRITE,
+    "inference_policies: meaningful responses are required",
+)
+STYLE = Rule(
+    "system-field-style",
+    "advice",
+    "value is spelled in a way of its own",
+    "Published tables are searched and grouped by these texts: 512GB, 512 GB and 512G are three values there.",
+    _WRITE,
+    "44 spellings of memory sizes in the published descriptions of v5.1",
+)
+SPELLING = Rule(
+    "system-field-spelling",
+    "advice",
+    "two systems say one thing in two spellings",
+    "Published tables are searched and grouped by these texts; a reader takes two spellings for two things.",
+    "Write the same text under mlperf_system_description of both systems, best once in their common group, and "
+    "aggregate again.",
+    "15 spellings of cooling in the published descriptions of v5.1",
+)
+RULES = (
+    MISSING, UNREADABLE, FIELD_MISSING, FIELD_EMPTY, FIELD_TYPE, FIELD_VALUE, NETWORK, PLACEHOLDER, UNKNOWN_VALUE,
+    NO_ANSWER, STYLE, SPELLING,
+)  # fmt: skip
 
 _TEXT_FIELDS = ("status", "submitter", "division", "system_type", "hw_notes", "sw_notes")
 _IS_NETWORK = "is_network"
-_PLACEHOLDER = re.compile(
-    r"(?i)\W*(to[ _-]?do|tbd|tba|change[ _-]?me|fix[ _-]?me|fill[ _-]?(me|in)([ _-]?in)?|place[ _-]?holder|dummy|x{3,}"
-    r"|lorem ipsum)\b.*|<[^>]*>|\?+"
-)
-_UNKNOWN = re.compile(r"(?i)\W*unknown\b")
-
-
-def is_placeholder(value: object) -> bool:
-    """Whether a text stands for a value that somebody meant to write later ("ToDo", "TBD", "<cpu model>", "???")."""
-    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value.strip()) is not None
+_UNKNOWN = re.compile(r"(?i)\W*(unknown\b.*|undefined)")
 
 
 def description(place: System) -> Findings:
@@ -134,11 +155,37 @@ def description(place: System) -> Findings:
                 value=value,
                 severity=None if key in non_empty else "advice",
             )
+        odd = style(key, value)
+        if odd is not None:
+            yield STYLE.at(place, file.location, f"{odd.message}; {odd.remedy}", value=value)
+    yield from _no_answers(place, file.location, file.value)
     unknown = [key for key in file.value if _UNKNOWN.match(str(file.value[key]))]
     if unknown:
         yield UNKNOWN_VALUE.at(
             place, file.location, f"the value is unknown of {', '.join(unknown)}", value=", ".join(unknown)
         )
+
+
+def spelling(submitter: Submitter) -> Findings:
+    """Compare the words of a submitter's systems with each other."""
+    described = {place.description.location: place for place in submitter.systems() if place.description.value}
+    texts = {location: place.description.value or {} for location, place in described.items()}
+    for variant in variants(texts):
+        (first, spelled), (second, otherwise) = variant.first, variant.second
+        yield SPELLING.at(
+            described[second],
+            second,
+            f"{variant.field} is '{otherwise}' here and '{spelled}' in {first}",
+            value=otherwise,
+            limit=spelled,
+        )
+
+
+def _no_answers(place: System, location: str, fields: JsonObject) -> Findings:
+    rules, accelerators = place.submitter.round.system_description, fields.get("accelerators_per_node")
+    for key, value in fields.items():
+        if is_not_applicable(value) and wants_value(key, rules, accelerators):
+            yield NO_ANSWER.at(place, location, f"{key} is '{value}', and every system has one", value=value)
 
 
 def _required(place: System, location: str, fields: JsonObject) -> Findings:
@@ -257,4 +304,4 @@ def _network(place: System, location: str, fields: JsonObject) -> Findings:
         yield NETWORK.at(place, location, "a system of the closed division is not a network system", value=value)
 
 
-FAMILY = Family("system", "System description", RULES, system=(description,))
+FAMILY = Family("system", "System description", RULES, submitter=(spelling,), system=(description,))

@@ -1,4 +1,4 @@
-"""`mlperf-ops catalogue`: what rounds, benchmarks, implementations and components there are."""
+"""`mlperf-ops catalogue`: what rounds, benchmarks, implementations, components and platforms there are."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from mlperf_ops.catalogue.round import ModelRules
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.files import JsonObject, pretty_json
 
-Kind: TypeAlias = Literal["rounds", "benchmarks", "implementations", "components"]
+Kind: TypeAlias = Literal["rounds", "benchmarks", "implementations", "components", "platforms"]
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List and show rounds, benchmarks, implementations and components.\n\nExample: mlperf-ops catalogue show v6.1",
+    help="List and show rounds, benchmarks, implementations, components and platforms.\n\n"
+    "Example: mlperf-ops catalogue show v6.1",
 )
 
 
@@ -84,6 +85,7 @@ def _kinds(catalogue: Catalogue) -> dict[Kind, Mapping[str, Entry]]:
         "benchmarks": catalogue.benchmarks,
         "implementations": catalogue.implementations,
         "components": catalogue.components,
+        "platforms": catalogue.platforms,
     }
 
 

@@ -18,6 +18,7 @@ from mlperf_ops.checkout import obtain
 from mlperf_ops.errors import ConfigError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject, pretty_json, read_json
 from mlperf_ops.model import Component, Plan
+from mlperf_ops.package_files import Mirror, mirror_place
 from mlperf_ops.store import prepare
 from mlperf_ops.typed import load
 
@@ -29,7 +30,7 @@ def command(
     checker: Annotated[str | None, typer.Option(help="The official checker of this round, such as v6.1.")] = None,
     checkout: Annotated[str, typer.Option(help="Folder or URL of the official repository, for --checker.")] = "",
     cache: Annotated[Path | None, typer.Option(help="Where prepared components are kept.")] = None,
-    mirror: Annotated[Path | None, typer.Option(help="Folder of package files instead of the package index.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Folder or URL of a mirror instead of the package index.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Fetch, verify and convert components into the controller's cache.
@@ -38,16 +39,15 @@ def command(
 
     Example: mlperf-ops components --plan results/local/plan.json
     """
-    if mirror is not None and not mirror.is_dir():
-        raise ConfigError(f"mlperf_mirror {mirror} is not a folder")
+    source = mirror_place(mirror)
     store = cache or default_cache()
     catalogue = load_catalogue()
     if checker is not None:
-        answer = _checker(catalogue, checker, store, checkout, mirror)
+        answer = _checker(catalogue, checker, store, checkout, source)
     else:
         answer = {"cache": str(store), "components": []}
         told = _planned(plan, host, catalogue, name or [])
-        answer["components"] = [_one(entry, planned, store, mirror) for entry, planned in told]
+        answer["components"] = [_one(entry, planned, store, source) for entry, planned in told]
     if as_json:
         typer.echo(pretty_json(answer), nl=False)
     else:
@@ -89,7 +89,7 @@ def _of_host(plan: Plan, host: str | None) -> list[Component]:
     return [component for component in plan.components if component.name in by_name[host].components]
 
 
-def _one(entry: ComponentEntry, planned: Component | None, cache: Path, mirror: Path | None) -> JsonObject:
+def _one(entry: ComponentEntry, planned: Component | None, cache: Path, mirror: Mirror | None) -> JsonObject:
     """Prepare one component, unless the user has it on the host."""
     told: JsonObject = {"name": entry.name, "kind": entry.kind, "version": entry.version, "license": entry.license}
     if planned is not None and planned.path is not None:
@@ -107,7 +107,7 @@ def _one(entry: ComponentEntry, planned: Component | None, cache: Path, mirror: 
     return {**told, "state": state, "path": str(made.path), "sha256": made.sha256}
 
 
-def _checker(catalogue: Catalogue, name: str, cache: Path, given: str, mirror: Path | None) -> JsonObject:
+def _checker(catalogue: Catalogue, name: str, cache: Path, given: str, mirror: Mirror | None) -> JsonObject:
     """Obtain the checkout that a round names."""
     round_ = catalogue.round(name)
     for entry in catalogue.components.values():

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,8 +18,10 @@ from rich.table import Table
 from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
-from mlperf_ops.errors import ConfigError, MlperfOpsError, ToolError
+from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
+from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
+from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.model import Plan, Seconds
 from mlperf_ops.outlook import Outlook, outlook, slowest_host
@@ -31,10 +30,8 @@ from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 
 PLAN_FILE = "plan.json"
-# The outer `plan -i` tells the inner `plan --vars`, which its playbook calls, where to leave the answer: the playbook's
-# own output is for people.
+# The outer `plan -i` tells the inner `plan --vars`, which its playbook calls, where to leave the answer.
 ANSWER_VARIABLE = "MLPERF_OPS_PLAN_ANSWER"
-_LAST_LINES = 15
 _FILE_COLUMNS = 1000
 _COLOURS = {"have": "green", "missing": "default", "stale": "yellow", "impossible": "red"}
 _MINUTE, _HOUR = 60, 3600
@@ -63,7 +60,8 @@ def command(
     if (inventory is None) == (variables is None):
         raise ConfigError("give one of --inventory and --vars", hint="mlperf-ops plan -i inventory/local")
     if variables is not None:
-        answer = _from_variables(variables, results, dry_run=dry_run)
+        given = variables
+        answer = leave_answer(ANSWER_VARIABLE, lambda: _plan(read_variables(given), results, dry_run=dry_run))
     else:
         answer = _from_inventory(str(inventory), results, extra_vars or [], dry_run=dry_run)
     plan = load(Plan, answer["plan"], PLAN_FILE)
@@ -72,7 +70,7 @@ def command(
     if as_json:
         typer.echo(json.dumps({**answer, "outlook": [asdict(one) for one in seen]}))
         return
-    for problem in collection.problems:
+    for problem in (*cast("list[str]", answer["warnings"]), *collection.problems):
         typer.echo(f"mlperf-ops: {problem}", err=True)
     _show(plan, seen)
     state = "would change" if dry_run and answer["changed"] else "written" if answer["changed"] else "is up to date"
@@ -80,31 +78,6 @@ def command(
 
 
 # --- from variables that Ansible resolved ----------------------------------------------------------------------------
-
-
-def _from_variables(variables: str, results: Path | None, *, dry_run: bool) -> JsonObject:
-    answer_path = os.environ.get(ANSWER_VARIABLE)
-    try:
-        answer = _plan(_read_variables(variables), results, dry_run=dry_run)
-    except MlperfOpsError as error:
-        if answer_path:
-            write_json(Path(answer_path), {"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
-        raise
-    if answer_path:
-        write_json(Path(answer_path), answer)
-    return answer
-
-
-def _read_variables(variables: str) -> JsonObject:
-    if variables != "-":
-        return read_json(Path(variables))
-    try:
-        data = json.load(sys.stdin)
-    except ValueError as error:
-        raise ConfigError(f"standard input is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"standard input holds a {type(data).__name__}; expected a JSON object")
-    return data
 
 
 def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObject:
@@ -115,6 +88,11 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         raise ConfigError("expected an object of variables for each host in --vars")
     source = InventorySource(Path(folder), inventory)
     source.check()
+    check_role_variables(
+        cast("dict[str, dict[str, Json]]", data.get("role_variables") or {}),
+        cast("dict[str, list[str]]", data.get("roles") or {}),
+        source.locate,
+    )
     plan = make_plan(
         cast("dict[str, dict[str, Json]]", hosts),
         load_catalogue(),
@@ -133,8 +111,9 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         after = pretty_json(made)
         if not dry_run:
             write_json(path, made)
+    idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
-    return {**answer, "diff": {"before": before, "after": after}}
+    return {**answer, "diff": {"before": before, "after": after}, "warnings": cast("Json", idle)}
 
 
 # --- from an inventory, through Ansible ------------------------------------------------------------------------------
@@ -147,33 +126,8 @@ def _from_inventory(inventory: str, results: Path | None, extra_vars: list[str],
     made = playbook_command(
         "playbooks/validate.yml", inventory, extra_vars=words, arguments=["--check"] if dry_run else []
     )
-    with tempfile.TemporaryDirectory(prefix="mlperf_ops_") as folder:
-        path = Path(folder, "answer.json")
-        typer.echo("mlperf-ops: resolving the inventory's variables with Ansible", err=True)
-        done = subprocess.run(
-            made.argv,
-            env={**made.env, ANSWER_VARIABLE: str(path)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        answer = read_json(path) if path.is_file() else {}
-    if "error" in answer:
-        raise _same_error(answer)
-    if done.returncode or not answer:
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
-        typer.echo(said, err=True)
-        raise ToolError(f"ansible-playbook could not resolve {inventory} (exit code {done.returncode}); see above")
-    return answer
-
-
-def _same_error(answer: JsonObject) -> MlperfOpsError:
-    """Raise the inner command's error as our own, with its kind."""
-    kinds = {kind.exit_code: kind for kind in MlperfOpsError.__subclasses__()}
-    kind = kinds.get(cast("int", answer.get("exit_code")), MlperfOpsError)
-    hint = answer.get("hint")
-    return kind(str(answer["error"]), hint=None if hint is None else str(hint))
+    typer.echo("mlperf-ops: resolving the inventory's variables with Ansible", err=True)
+    return ask_through_ansible(made, ANSWER_VARIABLE, inventory)
 
 
 # --- for people ------------------------------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 from pathlib import Path
 
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import read_json
+from mlperf_ops.harness.host_drift import Limits
 from mlperf_ops.harness.supervisor import host_lock, new_attempt, run_cell
 from mlperf_ops.model import Spec
 from mlperf_ops.typed import load
@@ -31,16 +33,23 @@ def main() -> int:
     parser.add_argument("--attempt", type=Path, help="an attempt folder that exists already (used by the agent)")
     parser.add_argument("--lock", type=Path, help="lock file of the host")
     parser.add_argument("--request-sha256", default="", help="identity of the plan's request")
+    parser.add_argument("--home", type=Path, help="mlperf_home, whose state folder tells what tuning has set")
+    parser.add_argument("--host-state", type=json.loads, default={}, help="limits that taint a result, as JSON")
     arguments = parser.parse_args()
     try:
         spec = load(Spec, read_json(arguments.spec), str(arguments.spec))
         with host_lock(arguments.lock, spec.cell.key) if arguments.lock else contextlib.nullcontext():
             attempt = (arguments.attempt or new_attempt(arguments.out or arguments.spec.parent)).resolve()
-            result = run_cell(spec, attempt, request_sha256=arguments.request_sha256)
+            limits = load(Limits, arguments.host_state, "--host-state")
+            result = run_cell(
+                spec, attempt, request_sha256=arguments.request_sha256, home=arguments.home, limits=limits
+            )
     except MlperfOpsError as error:
         print(f"mlperf_ops.harness: error: {error}", file=sys.stderr)  # noqa: T201  # a command line
         return error.exit_code
     print(f"{spec.cell.key}: {result.verdict}{''.join(f'; {reason}' for reason in result.reasons)}")  # noqa: T201
+    for sentence in result.tainted:
+        print(f"  tainted: {sentence}")  # noqa: T201
     print(f"  {attempt}")  # noqa: T201
     return _EXIT_CODES[result.verdict]
 

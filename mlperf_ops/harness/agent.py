@@ -16,6 +16,8 @@ from typing import cast
 
 from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
+from mlperf_ops.harness.host_drift import drift_now
+from mlperf_ops.harness.host_readings import HostReader
 from mlperf_ops.harness.resolve import resolve
 from mlperf_ops.harness.supervisor import PHASE, RESULT, SPEC, STATE, boot_id, new_attempt, start_ticks
 from mlperf_ops.model import Spec
@@ -44,16 +46,24 @@ def _state(home: Path, run_id: str, spec: Spec) -> JsonObject:
     folder = folder_of(home, run_id, spec)
     attempts = sorted(folder.glob("attempt_*"), key=lambda path: int(path.name.partition("_")[2]))
     found: JsonObject = {"state": "needed", "path": None, "attempt": None, "verdict": None, "reasons": []}
+    clean = False
     for attempt in attempts:
         where: JsonObject = {"path": str(attempt.relative_to(home)), "attempt": attempt.name}
         if (attempt / RESULT).is_file():
             result = read_json(attempt / RESULT)
             if result.get("spec_sha256") != spec.sha256:
                 continue
+            tainted = cast("list[str]", result.get("tainted", []))
+            if tainted and clean:
+                continue  # a tainted result stands for its cell only where no other does
             found = {**where, "state": "needed", "verdict": result["verdict"], "reasons": result["reasons"]}
-            if result["verdict"] == "valid":
+            if tainted:
+                found["reasons"] = [*cast("list[Json]", result["reasons"]), *(f"tainted: {one}" for one in tainted)]
+            elif result["verdict"] == "valid":
                 found["state"] = "good"
                 break
+            else:
+                clean = result["verdict"] != "failed"
         elif _alive(attempt):
             found = {**where, "state": "running", "verdict": None, "reasons": []}
             break
@@ -75,7 +85,8 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     lock = home / "runs" / ".lock"
     argv = [
         sys.executable, "-m", "mlperf_ops.harness", "--spec", str(attempt / SPEC), "--attempt", str(attempt),
-        "--lock", str(lock), "--request-sha256", str(item["request_sha256"]),
+        "--lock", str(lock), "--request-sha256", str(item["request_sha256"]), "--home", str(home),
+        "--host-state", json.dumps(question.get("host_state", {})),
     ]  # fmt: skip
     log = attempt / "supervisor.log"
     with log.open("wb") as stream:
@@ -110,6 +121,7 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
             "phase": None,
             "verdict": result["verdict"],
             "reasons": result["reasons"],
+            "tainted": result.get("tainted", []),
             "hint": cast("JsonObject", result["failure"])["hint"] if result["failure"] else None,
             "summary": summary(result),
         }
@@ -121,6 +133,7 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
         "phase": phase_file.read_text() if phase_file.is_file() else "starting",
         "verdict": None,
         "reasons": [],
+        "tainted": [],
         "hint": None,
         "summary": None,
     }
@@ -170,7 +183,18 @@ def _alive(attempt: Path) -> bool:
     )
 
 
-_VERBS = {"status": status, "start": start, "poll": poll}
+def state(home: Path, question: JsonObject) -> JsonObject:  # noqa: ARG001  # every verb is called alike
+    """Read the host's state now, and say what is not as tuning has set it."""
+    reader = HostReader(home)
+    snapshot = reader.snapshot()
+    return {
+        "tuned_knobs": len(reader.knobs),
+        "drifted": list(drift_now(reader.knobs, snapshot, reader.tuned_boot_id)),
+        "snapshot": dump(snapshot),
+    }
+
+
+_VERBS = {"status": status, "start": start, "poll": poll, "state": state}
 
 
 def main() -> int:

@@ -23,7 +23,11 @@ from types import FrameType
 from mlperf_ops.errors import BusyError, ToolError
 from mlperf_ops.files import Json, read_json, sha256_file, write_json
 from mlperf_ops.harness import failures, verdicts
+from mlperf_ops.harness.cpus import parse_cpu_list
 from mlperf_ops.harness.failures import CellError
+from mlperf_ops.harness.host_drift import Limits
+from mlperf_ops.harness.host_readings import HostReader
+from mlperf_ops.harness.host_state import HostWatch
 from mlperf_ops.model import AccuracyOutcome, Failure, LoadgenOutcome, Result, Spec, Verdict
 from mlperf_ops.typed import dump
 
@@ -77,8 +81,25 @@ def new_attempt(folder: Path) -> Path:
         raise ToolError(f"cannot write below {folder}: {error.strerror}", hint="set mlperf_home elsewhere") from error
 
 
-def run_cell(spec: Spec, attempt: Path, *, request_sha256: str, python: str = sys.executable) -> Result:
-    """Run a cell in an attempt folder and write its result."""
+def run_cell(
+    spec: Spec,
+    attempt: Path,
+    *,
+    request_sha256: str,
+    python: str = sys.executable,
+    home: Path | None = None,
+    limits: Limits | None = None,
+) -> Result:
+    """Run a cell in an attempt folder and write its result.
+
+    Args:
+        spec: What to run.
+        attempt: Its folder.
+        request_sha256: Identity of the plan's request.
+        python: Stands for {python} in the spec's argv.
+        home: mlperf_home, whose state folder tells what tuning has set.
+        limits: What taints the result; by default what `Limits` says.
+    """
     started_at = datetime.now(timezone.utc)
     clock = time.monotonic()
     write_json(attempt / STATE, {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(),
@@ -88,9 +109,16 @@ def run_cell(spec: Spec, attempt: Path, *, request_sha256: str, python: str = sy
     loadgen: LoadgenOutcome | None = None
     accuracy: AccuracyOutcome | None = None
     failure: Failure | None = None
+    tainted: tuple[str, ...] = ()
     verdict: Verdict
     try:
-        _run_child(spec, attempt, python)
+        cpus = parse_cpu_list(spec.cpu_affinity) if spec.cpu_affinity else frozenset[int]()
+        watch = HostWatch(HostReader(home), limits or Limits(), cpus)
+        watch.begin()
+        try:
+            _run_child(spec, attempt, python, watch)
+        finally:
+            tainted = watch.finish(attempt)
         detail, loadgen = verdicts.read_loadgen(spec, attempt)
         verdicts.check_settings(spec, detail)
         if spec.loadgen.mode == "AccuracyOnly":
@@ -113,12 +141,13 @@ def run_cell(spec: Spec, attempt: Path, *, request_sha256: str, python: str = sy
         accuracy=accuracy,
         failure=failure,
         effective=_effective(attempt),
+        tainted=tainted,
     )
     _finish(attempt, result)
     return result
 
 
-def _run_child(spec: Spec, attempt: Path, python: str) -> None:
+def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None:
     free_bytes = shutil.disk_usage(attempt).free
     if free_bytes < _MINIMUM_FREE_BYTES:
         raise CellError(
@@ -141,7 +170,7 @@ def _run_child(spec: Spec, attempt: Path, python: str) -> None:
             raise CellError(
                 "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
             ) from error
-        with _passing_signals(child):
+        with _passing_signals(child), watch.during(child.pid):
             returncode = child.wait()
     if returncode != 0:
         raise verdicts.explain_exit(returncode, attempt, oom_kills=oom_kills() - oom_before)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from mlperf_ops.catalogue import Catalogue
 from mlperf_ops.checker.model import CheckReport
+from mlperf_ops.doctor import record
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
@@ -94,11 +95,13 @@ def _texts(found: Json, *names: str) -> Iterator[tuple[str, str]]:
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
     homes = {host.name: host.home for host in plan.hosts}
     collected: dict[tuple[str, str], list[CollectedCell]] = {}
-    problems: dict[str, str] = {}
+    # A host that the preflight left out is not merely without results: it says why.
+    left_out = {name: f"the preflight left it out: {why}" for name, why in record.blocked(folder).items()}
+    problems: dict[str, str] = dict(left_out)
     for name in homes:
         answer = _collected(folder, name)
         if isinstance(answer, str):
-            problems[name] = answer
+            problems.setdefault(name, answer)
             continue
         for one in answer:
             collected.setdefault((name, one.key), []).append(one)

@@ -65,7 +65,7 @@ def _context(run: Run) -> dict[str, Any]:
 def _counts(run: Run) -> tuple[tuple[str, str, rows.Tone], ...]:
     """The few numbers that a reader wants before everything else."""
     able = [cell for cell in run.cells if cell.state != "impossible"]
-    good = sum(1 for cell in able if cell.state == "valid")
+    good = sum(1 for cell in able if _counts_as_valid(cell))
     counts: list[tuple[str, str, rows.Tone]] = [
         (f"{good} of {len(able)}", "cells with a valid result", _tone(run, able))
     ]
@@ -83,9 +83,13 @@ def _counts(run: Run) -> tuple[tuple[str, str, rows.Tone], ...]:
     return tuple(counts)
 
 
+def _counts_as_valid(cell: CellRun) -> bool:
+    return cell.state == "valid" and not (cell.result is not None and cell.result.tainted)
+
+
 def _tone(run: Run, cells: list[CellRun]) -> rows.Tone:
     """Say whether cells that are not valid were expected to be so."""
-    others = [cell for cell in cells if cell.state != "valid"]
+    others = [cell for cell in cells if not _counts_as_valid(cell)]
     checked = [rows.checked_result(run, cell.cell) for cell in others if cell.state == "invalid"]
     if len(checked) < len(others) or any(one is None or one.verdict == "fail" for one in checked):
         return "bad"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mlperf_ops.checker.model import Finding
 from mlperf_ops.report import text, verdict
 from mlperf_ops.report.evidence import Run
+from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, result_rows
 from mlperf_ops.report.wording import one_line, plural
 
@@ -35,6 +36,7 @@ def verdict_markdown(run: Run) -> str:
         list(_results(run)),
         *_findings(run),
         list(_not_run(run)),
+        [escape(line) for line in (host_line(run),) if line],
         [escape(verdict.official_line(run)), "", "The whole report: [report.html](report.html)"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"

@@ -211,6 +211,8 @@ def _notes(
             yield f"{mode}: of an earlier plan"
         if cell.result is not None and cell.result.simulated:
             yield f"{mode}: simulated"
+        if cell.result is not None:
+            yield from (f"{mode}: tainted: {one_line(sentence)}" for sentence in cell.result.tainted)
     if checked is not None and checked.inferred and checked.measured_scenario:
         yield f"inferred from {checked.measured_scenario}"
 

@@ -244,13 +244,14 @@ def _cell(run: Run, cell: CellRun) -> CellSection:
     result = cell.result
     failure = result.failure if result is not None else None
     reasons = result.reasons if result is not None else (cell.problem or "",)
+    tainted = result.tainted if result is not None else ()
     return CellSection(
         anchor=cell.anchor,
         key=one_line(cell.cell.key),
         host=one_line(cell.host),
         state=cell.state,
         when=_when(cell),
-        reasons=tuple(one_line(reason) for reason in reasons if reason),
+        reasons=tuple(one_line(reason) for reason in (*reasons, *(f"tainted: {one}" for one in tainted)) if reason),
         hint=one_line(failure.hint) if failure is not None else "",
         last_lines="\n".join(visible(line) for line in failure.last_lines) if failure is not None else "",
         playbook=visible(repeat.playbook_command(run.plan)),

@@ -8,6 +8,7 @@ from itertools import repeat
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.report import verdict
 from mlperf_ops.report.evidence import Run
+from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, Word, result_rows
 from mlperf_ops.report.wording import one_line, plural
 
@@ -28,6 +29,7 @@ def verdict_lines(run: Run, page: str) -> str:
         list(_results(run)),
         *(_findings(run.checks, run) if run.checks is not None else ()),
         list(_not_run(run)),
+        [line for line in (host_line(run),) if line],
         [verdict.official_line(run), f"Report: {page}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"

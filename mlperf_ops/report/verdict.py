@@ -59,7 +59,7 @@ def headline(run: Run) -> Headline:
         return Headline("unchecked", "NOT CHECKED", (one_line(run.checks_problem or ""),), incomplete)
     objections = unexpected(run.checks)
     official = _official(run.checks)
-    simulated = _simulated(run)
+    simulated = (*_simulated(run), *_tainted(run))
     rest = (*official, *simulated, *incomplete)
     if run.checks.verdict == "rejected":
         if not run.checks.results:
@@ -179,6 +179,13 @@ def _incomplete(run: Run) -> tuple[str, ...]:
 def _simulated(run: Run) -> tuple[str, ...]:
     count = sum(1 for cell in run.cells if cell.result is not None and cell.result.simulated)
     return (f"{plural(count, 'cell')} {'is' if count == 1 else 'are'} simulated and never packed.",) if count else ()
+
+
+def _tainted(run: Run) -> tuple[str, ...]:
+    count = sum(1 for cell in run.cells if cell.result is not None and cell.result.tainted)
+    if not count:
+        return ()
+    return (f"{plural(count, 'cell')} {'is' if count == 1 else 'are'} tainted: the host drifted while it measured.",)
 
 
 def _official(checks: CheckReport) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller, once
 
 _MODULE = "mlperf_ops.lab.host_components"
 display = Display()
@@ -31,20 +30,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         host = controller.host_of(plan, variables["inventory_hostname"])
         lock = _lock(package, host)
         harness = bundles.harness_files(package)
+        staging = _Staging(given, harness, lock)
         arguments = {
             "home": host["home"],
             "python": given.get("python", ""),
+            "read": given.get("read", "auto"),
+            "mirror_url": staging.mirror if isinstance(staging.mirror, str) else "",
             "lock_sha256": _sha256(lock),
-            "harness_sha256": bundles.tree_sha256(harness),
+            "harness_sha256": staging.harness_sha256,
             "components": _wanted(plan, host),
+            "cells": _cells(plan, host["name"]),
         }
         try:
             answer = self._module(arguments, variables)
             if answer.get("missing") and not answer.get("failed") and not self._task.check_mode:
-                with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as folder:
-                    staging = _Staging(Path(folder), given, harness, lock)
-                    staged = self._stage(staging, answer["missing"], run, variables)
-                    answer = self._module({**arguments, "staged": staged}, variables)
+                staged = self._stage(staging, answer, run, variables)
+                answer = self._module({**arguments, "staged": staged}, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         result.update(answer)
@@ -59,19 +60,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return answer
 
     def _stage(
-        self, staging: _Staging, missing: list[str], run: Path, variables: dict[str, Any]
+        self, staging: _Staging, answer: dict[str, Any], run: Path, variables: dict[str, Any]
     ) -> dict[str, dict[str, Any]]:
         """Prepare what is missing and put it into the connection's temporary folder."""
         name = variables["inventory_hostname"]
-        wanted = [item.partition("/")[2] for item in missing if item.startswith("components/")]
+        wanted = [item.partition("/")[2] for item in answer["missing"] if item.startswith("components/")]
         if wanted:
             display.display(f"{name}  preparing {', '.join(wanted)}")
         prepared = staging.prepare(wanted, run)
         staged = {}
         self._make_tmp_path()
-        for item in missing:
-            archive, facts = staging.pack(item, prepared)
-            display.display(f"{name}  bringing {item}, {max(1, facts['bytes'] >> 20)} MiB")
+        for item in answer["missing"]:
+            archive, facts = staging.pack(item, prepared, answer)
+            display.display(f"{name}  bringing {item}, {max(1, archive.stat().st_size >> 20)} MiB")
             remote = self._connection._shell.join_path(  # noqa: SLF001  # as Ansible's own actions do
                 self._connection._shell.tmpdir,  # noqa: SLF001
                 archive.name,
@@ -79,51 +80,67 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._transfer_file(str(archive), remote)
             self._fixup_perms2((self._connection._shell.tmpdir, remote))  # noqa: SLF001
             staged[item] = {**facts, "archive": remote}
-            archive.unlink()
         return staged
 
 
 class _Staging:
-    """Archives in a temporary folder of the controller."""
+    """What is brought to hosts: prepared and packed once per play, whichever host asks first."""
 
-    def __init__(self, folder: Path, given: dict[str, Any], harness: list[tuple[str, Path]], lock: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, given: dict[str, Any], harness: list[tuple[str, Path]], lock: Path | None) -> None:
         self._harness = harness
+        self.harness_sha256 = bundles.tree_sha256(harness)
         self._lock = lock
         self._cache = str(given.get("cache", ""))
-        self._mirror = str(given.get("mirror", ""))
-        if self._mirror and not Path(self._mirror).expanduser().is_dir():
-            raise AnsibleActionFail(f"mlperf_mirror {self._mirror} is not a folder (correct it in the inventory)")
+        with controller.sentences():
+            self.mirror = controller.package_files.mirror_place(str(given.get("mirror", "")))
 
     def prepare(self, names: list[str], run: Path) -> dict[str, dict[str, str]]:
         """Fetch, verify and convert components; return name -> path and sha256."""
         if not names:
             return {}
         argv = ["components", "--plan", str(run / "plan.json")]
-        for option, value in (("--cache", self._cache), ("--mirror", self._mirror)):
+        for option, value in (("--cache", self._cache), ("--mirror", str(self.mirror or ""))):
             argv += [option, value] if value else []
         for name in names:
             argv += ["--name", name]
-        answer = controller.mlperf_ops(argv)
-        return {item["name"]: item for item in answer.data["components"]}
+        answer = once.answer(argv, lambda: controller.mlperf_ops(argv).data)
+        return {item["name"]: item for item in answer["components"]}
 
-    def pack(self, item: str, prepared: dict[str, dict[str, str]]) -> tuple[Path, dict[str, Any]]:
-        """Write the archive of one missing item; return it and what the module has to know of it."""
-        archive = self._folder / f"{item.replace('/', '.')}.tar"
+    def pack(self, item: str, prepared: dict[str, dict[str, str]], host: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+        """Return the archive of one missing item and what the module has to know of it."""
         member, sha256 = "", ""
         if item == "harness":
-            files = self._harness
+            files, name = self._harness, f"harness.{self.harness_sha256}"
         elif item == "python":
-            if self._lock is None:
-                raise AnsibleActionFail("the host asks for an environment although the plan needs none")
-            files = bundles.installer_files(self._lock, Path(self._mirror).expanduser() if self._mirror else None)
+            files, name = self._installer(host)
         else:
             one = prepared[item.partition("/")[2]]
             path, sha256 = Path(one["path"]), one["sha256"]
             member = "" if path.is_dir() else path.name
             files = bundles.folder_files(path) if path.is_dir() else [(path.name, path)]
-        size_bytes = bundles.write_tar(archive, files)
-        return archive, {"bytes": 2 * size_bytes, "member": member, "sha256": sha256}
+            name = f"component.{sha256}"
+        archive = once.archive(name, lambda path: bundles.write_tar(path, files))
+        return archive, {"bytes": 2 * archive.stat().st_size, "member": member, "sha256": sha256}
+
+    def _installer(self, host: dict[str, Any]) -> tuple[list[tuple[str, Path]], str]:
+        """Return what the environment is made of; with a mirror only the files for the host's own interpreter."""
+        if self._lock is None:
+            raise AnsibleActionFail("the host asks for an environment although the plan needs none")
+        folder = self.mirror if isinstance(self.mirror, Path) else None
+        tag, machine = str(host["python_tag"]), str(host["machine"])
+        files = bundles.installer_files(self._lock, folder, tag, machine)
+        return files, f"python.{_sha256(self._lock)}.{tag}.{machine}"
+
+
+def _cells(plan: dict[str, Any], name: str) -> list[dict[str, str]]:
+    """Return where the results of a host's cells are, and of which requests: what has to run is verified in full."""
+    return [
+        {
+            "path": f"{plan['run_id']}/{controller.cell_key(cell['cell'])}",
+            "request_sha256": controller.files.sha256_json(cell["request"]),
+        }
+        for cell in controller.planned_cells(plan, name)
+    ]
 
 
 def _lock(package: Path, host: dict[str, Any]) -> Path | None:

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
 
 _PREFIX = "mlperf_"
 _MINUTE = 60.0
+_ROLES = Path(__file__).resolve().parents[2] / "roles"  # of this checkout or collection
 display = Display()
 
 
@@ -28,15 +29,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         check_mode = bool(self._task.check_mode)
         run = controller.run_folder(controller.plain(self._task.args).get("results", ""), variables)
         argv = ["plan", "--vars=-", f"--results={run}", *(["--dry-run"] if check_mode else [])]
+        groups = controller.plain(variables.get("groups") or {})
+        hosts = {name: variables["hostvars"][name] for name in groups.get("all", [])}
+        roles, role_variables = _role_variables(hosts)
         lab = {
+            "groups": groups,
+            "roles": roles,
+            "role_variables": role_variables,
             "inventory": _as_written(controller.inventory_source(variables)),
             "inventory_dir": str(controller.inventory_folder(variables).absolute()),
-            "hosts": {name: _resolved(name, values) for name, values in controller.sut_variables(variables).items()},
+            "hosts": {name: _resolved(name, hosts[name]) for name in groups.get("sut", [])},
         }
         answer = controller.mlperf_ops(argv, stdin=lab).data
         if check_mode:
             controller.files.write_json(controller.check_plan_path(run), answer["plan"])
         _show(answer["outlook"], every=check_mode)
+        for warning in answer["warnings"]:
+            display.warning(warning)
         header = answer["path"]
         return {
             **result,
@@ -49,15 +58,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 def _resolved(host: str, variables: Any) -> dict[str, Any]:  # noqa: ANN401  # Ansible's HostVars
     """Return a host's mlperf_* variables as JSON values."""
     names = sorted(str(name) for name in variables if str(name).startswith(_PREFIX))
-    return {name: _value(host, variables, name) for name in names}
+    return {name: controller.value(host, variables, name) for name in names}
 
 
-def _value(host: str, variables: Any, name: str) -> Any:  # noqa: ANN401  # as above; any JSON value
-    try:
-        return controller.plain(variables[name])
-    except AnsibleError as error:
-        first = str(getattr(error, "message", "") or error).splitlines()[0]
-        raise AnsibleActionFail(f"host {host}: {name} cannot be resolved: {first}") from None
+def _role_variables(hosts: dict[str, Any]) -> tuple[dict[str, list[str]], dict[str, dict[str, Any]]]:
+    """Find the variables that are named after a role which does not know them, and what these roles know.
+
+    Values are resolved only then: where all is right this costs a walk over names.
+    """
+    specs = {path.parts[-3]: path for path in _ROLES.glob("*/meta/argument_specs.yml")}
+    prefixes = tuple(f"{role}_" for role in specs)
+    named = {host: [str(name) for name in values if str(name).startswith(prefixes)] for host, values in hosts.items()}
+    every = {name for names in named.values() for name in names}
+    roles = {role: _options(path) for role, path in specs.items() if any(name.startswith(f"{role}_") for name in every)}
+    unknown = every - {option for options in roles.values() for option in options}
+    found = {
+        host: {name: controller.value(host, hosts[host], name) for name in names if name in unknown}
+        for host, names in named.items()
+    }
+    return roles, {host: values for host, values in found.items() if values}
+
+
+def _options(specs: Path) -> list[str]:
+    """Return the options of a role, of all its entry points."""
+    entries = yaml.safe_load(specs.read_text(encoding="utf-8"))["argument_specs"].values()
+    return sorted({option for entry in entries for option in entry.get("options") or {}})
 
 
 def _as_written(source: Path) -> str:

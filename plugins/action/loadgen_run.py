@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
 
 _MODULE = "mlperf_ops.lab.loadgen_agent"
 _STARTING = "starting"
@@ -54,6 +54,7 @@ class _Tally:
 
     ran: int = 0
     invalid: list[str] = field(default_factory=list)
+    tainted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
 
@@ -63,6 +64,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _variables: dict[str, Any]
     _name: str
     _home: str
+    _tuning: tuned.CellTuning
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -72,20 +74,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         given = controller.plain(self._task.args)
         run = controller.run_folder(given.get("results", ""), self._variables)
         plan = controller.read_plan(run, check_mode=self._task.check_mode)
-        self._home = controller.host_of(plan, self._name)["home"]
+        host = controller.host_of(plan, self._name)
+        self._home = host["home"]
         cells = controller.planned_cells(plan, self._name)
-        question = controller.question(plan, cells)
+        question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
         try:
             answer = self._ask("status", question)
             if answer.get("failed"):
                 return {**result, **answer}
             self._home = answer["home"]
+            self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
             states = answer["answer"]["cells"]
             todo = [index for index, state in enumerate(states) if state["state"] != "good"]
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
             if self._task.check_mode or not todo:
                 names = [controller.cell_key(cells[index]["cell"]) for index in todo]
+                told = "" if self._task.check_mode else self._tuning.finish(ran=False)
+                if told:
+                    return {**result, "failed": True, "msg": told}
                 message = f"{len(todo)} of {len(cells)} cells {'would' if self._task.check_mode else 'have to'} run"
                 if todo:
                     display.display(f"{self._name}  {message}")
@@ -94,6 +101,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             tally = _Tally()
             for place, index in enumerate(todo, start=1):
                 self._one(f"{place}/{len(todo)}", cells[index], states[index], question, index, tally)
+            if told := self._tuning.finish(ran=True):
+                tally.failed.append(told)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         return {**result, **_outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))}
@@ -123,10 +132,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         expected = _expected(cell)
         if state["state"] == "running":
             path = state["path"]
+            self._tuning.forget()
             display.display(f"{title}   re-attached to {state['attempt']}, expected {expected}")
         else:
             display.display(f"{title}   {_STARTING}, expected {expected}")
-            started = self._ask("start", {"run_id": question["run_id"], "cell": question["cells"][index]})
+            if told := self._tuning.prepare(cell["request"]):
+                tally.failed.append(f"{key}: {told}")
+                display.display(f"{title}   failed: {told}", color="red")
+                return
+            started = self._ask("start", {**question, "cells": [], "cell": question["cells"][index]})
             if started.get("failed"):
                 tally.failed.append(f"{key}: {started['msg']}")
                 display.display(f"{title}   failed: {started['msg']}", color="red")
@@ -197,6 +211,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             reasons += f" ({answer['hint']})"
         figure = f"  {answer['summary']}" if answer.get("summary") else ""
         elapsed = f"  ({answer['elapsed_seconds']:.0f} s)"
+        if tainted := "; ".join(answer.get("tainted") or []):
+            tally.tainted.append(f"{key}: {tainted}")
+            if verdict == "valid":
+                display.display(f"{title}   valid but tainted{figure}{elapsed}: {tainted}", color="yellow")
+                return verdict
+            reasons += f"; tainted: {tainted}"
         if verdict == "valid":
             display.display(f"{title}   valid{figure}{elapsed}", color="green")
             return verdict
@@ -225,7 +245,14 @@ def _outcome(tally: _Tally, planned: int, run_style: str, *, keep_going: bool) -
     """Say what the task returns: failed cells fail the host, invalid ones only where the run is meant to be valid."""
     bad = tally.failed + (tally.invalid if run_style == "valid" else [])
     summary = f"{tally.ran} of {planned} cells ran, {len(tally.invalid)} invalid, {len(tally.failed)} failed"
-    told: dict[str, Any] = {"changed": bool(tally.ran), "invalid": tally.invalid, "failed_cells": tally.failed}
+    if tally.tainted:
+        summary += f", {len(tally.tainted)} tainted"
+    told: dict[str, Any] = {
+        "changed": bool(tally.ran),
+        "invalid": tally.invalid,
+        "failed_cells": tally.failed,
+        "tainted": tally.tainted,
+    }
     if bad and not keep_going:
         return {**told, "failed": True, "msg": f"{summary}: " + "; ".join(bad)}
     return {**told, "msg": summary}

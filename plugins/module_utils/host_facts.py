@@ -6,20 +6,20 @@ built from them without an invented value. Runs on a host's own Python (3.8 or n
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_gpus
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_devices import network
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_memory import memory_modules
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_pci import PciNames
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_tools import (
     NOT_UNDERSTOOD,
     Machine,
     number,
-    parse_dmidecode_memory,
+    parse_dmidecode,
     parse_lsblk,
     parse_lscpu,
-    parse_nvidia_smi,
-    parse_rocm_smi,
     told,
 )
 
@@ -30,13 +30,8 @@ _COMMANDS = {
     "lscpu": ["lscpu", "-J"],
     "lsblk": ["lsblk", "-J", "-b", "-d", "-o", "NAME,TYPE,SIZE,ROTA,TRAN,MODEL"],
     "dmidecode": ["dmidecode", "-t", "memory"],
-    "nvidia-smi": [
-        "nvidia-smi",
-        "--query-gpu=name,memory.total,driver_version,clocks.max.sm,pcie.link.gen.max,pcie.link.width.max",
-        "--format=csv,noheader,nounits",
-    ],
-    "rocm-smi": ["rocm-smi", "--showproductname", "--showmeminfo", "vram", "--showdriverversion", "--json"],
 }
+_FIRMWARE_COMMAND = {"dmidecode -t 0,1,2": ["dmidecode", "-t", "0,1,2"]}  # where the kernel has no /sys/class/dmi
 _LSCPU_TEXT = {
     "cpu_vendor": "Vendor ID",
     "cpu_model": "Model name",
@@ -54,9 +49,17 @@ _LSCPU_NUMBERS: dict[str, tuple[str, Callable[[str], float]]] = {
     "cpu_min_mhz": ("CPU min MHz", float),
     "numa_nodes": ("NUMA node(s)", int),
 }
+_TOPOLOGY = ("cpu_sockets", "cpu_cores_per_socket")
 _FLAGS_OF_INTEREST = re.compile(r"sse4_2|avx.*|fma|f16c|amx_.*|asimd(hp|dp)?|sve2?|i8mm|bf16")  # they decide kernels
-_PCI_NVIDIA = "0x10de"
-_PCI_VGA, _PCI_ACCELERATORS = "0x0300", ("0x0302", "0x1200")  # VGA; 3D controller, processing accelerator
+_FIRMWARE = {  # fact -> file of /sys/class/dmi/id, and where dmidecode tells the same
+    "system_vendor": ("sys_vendor", "System Information", "Manufacturer"),
+    "product_name": ("product_name", "System Information", "Product Name"),
+    "board_vendor": ("board_vendor", "Base Board Information", "Manufacturer"),
+    "board_name": ("board_name", "Base Board Information", "Product Name"),
+    "bios_vendor": ("bios_vendor", "BIOS Information", "Vendor"),
+    "bios_version": ("bios_version", "BIOS Information", "Version"),
+    "bios_date": ("bios_date", "BIOS Information", "Release Date"),
+}
 
 
 class Facts:
@@ -77,13 +80,11 @@ class Facts:
 def _software(facts: Facts, machine: Machine) -> None:
     container = machine.read("/run/systemd/container")
     for marker, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if container is None and os.path.exists(machine.path(marker)):
+        if container is None and machine.exists(marker):
             container = kind
     facts.put("container", container or "none", "/run/systemd/container, /.dockerenv, /run/.containerenv")
     inside = " (of the container)" if container else ""
-    release = dict(
-        re.findall(r'^([A-Z_]+)="?(.*?)"?$', machine.read("/etc/os-release") or "", re.MULTILINE),
-    )
+    release = dict(re.findall(r'^([A-Z_]+)="?(.*?)"?$', machine.read("/etc/os-release") or "", re.MULTILINE))
     for name, key in (("os_name", "PRETTY_NAME"), ("os_id", "ID"), ("os_version", "VERSION_ID")):
         facts.put(name, told(release.get(key)), f"/etc/os-release: {key}{inside}")
     for name, path in (
@@ -92,10 +93,10 @@ def _software(facts: Facts, machine: Machine) -> None:
         ("boot_id", "/proc/sys/kernel/random/boot_id"),
     ):
         facts.put(name, machine.read(path), path)
-    facts.put("architecture", platform.machine() or None, "uname -m")
-    glibc = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else None
-    facts.put("glibc", glibc.split()[-1] if glibc else None, f"confstr CS_GNU_LIBC_VERSION{inside}", "no glibc")
-    facts.put("python_version", platform.python_version(), "the Python that collected the facts")
+    process = machine.process
+    facts.put("architecture", process["architecture"], "uname -m")
+    facts.put("glibc", process["glibc"], f"confstr CS_GNU_LIBC_VERSION{inside}", "no glibc")
+    facts.put("python_version", process["python_version"], "the Python that collected the facts")
 
 
 def _cpus(machine: Machine) -> list[str]:
@@ -118,6 +119,19 @@ def _topology(machine: Machine) -> dict[str, int]:
     return {"cpu_sockets": sockets, "cpu_cores_per_socket": len(cores) // sockets}
 
 
+def _one_chip(machine: Machine) -> dict[str, int]:
+    """Return sockets and cores of an Arm board that is described by a device tree: it has one chip.
+
+    Kernel and lscpu may call its clusters of cores sockets: a Jetson AGX Orin would have three processors.
+    """
+    architecture = machine.process["architecture"] or ""
+    by_tree = machine.exists("/proc/device-tree/compatible") and not machine.exists("/sys/firmware/acpi/tables")
+    topology = _topology(machine) if architecture.startswith(("aarch64", "arm")) and by_tree else {}
+    if not topology:
+        return {}
+    return {"cpu_sockets": 1, "cpu_cores_per_socket": topology["cpu_sockets"] * topology["cpu_cores_per_socket"]}
+
+
 def _processor(facts: Facts, machine: Machine) -> None:
     text, reason = machine.output("lscpu")
     fields: dict[str, str] = {}
@@ -126,14 +140,18 @@ def _processor(facts: Facts, machine: Machine) -> None:
             fields = parse_lscpu(text)
         except NOT_UNDERSTOOD:
             reason = "lscpu -J printed something else than its JSON"
-    topology = _topology(machine)
     for name, field in _LSCPU_TEXT.items():
         facts.put(name, told(fields.get(field)), f"lscpu: {field}", reason or f"lscpu shows no '{field}'")
+    topology: dict[str, int] | None = None
+    chip = _one_chip(machine)
     for name, (field, convert) in _LSCPU_NUMBERS.items():
         value = number(told(fields.get(field)), convert)
         origin = f"lscpu: {field}"
-        if value is None and name in topology:  # lscpu on Arm may print "Socket(s): -"
-            value, origin = topology[name], "/sys/devices/system/cpu/*/topology"
+        if value is None and name in _TOPOLOGY:  # lscpu on Arm may print "Socket(s): -"
+            topology = _topology(machine) if topology is None else topology
+            value, origin = topology.get(name), "/sys/devices/system/cpu/*/topology"
+        if chip and name in chip:
+            value, origin = chip[name], "device tree: a system on one chip, whose core clusters are no sockets"
         facts.put(name, value, origin, reason or f"lscpu shows no '{field}'")
     flags = set(fields.get("Flags", "").split())
     facts.put(
@@ -143,9 +161,12 @@ def _processor(facts: Facts, machine: Machine) -> None:
         reason,
     )
     hypervisor = told(fields.get("Hypervisor vendor"))
+    origin = "lscpu: Hypervisor vendor"
+    if hypervisor is None and machine.read("/sys/hypervisor/type"):
+        hypervisor, origin = machine.read("/sys/hypervisor/type"), "/sys/hypervisor/type"
     if hypervisor is None and fields and "hypervisor" not in flags:
         hypervisor = "none"
-    facts.put("hypervisor", hypervisor, "lscpu: Hypervisor vendor", reason)
+    facts.put("hypervisor", hypervisor, origin, reason)
 
 
 def _memory(facts: Facts, machine: Machine) -> None:
@@ -153,10 +174,13 @@ def _memory(facts: Facts, machine: Machine) -> None:
         found = re.search(rf"^{key}:\s+(\d+) kB$", machine.read("/proc/meminfo") or "", re.MULTILINE)
         facts.put(name, int(found.group(1)) * 1024 if found else None, f"/proc/meminfo: {key}")
     text, reason = machine.output("dmidecode")
-    modules = parse_dmidecode_memory(text) if text is not None else []
-    if text is not None and not modules:
+    memory = memory_modules(parse_dmidecode(text or ""))
+    if memory["memory_modules"]:
+        reason = "the firmware does not tell it to dmidecode"
+    elif text is not None:
         reason = "the firmware describes no memory module to dmidecode"
-    facts.put("memory_modules", modules or None, "dmidecode -t memory", reason)
+    for name, value in memory.items():
+        facts.put(name, value, "dmidecode -t memory", reason)
 
 
 def _storage(facts: Facts, machine: Machine) -> None:
@@ -171,75 +195,55 @@ def _storage(facts: Facts, machine: Machine) -> None:
     facts.put("storage_devices", disks or None, "lsblk", reason)
 
 
-def _network(facts: Facts, machine: Machine) -> None:
-    interfaces, cards = [], set()
-    for name in machine.names("/sys/class/net"):
-        folder = f"/sys/class/net/{name}"
-        device = f"{folder}/device"
-        # No device: loopback, bridge, tunnel … ; physfn: a virtual function of a card that is counted already.
-        if not os.path.exists(machine.path(device)) or os.path.exists(machine.path(f"{device}/physfn")):
-            continue
-        speed = number(machine.read(f"{folder}/speed"), int)
-        interfaces.append(
-            {
-                "name": name,
-                "driver": machine.link(f"{device}/driver"),
-                "speed_mbit": int(speed) if speed is not None and speed > 0 else None,
-            }
-        )
-        # The functions 0, 1, … of one PCI address are the ports of one card.
-        cards.add(re.sub(r"\.[0-9a-f]$", "", machine.link(device) or name))
-    facts.put("network_interfaces", interfaces, "/sys/class/net")
-    facts.put("network_card_count", len(cards), "/sys/class/net: devices that are not virtual")
-
-
-def _accelerators(facts: Facts, machine: Machine) -> None:
-    reasons: list[str] = []
-    found: list[dict[str, Any]] = []
-    origin = ""
-    for tool, parse in (("nvidia-smi", parse_nvidia_smi), ("rocm-smi", parse_rocm_smi)):
-        text, reason = machine.output(tool)
-        if text is None:
-            reasons.append(reason)
-            continue
-        try:
-            gpus = parse(text)
-        except NOT_UNDERSTOOD:
-            reasons.append(f"{tool} printed something that is not understood")
-            continue
-        found, origin = found + gpus, tool if not origin else f"{origin}, {tool}"
-    if not found:
-        for address in machine.names("/sys/bus/pci/devices"):
-            folder = f"/sys/bus/pci/devices/{address}"
-            kind, vendor = (machine.read(f"{folder}/class") or "")[:6], machine.read(f"{folder}/vendor")
-            if kind in _PCI_ACCELERATORS or (kind == _PCI_VGA and vendor == _PCI_NVIDIA):
-                found.append({"name": None, "pci": address, "pci_vendor": vendor})
-        origin = f"PCI devices of class 0302 and 1200; {'; '.join(reasons)}" if reasons else "nvidia-smi, rocm-smi"
+def _devices(facts: Facts, machine: Machine) -> None:
+    names = PciNames(machine)
+    interfaces, cards = network(machine, names)
+    named = f", {names.origin}" if names.origin else ""
+    facts.put("network_interfaces", interfaces, f"/sys/class/net{named}")
+    facts.put("network_card_count", cards, "/sys/class/net: devices that are not virtual")
+    found, origin = host_gpus.accelerators(machine, names)
     facts.put("accelerators", found, origin)
 
 
 def _firmware(facts: Facts, machine: Machine) -> None:
-    for name, key in (
-        ("system_vendor", "sys_vendor"),
-        ("product_name", "product_name"),
-        ("board_name", "board_name"),
-        ("bios_vendor", "bios_vendor"),
-        ("bios_version", "bios_version"),
-        ("bios_date", "bios_date"),
-    ):
-        path = f"/sys/class/dmi/id/{key}"
-        facts.put(name, told(machine.read(path)), path, "the kernel shows no DMI data")
+    has_dmi = bool(machine.names("/sys/class/dmi/id"))
+    model = machine.read("/proc/device-tree/model")
+    records: dict[str, dict[str, str]] = {}
+    reason = "the kernel shows no DMI data"
+    if not has_dmi and model is None and machine.has_tool("dmidecode"):
+        machine.start(_FIRMWARE_COMMAND)
+        text, why_not = machine.output(*_FIRMWARE_COMMAND)
+        records = dict(reversed(parse_dmidecode(text or "")))  # the first board is the main board
+        reason = f"{reason}; {why_not}" if why_not else reason
+    for name, (file, title, field) in _FIRMWARE.items():
+        value, origin = told(machine.read(f"/sys/class/dmi/id/{file}")), f"/sys/class/dmi/id/{file}"
+        if has_dmi:
+            reason = f"{origin} is empty or a placeholder of the firmware"
+        elif records:
+            value, origin = told(records.get(title, {}).get(field)), f"dmidecode: {title}, {field}"
+        elif name == "product_name":
+            value, origin = told(model), "/proc/device-tree/model"
+        facts.put(name, value, origin, reason)
 
 
 def _state(facts: Facts, machine: Machine) -> None:
-    cpus = _cpus(machine)
-    for name, key in (("cpu_governor", "scaling_governor"), ("cpu_scaling_driver", "scaling_driver")):
-        seen = {machine.read(f"/sys/devices/system/cpu/{cpu}/cpufreq/{key}") for cpu in cpus} - {None}
+    base = "/sys/devices/system/cpu/cpufreq"
+    policies = [f"{base}/{name}" for name in machine.names(base) if name.startswith("policy")]
+    shown = "/sys/devices/system/cpu/cpufreq/policy*"
+    if not policies:
+        policies = [f"/sys/devices/system/cpu/{cpu}/cpufreq" for cpu in _cpus(machine)]
+        shown = "/sys/devices/system/cpu/*/cpufreq"
+    for name, key in (
+        ("cpu_governor", "scaling_governor"),
+        ("cpu_scaling_driver", "scaling_driver"),
+        ("cpu_energy_preference", "energy_performance_preference"),
+    ):
+        seen = {machine.read(f"{folder}/{key}") for folder in policies} - {None}
         facts.put(
             name,
             ", ".join(sorted(filter(None, seen))) or None,
-            f"/sys/devices/system/cpu/*/cpufreq/{key}",
-            "the kernel offers no cpufreq",
+            f"{shown}/{key}",
+            "the kernel offers no cpufreq" if "energy" not in key else "the driver offers no energy preference",
         )
     no_turbo = machine.read("/sys/devices/system/cpu/intel_pstate/no_turbo")
     boost = machine.read("/sys/devices/system/cpu/cpufreq/boost")
@@ -261,12 +265,17 @@ def _state(facts: Facts, machine: Machine) -> None:
 
 
 def collect(machine: Machine | None = None) -> dict[str, dict[str, Any]]:
-    """Return {"values": {name: {"value", "origin"}}, "unknown": {name: reason}} of a machine, this one by default."""
+    """Return {"values": {name: {"value", "origin"}}, "unknown": {name: reason}} of a machine, this one by default.
+
+    Nothing is kept from an earlier time: firmware tables are quick to read, and a GPU may fall off the bus, or its
+    driver be exchanged, without a reboot that would tell.
+    """
     here = machine or Machine()
     facts = Facts()
     try:
+        host_gpus.start(here)  # the slowest first
         here.start(_COMMANDS)
-        for part in (_software, _firmware, _state, _network, _processor, _memory, _storage, _accelerators):
+        for part in (_software, _firmware, _state, _processor, _memory, _storage, _devices):
             part(facts, here)
     finally:
         here.stop()

@@ -22,7 +22,9 @@ options:
     default: ""
   mirror:
     description:
-      - Folder of package files on the controller, to use instead of the package index.
+      - Folder of package files on the controller, to use instead of the package index. The controller brings the host
+        what it lacks of it.
+      - Or the URL of a served mirror, which hosts ask themselves.
       - Read by the action only.
     type: str
     default: ""
@@ -46,6 +48,31 @@ options:
   harness_sha256:
     description: Digest of the harness code. Given by the action.
     type: str
+  mirror_url:
+    description: URL of a served mirror to install packages from. Given by the action.
+    type: str
+    default: ""
+  read:
+    description:
+      - What is read to verify. C(auto) reads everything in full when a planned cell has no valid result yet, and else
+        only what was touched, or not read since the machine booted.
+    type: str
+    default: auto
+    choices: [auto, full]
+  cells:
+    description: The host's planned cells. Given by the action.
+    type: list
+    elements: dict
+    default: []
+    options:
+      path:
+        description: Folder of the cell below C(runs).
+        type: str
+        required: true
+      request_sha256:
+        description: Digest of the cell's request.
+        type: str
+        required: true
   components:
     description: What the host's cells need. Given by the action.
     type: list
@@ -105,10 +132,26 @@ home:
   returned: success
   type: str
   sample: /home/lab/mlperf
+read:
+  description: C(full) when every byte was read, C(quick) when digests of before were trusted.
+  returned: success
+  type: str
+  sample: quick
+python_tag:
+  description: Tag of the interpreter in names of package files.
+  returned: success
+  type: str
+  sample: cp311
+machine:
+  description: Architecture of the interpreter.
+  returned: success
+  type: str
+  sample: x86_64
 """
 
 # Ansible reads the documentation above as the head of the file.
 import json  # noqa: E402
+import shutil  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -126,6 +169,10 @@ COMPONENT_OPTIONS = {
     "path": {"type": "str", "default": ""},
     "label_file": {"type": "str", "default": ""},
 }
+CELL_OPTIONS = {
+    "path": {"type": "str", "required": True},
+    "request_sha256": {"type": "str", "required": True},
+}
 ARGUMENTS = {
     "results": {"type": "str", "default": ""},
     "mirror": {"type": "str", "default": ""},
@@ -134,6 +181,9 @@ ARGUMENTS = {
     "home": {"type": "str"},
     "lock_sha256": {"type": "str", "default": ""},
     "harness_sha256": {"type": "str"},
+    "mirror_url": {"type": "str", "default": ""},
+    "read": {"type": "str", "default": "auto", "choices": ["auto", "full"]},
+    "cells": {"type": "list", "elements": "dict", "default": [], "options": CELL_OPTIONS},
     "components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT_OPTIONS},
     "staged": {"type": "dict", "default": {}},
 }
@@ -150,7 +200,9 @@ class Host:
         self.lock_sha256: str = parameters["lock_sha256"]
         self.harness_sha256: str = parameters["harness_sha256"]
         self.interpreter = host_python.find(parameters["python"])
-        self.ledger = Ledger(self.home)
+        self.mirror_url: str = parameters["mirror_url"]
+        self.full = parameters["read"] == "full" or self._cells_will_run(parameters["cells"])
+        self.ledger = Ledger(self.home, full=self.full)
         self.python_digest = self.interpreter.digest(self.lock_sha256)
         self.environment = self.home / "python" / self.python_digest[:12]
         self.harness = self.home / "harness" / self.harness_sha256[:12]
@@ -158,7 +210,7 @@ class Host:
     def missing(self) -> list[str]:
         """Name what has to be brought here; what is the user's own has to be here already."""
         names = []
-        if self.lock_sha256 and not host_python.is_whole(self.environment):
+        if self.lock_sha256 and not self._python_is_good():
             names.append("python")
         if not self.harness.is_dir() or self.ledger.digest(self.harness) != self.harness_sha256:
             names.append("harness")
@@ -168,6 +220,33 @@ class Host:
             elif self._stored(component) is None:
                 names.append(f"components/{component['name']}")
         return names
+
+    def _cells_will_run(self, cells: list[dict[str, str]]) -> bool:
+        """Whether a planned cell has no valid result of this very request yet, as far as its files tell."""
+        for cell in cells:
+            for path in (self.home / "runs" / cell["path"]).glob("*/attempt_*/result.json"):
+                try:
+                    result = json.loads(path.read_text(encoding="utf-8"))
+                except (OSError, ValueError):
+                    continue
+                good = result.get("verdict") == "valid" and not result.get("tainted")
+                if good and result.get("request_sha256") == cell["request_sha256"]:
+                    break
+            else:
+                return True
+        return False
+
+    def _python_is_good(self) -> bool:
+        """Whether the environment is whole; when it has to be read, every file of it."""
+        if not host_python.is_whole(self.environment):
+            return False
+        marker = host_python.marker_path(self.environment)
+        now = host_store.signature(marker)
+        if self.ledger.known(self.environment, now) is None:
+            if host_python.damage(self.environment):
+                return False
+            self.ledger.note(self.environment, now, host_python.read_marker(self.environment)["files_sha256"])
+        return True
 
     def require_room(self, missing: list[str]) -> None:
         """Stop before anything is written when it would not fit."""
@@ -184,6 +263,7 @@ class Host:
             if name == "python":
                 self._make_python(archive)
             elif name == "harness":
+                shutil.rmtree(self.harness, ignore_errors=True)  # with what Python compiled of a damaged file
                 host_store.install(archive, self.harness, "", self.harness_sha256)
             else:
                 sha256, member = self.staged[name]["sha256"], self.staged[name]["member"]
@@ -191,6 +271,9 @@ class Host:
 
     def record(self) -> bool:
         """Write state/provision.json; say whether it changed."""
+        if self.full:  # nothing verifies what Python compiled, and it compiles again in no time
+            for cache in list(self.harness.rglob("__pycache__")):
+                shutil.rmtree(cache, ignore_errors=True)
         if self.lock_sha256:
             python = str(self.environment / "bin" / "python")
             packages = host_python.packages(self.environment)
@@ -278,7 +361,8 @@ class Host:
                 self.environment,
                 Path(folder) / "lock.txt",
                 Path(folder) / "pip",
-                mirror if mirror.is_dir() else None,
+                host_python.Source(mirror if mirror.is_dir() else None, self.mirror_url),
+                self.lock_sha256,
             )
 
 
@@ -305,6 +389,9 @@ def main() -> None:
             changed=changed,
             missing=missing,
             home=str(host.home),
+            read="full" if host.full else "quick",
+            python_tag=host.interpreter.tag,
+            machine=host.interpreter.machine,
             diff={"before": "", "after": "".join(f"{name}\n" for name in missing)},
         )
 

@@ -9,8 +9,11 @@ short_description: Collect the facts of a machine that an MLPerf system descript
 version_added: "0.1.0"
 description:
   - Reads processor, memory, storage, network, accelerators, firmware, software and tuning state of the host from
-    C(/proc), C(/sys), C(lscpu), C(lsblk) and, where they are there, C(dmidecode), C(nvidia-smi) and C(rocm-smi).
+    C(/proc), C(/sys), C(lscpu), C(lsblk), the system's C(pci.ids) and, where they are there, C(dmidecode),
+    C(nvidia-smi), C(amd-smi) and C(rocm-smi). The tools run side by side.
   - Every value carries its origin. A fact that cannot be read is named with the reason; nothing is guessed.
+  - A tool that fails, or gives no answer within 20 seconds, is a reason and never a failure.
+  - Serial numbers, network addresses and MAC addresses are left out.
   - Changes nothing and writes nothing on the host.
 options: {}
 notes:
@@ -51,17 +54,34 @@ facts:
       description: Fact name to the reason why there is no value.
       type: dict
       sample: {"memory_modules": "dmidecode needs root"}
+elapsed_ms:
+  description: What collecting cost on the host. Not a part of C(facts.json), which would then differ each time.
+  returned: always
+  type: float
+  sample: 21.4
+waited_ms:
+  description: Tool to how long it was waited for after the ones before it.
+  returned: always
+  type: dict
+  sample: {"lscpu": 4.1}
 """
 
 # Ansible reads the documentation above as the head of the file.
+import time  # noqa: E402
+
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_facts import collect  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_tools import Machine  # noqa: E402
 
 
 def main() -> None:
     """Collect and return; there is nothing to change."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.exit_json(changed=False, facts=collect())
+    started = time.monotonic()
+    machine = Machine()
+    facts = collect(machine)
+    elapsed = round(1000 * (time.monotonic() - started), 1)
+    module.exit_json(changed=False, facts=facts, elapsed_ms=elapsed, waited_ms=machine.waited_ms)
 
 
 if __name__ == "__main__":

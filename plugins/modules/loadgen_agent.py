@@ -50,6 +50,11 @@ answer:
   returned: success
   type: dict
   sample: {"state": "running", "elapsed_seconds": 12.0, "phase": "measuring"}
+tuned:
+  description: The settings that M(mlperf_ops.lab.host_tuning) has tuned the host to since its last boot.
+  returned: success of C(status)
+  type: dict
+  sample: {"governor": "performance"}
 home:
   description: The absolute path of mlperf_home.
   returned: success
@@ -59,7 +64,8 @@ home:
 
 # Ansible reads the documentation above as the head of the file.
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store, tuning_store  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.tuning_knob import Machine  # noqa: E402
 
 ARGUMENTS = {
     "home": {"type": "str", "required": True},
@@ -83,7 +89,8 @@ def main() -> None:
     except host_store.HostError as error:
         module.fail_json(msg=str(error))
     else:
-        module.exit_json(changed=verb == "start", home=str(home), answer=answer)
+        tuned = (tuning_store.tuned(home, Machine()) or {}).get("settings", {}) if verb == "status" else {}
+        module.exit_json(changed=verb == "start", home=str(home), answer=answer, tuned=tuned)
 
 
 if __name__ == "__main__":

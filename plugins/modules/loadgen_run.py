@@ -48,6 +48,11 @@ failed_cells:
   returned: when cells ran
   type: list
   elements: str
+tainted:
+  description: Key of each cell whose host drifted meanwhile, and how. Such a cell runs again in the next play.
+  returned: when cells ran
+  type: list
+  elements: str
 invalid:
   description: Key and reason of each cell that LoadGen or the accuracy target calls invalid.
   returned: when cells ran

@@ -58,8 +58,14 @@ def write_tar(archive: Path, files: Iterable[tuple[str, Path]]) -> int:
     return archive.stat().st_size
 
 
-def installer_files(lock: Path, mirror: Path | None) -> list[tuple[str, Path]]:
+def installer_files(lock: Path, mirror: Path | None, python_tag: str = "", machine: str = "") -> list[tuple[str, Path]]:
     """List what a host needs to make its Python environment: pip, the lock, and the package files of a mirror.
+
+    Args:
+        lock: Requirements with hashes.
+        mirror: Folder of package files; None when the host has its own source.
+        python_tag: Of the host's interpreter, such as "cp311"; with `machine` it leaves out what is for others.
+        machine: Of the host, such as "x86_64".
 
     Raises:
         AnsibleActionFail: This Python has no pip, or the mirror holds no package of the lock.
@@ -72,14 +78,27 @@ def installer_files(lock: Path, mirror: Path | None) -> list[tuple[str, Path]]:
     files = [("lock.txt", lock), *folder_files(Path(spec.origin).parent, "pip/pip/")]
     if mirror is not None:
         wanted = _pinned(lock.read_text(encoding="utf-8"))
-        held = [path for path in sorted(mirror.rglob("*")) if path.is_file() and _project(path.name) in wanted]
+        held = [
+            path
+            for path in sorted(mirror.rglob("*"))
+            if path.is_file() and _project(path.name) in wanted and _fits(path.name, python_tag, machine)
+        ]
         if not held:
             raise AnsibleActionFail(
-                f"mlperf_mirror {mirror} holds no package file of {lock.name} "
-                f"(fill it with: pip download --dest {mirror} --require-hashes -r {lock})"
+                f"mlperf_mirror {mirror} holds no package file of {lock.name} for {python_tag or 'this Python'} "
+                "(fill it with: mlperf-ops mirror fetch)"
             )
         files += [(f"mirror/{path.name}", path) for path in held]
     return files
+
+
+def _fits(file_name: str, python_tag: str, machine: str) -> bool:
+    """Whether a package file may be for an interpreter; pip on the host judges exactly."""
+    if not file_name.endswith(".whl") or not python_tag:
+        return True
+    pythons, abi, platform = file_name[: -len(".whl")].split("-")[-3:]
+    right_python = python_tag in pythons.split(".") or "py3" in pythons.split(".") or abi == "abi3"
+    return right_python and (platform == "any" or machine in platform)
 
 
 def _pinned(lock: str) -> set[tuple[str, str]]:

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 try:  # at module level: Ansible's main process imports once, and its workers inherit that
-    from mlperf_ops import errors, files, model, runlock, typed
+    from mlperf_ops import errors, files, model, package_files, runlock, typed
 
     _NOT_INSTALLED = False
 except ImportError:
     _NOT_INSTALLED = True  # `package` says it in a sentence
 
-__all__ = ["errors", "files", "model", "runlock", "typed"]
+__all__ = ["errors", "files", "model", "package_files", "runlock", "typed"]
 
 _LAST_LINES = 3
 _CHECK_PLAN_PREFIX = "mlperf_plan_"
@@ -60,6 +60,19 @@ def sut_variables(task_vars: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the variables of the hosts in group `sut`; a value is resolved when it is looked at."""
     names = plain((task_vars.get("groups") or {}).get("sut") or [])
     return {name: task_vars["hostvars"][name] for name in names}
+
+
+def value(host: str, variables: Any, name: str) -> Any:  # noqa: ANN401  # Ansible's HostVars; any JSON value
+    """Resolve a variable of a host.
+
+    Raises:
+        AnsibleActionFail: Its template does not work; names host and variable.
+    """
+    try:
+        return plain(variables[name])
+    except AnsibleError as error:
+        first = str(getattr(error, "message", "") or error).splitlines()[0]
+        raise AnsibleActionFail(f"host {host}: {name} cannot be resolved: {first}") from None
 
 
 def run_folder(given: str, task_vars: Mapping[str, Any]) -> Path:

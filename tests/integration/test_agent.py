@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from mlperf_ops.files import sha256_json, write_json
-from mlperf_ops.model import Spec
+from mlperf_ops.model import Result, Spec
+from mlperf_ops.typed import load
 from tests.support.images import make_images, write_colour_model
 from tests.support.specs import make_spec, provision_of, request_of
 
@@ -31,6 +32,7 @@ class Host:
         self.spec: Spec = make_spec(images, write_colour_model(folder / "m.onnx"), **changes)
         self.provision = provision_of(self.spec, sys.executable)
         write_json(self.home / "state" / "provision.json", self.provision)
+        self.limits: dict[str, Any] = {}
         request = request_of(self.spec)
         self.cell: dict[str, Any] = {
             "key": self.spec.cell.key,
@@ -56,7 +58,7 @@ class Host:
         return state
 
     def start(self) -> dict[str, Any]:
-        code, answer = self.ask("start", {"run_id": "r", "cell": self.cell})
+        code, answer = self.ask("start", {"run_id": "r", "cell": self.cell, "host_state": self.limits})
         assert code == 0, answer
         return answer
 
@@ -147,6 +149,103 @@ def test_a_run_that_died_without_a_result_is_needed_again(busy_host: Host) -> No
     assert busy_host.status()["state"] == "needed"
     again = busy_host.start()
     assert again["path"] != started["path"]
+
+
+def tune_a_simulated_knob(host: Host, folder: Path) -> Path:
+    """Let tuning have set a knob that is a plain file."""
+    knob = folder / "policy0" / "scaling_governor"
+    knob.parent.mkdir()
+    knob.write_text("performance\n")
+    knobs = {"governor.policy0": {"path": str(knob), "value": "performance"}}
+    write_json(host.home / "state" / "tuning.json", {"schema": 1, "settings": {}, "skipped": {}, "knobs": knobs})
+    return knob
+
+
+def test_a_knob_that_changes_while_a_cell_runs_taints_it_with_a_simulated_knob(busy_host: Host, tmp_path: Path) -> None:
+    knob = tune_a_simulated_knob(busy_host, tmp_path)
+    busy_host.limits = {"sample_seconds": 0.1}
+    started = busy_host.start()
+    time.sleep(0.5)
+    knob.write_text("powersave\n")
+    time.sleep(0.5)
+    knob.write_text("performance\n")  # put back before the end: the samples saw it
+    state = json.loads((busy_host.home / started["path"] / "state.json").read_text())
+    os.kill(state["pid"], signal.SIGTERM)
+    ended = busy_host.wait(started["path"])
+    sentence = "governor of policy0 changed from performance to powersave during the cell"
+    assert (ended["verdict"], ended["tainted"]) == ("failed", [sentence])
+
+
+def test_a_tainted_result_stays_and_is_replaced_by_an_untainted_one_with_a_simulated_knob(
+    host: Host, tmp_path: Path
+) -> None:
+    knob = tune_a_simulated_knob(host, tmp_path)
+    knob.write_text("powersave\n")
+    tainted = host.start()
+    ended = host.wait(tainted["path"])
+    sentence = "before the cell, governor of policy0 is powersave, tuning had set performance"
+    assert (ended["verdict"], ended["tainted"]) == ("valid", [sentence])
+    state = host.status()
+    assert (state["state"], state["verdict"], state["path"]) == ("needed", "valid", tainted["path"])
+    assert state["reasons"] == [f"tainted: {sentence}"]
+    knob.write_text("performance\n")
+    again = host.start()
+    assert host.wait(again["path"])["tainted"] == []
+    state = host.status()
+    assert (state["state"], state["path"]) == ("good", again["path"])
+    assert (host.home / tainted["path"] / "result.json").is_file()
+
+
+def test_an_invalid_result_stands_before_a_tainted_one(host: Host) -> None:
+    first = host.start()
+    host.wait(first["path"])
+    second = host.start()
+    host.wait(second["path"])
+    for path, change in ((first, {"verdict": "invalid", "reasons": ["x"]}), (second, {"tainted": ["hot"]})):
+        file = host.home / path["path"] / "result.json"
+        write_json(file, {**json.loads(file.read_text()), **change})
+    state = host.status()
+    assert (state["state"], state["verdict"], state["path"]) == ("needed", "invalid", first["path"])
+
+
+def test_a_result_of_an_older_version_knows_no_taint_and_is_good(host: Host) -> None:
+    started = host.start()
+    host.wait(started["path"])
+    file = host.home / started["path"] / "result.json"
+    old = json.loads(file.read_text())
+    del old["tainted"]
+    write_json(file, old)
+    assert host.status()["state"] == "good"
+    assert load(Result, old, "result.json").tainted == ()
+
+
+def test_limits_come_with_the_question_and_are_no_part_of_the_spec(host: Host) -> None:
+    host.limits = {"foreign_cpu_percent_max": 0.0, "load_before_max": 0.0}
+    started = host.start()
+    tainted = host.wait(started["path"])["tainted"]
+    assert any("more than load_before_max 0" in sentence for sentence in tainted)
+    state = json.loads((host.home / started["path"] / "host_state.json").read_text())
+    assert state["limits"]["load_before_max"] == 0.0
+    assert state["tainted"] == tainted
+    manifest = json.loads((host.home / started["path"] / "manifest.json").read_text())
+    assert "host_state.json" in manifest["files"]
+    host.limits = {}
+    assert host.status()["spec_sha256"] == started["spec_sha256"]
+
+
+def test_a_limit_that_nobody_knows_is_one_sentence(host: Host) -> None:
+    host.limits = {"temperature_max": 95}
+    code, answer = host.ask("start", {"run_id": "r", "cell": host.cell, "host_state": host.limits})
+    assert code != 0
+    assert "unknown key 'temperature_max'" in answer["error"]
+
+
+def test_the_state_of_a_host_names_what_is_not_as_tuned_with_a_simulated_knob(host: Host, tmp_path: Path) -> None:
+    knob = tune_a_simulated_knob(host, tmp_path)
+    code, answer = host.ask("state", {})
+    assert (code, answer["tuned_knobs"], answer["drifted"]) == (0, 1, [])
+    knob.write_text("powersave\n")
+    assert host.ask("state", {})[1]["drifted"] == ["governor of policy0 is powersave, tuning had set performance"]
 
 
 def test_a_component_that_the_host_lacks_is_one_sentence(host: Host) -> None:

@@ -111,6 +111,24 @@ def test_a_changed_option_runs_its_scenario_again_and_no_other(measured: Lab) ->
     assert {path.replace("runs/mini/", "", 1) for path in new} <= collected
 
 
+def test_tainted_results_are_collected_and_shown_and_run_again(measured: Lab) -> None:
+    benchmarks = [{"benchmark": _NAME, "scenarios": ["SingleStream"], "warmup_seconds": 0.2}]
+    measured.change(benchmarks=benchmarks, host_state={"load_before_max": 0})
+    tainted = measured.play()
+    assert tainted.exit_code == 0, tainted.output
+    assert "SingleStream performance   valid but tainted" in tainted.output
+    assert "more than load_before_max 0" in tainted.output
+    assert "2 cells are tainted: the host drifted while it measured." in " ".join(tainted.output.split())
+    held = set(measured.collected().values())
+    assert all("load_before_max" in (path / "result.json").read_text() for path in held)
+    measured.change(benchmarks=benchmarks)  # the same cells: limits are no part of what runs
+    again = measured.play()
+    assert again.exit_code == 0, again.output
+    assert "tainted" not in again.output
+    assert not held & set(measured.collected().values())
+    assert all(path.is_dir() for path in held)
+
+
 def test_what_the_controller_lost_comes_again_without_a_run(measured: Lab) -> None:
     measured.play()
     before = measured.attempts()

@@ -38,7 +38,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_host_is_provisioned_from_a_mirror_alone(mirror: Path, tmp_path: Path) -> None:
-    inventory = local_inventory(tmp_path / "mini", tmp_path / "home", mirror=str(mirror))
+    inventory = local_inventory(tmp_path / "mini", tmp_path / "home", mirror=str(mirror), become=False)
     done = play(
         str(CHECKOUT / "run-inference.yml"), inventory, tmp_path, "--tags", "validate,provision",
         XDG_CACHE_HOME=str(tmp_path / "cache"), **_NOWHERE,
@@ -50,7 +50,7 @@ def test_a_host_is_provisioned_from_a_mirror_alone(mirror: Path, tmp_path: Path)
 
 
 def test_without_a_mirror_the_sentence_names_it(tmp_path: Path) -> None:
-    inventory = local_inventory(tmp_path / "mini", tmp_path / "home")
+    inventory = local_inventory(tmp_path / "mini", tmp_path / "home", become=False)
     done = play(
         str(CHECKOUT / "run-inference.yml"), inventory, tmp_path, "--tags", "validate,provision",
         XDG_CACHE_HOME=str(tmp_path / "cache"), **_NOWHERE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.files import Json, write_json
+from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.model import CollectedCell, CollectedHost, LoadgenOutcome, Plan, PlannedCell, Result, Spec, Verdict
 from mlperf_ops.plan import make_plan
 from mlperf_ops.typed import dump, load
@@ -68,6 +68,13 @@ def leave_attempt(  # the parts of a result that tests vary
     write_json(folder / "spec.json", dump(spec))
     write_json(folder / "result.json", dump(result))
     return CollectedCell(cell.key, spec.sha256, planned.request_sha256, attempt, path, verdict, simulated)
+
+
+def taint(run: Path, host: str, cell: CollectedCell, *sentences: str) -> CollectedCell:
+    """Mark an attempt's result as tainted."""
+    path = run / "hosts" / host / cell.path / "result.json"
+    write_json(path, {**read_json(path), "tainted": list(sentences)})
+    return cell
 
 
 def leave_host(run: Path, host: str, *cells: CollectedCell) -> None:

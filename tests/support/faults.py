@@ -237,6 +237,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("network as text", "system-network", "official", system({"is_network": "false"})),
     Fault("placeholder", "placeholder", "rules", system({"cooling": "TBD"})),
     Fault("placeholder in a note", "placeholder", "advice", system({"host_processor_caches": "<fill in>"})),
+    Fault("cooling that does not apply", "not-applicable-value", "advice", system({"cooling": "N/A"})),
+    Fault("size without a space", "system-field-style", "advice", system({"host_memory_capacity": "512GB"})),
     Fault("unknown value", "unknown-value", "advice", system({"cooling": "unknown: no sensor"})),
     # Measurements
     Fault("broken measurements", "measurements-unreadable", "official", write("{result}/measurements.json", "{")),

@@ -49,12 +49,16 @@ def play(playbook: str, inventory: Path, cwd: Path, *arguments: str, **environme
         text=True,
         check=False,
     )
-    output = done.stdout + done.stderr
+    return played(done.returncode, done.stdout + done.stderr)
+
+
+def played(exit_code: int, output: str) -> Played:
+    """Read the recap of a play that has ended."""
     recap = {
         found["host"]: {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", found["counts"])}
         for found in _RECAP.finditer(output.rpartition("PLAY RECAP")[2])
     }
-    return Played(done.returncode, output, recap)
+    return Played(exit_code, output, recap)
 
 
 def command(playbook: str, inventory: Path, *arguments: str, program: Path | None = None) -> list[str]:
@@ -90,6 +94,7 @@ def local_inventory(folder: Path, home: Path, **changes: Json) -> Path:
         "run_style": "test",
         "test_query_count": 100,
         "home": str(home),
+        "become": False,  # a test never changes the machine that it runs on
         "benchmarks": [{"benchmark": "efficientnet-lite0", "scenarios": ["Offline"]}],
         **changes,
     }

@@ -29,7 +29,12 @@ EDGE: tuple[Scenario, ...] = ("SingleStream", "MultiStream", "Offline")
 ALL: tuple[Scenario, ...] = (*EDGE, "Server")
 
 _VALUE = re.compile(r'"value": .*?, "time_ms"')
-_NUMBERS: JsonObject = {"number_of_nodes": "1", "accelerators_per_node": "0", "host_processors_per_node": "1"}
+_NUMBERS: JsonObject = {
+    "number_of_nodes": "1",
+    "accelerators_per_node": "0",
+    "host_processors_per_node": "1",
+    "host_processor_core_count": "8",
+}
 
 
 def round_v61() -> Round:

@@ -329,6 +329,21 @@ def test_two_equal_hosts_may_share_a_system_and_two_different_ones_may_not(lab: 
         packed(run)
 
 
+def test_hosts_that_contradict_each_other_do_not_keep_other_systems_out(lab: Lab) -> None:
+    for mode in ("performance", "accuracy"):
+        lab.cell("Offline", mode, host="node1", system="twins")
+        lab.cell("Server", mode, host="node2", system="twins")
+        lab.cell("Offline", mode, host="node3")
+    run = lab.write()
+    facts: Any = read_json(run / "hosts/node2/facts.json")
+    facts["values"]["kernel"]["value"] = "7.0"
+    write_json(run / "hosts/node2/facts.json", facts)
+    report = packed(run)
+    assert [one.key for one in report.written] == ["node3/efficientnet-lite0/Offline"]
+    assert len(report.refused) == 4
+    assert "hosts node1 and node2 both are system twins, but operating_system is " in report.refused[0].reason
+
+
 def test_one_cell_on_two_hosts_is_refused_before_anything_is_read(lab: Lab) -> None:
     lab.scenario("Offline", host="node1")
     lab.cell("Offline", "performance", host="node2", system="node1")

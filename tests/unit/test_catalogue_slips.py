@@ -12,7 +12,15 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from mlperf_ops.catalogue import Benchmark, ComponentEntry, Implementation, Round, load_catalogue, read_catalogue
+from mlperf_ops.catalogue import (
+    Benchmark,
+    ComponentEntry,
+    Implementation,
+    Platform,
+    Round,
+    load_catalogue,
+    read_catalogue,
+)
 from mlperf_ops.catalogue.benchmark import Family
 from mlperf_ops.catalogue.loader import BUILT_IN
 from mlperf_ops.catalogue.problems import validate
@@ -24,6 +32,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "benchmarks": Benchmark,
     "implementations": Implementation,
     "components": ComponentEntry,
+    "platforms": Platform,
 }
 
 
@@ -165,7 +174,7 @@ FREE_NAMES = re.compile(
     r"^(models|accuracy_regex|model_aliases|inference_formula|common|(matrix\[\d+\]\.entry\.)?precisions"
     r"|endpoints\.(files|compliance|result_field)|user_conf\.(never|audit_only)"
     r"|compliance_files\.TEST..\.(folders|folders_if_nondeterministic)|run_styles\.compliance\.server_qps_factor"
-    r"|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
+    r"|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
 )
 
 

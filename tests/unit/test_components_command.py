@@ -51,7 +51,7 @@ def test_a_mirror_without_the_file_names_it(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     with pytest.raises(Exception, match=f"lacks {_WHEEL} of component 'imagenet-20'"):
-        command(name=["imagenet-20"], mirror=mirror, cache=tmp_path / "cache")
+        command(name=["imagenet-20"], mirror=str(mirror), cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_mirror_without_the_file_names_it(tmp_path: Path) -> None:
         ({"plan": Path("nowhere/plan.json")}, "there is no plan at nowhere/plan.json"),
         ({"name": ["imagnet-20"]}, "unknown component 'imagnet-20'"),
         ({"checker": "v6.2"}, "unknown round 'v6.2'"),
-        ({"name": ["imagenet-20"], "mirror": Path("nowhere")}, "mlperf_mirror nowhere is not a folder"),
+        ({"name": ["imagenet-20"], "mirror": "nowhere"}, "mlperf_mirror nowhere is not a folder"),
     ],
 )
 def test_a_mistake_is_one_sentence(options: dict[str, Any], sentence: str) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import os
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "tests" / "data" / "host_facts"
-UTILS = "ansible_collections.mlperf_ops.lab.plugins.module_utils"
-
-if str(ROOT / "collections") not in sys.path:
-    sys.path.insert(0, str(ROOT / "collections"))
-host_facts: Any = importlib.import_module(f"{UTILS}.host_facts")
-host_tools: Any = importlib.import_module(f"{UTILS}.host_tools")
+from mlperf_ops.files import pretty_json
+from tests.support.known_machines import DATA, MACHINES, ROOT, collected, described, host_facts, host_tools, tool
 
 
 class FakeMachine:
@@ -42,12 +35,7 @@ class FakeMachine:
         place.symlink_to(target)
 
     def tool(self, name: str, output: Path | str, *, code: int = 0) -> None:
-        text = output.read_text() if isinstance(output, Path) else output
-        printed = self.tools / f"{name}.out"
-        printed.write_text(text)
-        script = self.tools / name
-        script.write_text(f"#!/bin/sh\n/bin/cat {printed}\nexit {code}\n")
-        script.chmod(0o755)
+        tool(self.tools, name, output.read_text() if isinstance(output, Path) else output, code=code)
 
     def network_card(self, name: str, address: str, driver: str, speed: str | None = None) -> None:
         (self.root / f"sys/devices/pci0000:00/{address}").mkdir(parents=True, exist_ok=True)
@@ -102,19 +90,15 @@ def test_a_server_with_everything_is_described_in_full(machine: FakeMachine) -> 
     ]
     assert [disk["name"] for disk in values["storage_devices"]] == ["nvme0n1", "nvme1n1", "sda"]
     assert [disk["rotating"] for disk in values["storage_devices"]] == [False, False, True]
-    assert (
-        values["accelerators"]
-        == [
-            {
-                "name": "Example GPU 80GB PCIe",
-                "memory_mib": 81559,
-                "driver": "550.54.15",
-                "max_mhz": 1755,
-                "pcie": "PCIe Gen5 x16",
-            }
-        ]
-        * 2
-    )
+    gpu = {
+        "name": "Example GPU 80GB PCIe",
+        "memory_mib": 81559,
+        "driver": "550.54.15",
+        "max_mhz": 1755,
+        "pcie": "PCIe Gen5 x16",
+        "pci_vendor": "0x10de",
+    }
+    assert values["accelerators"] == [gpu, gpu]
     assert (values["product_name"], values["system_vendor"]) == ("Example R760", "Example Inc.")
     assert (values["cpu_governor"], values["cpu_turbo"], values["transparent_hugepage"]) == (
         "performance",
@@ -124,7 +108,7 @@ def test_a_server_with_everything_is_described_in_full(machine: FakeMachine) -> 
     assert values["os_name"] == "Debian GNU/Linux 13 (trixie)"
     assert origins["cpu_sockets"] == "lscpu: Socket(s)"
     assert origins["os_name"] == "/etc/os-release: PRETTY_NAME"
-    assert unknown["bios_version"] == "the kernel shows no DMI data"
+    assert unknown["bios_version"] == "/sys/class/dmi/id/bios_version is empty or a placeholder of the firmware"
 
 
 def test_a_bare_machine_gives_reasons_and_no_value_that_was_not_read(machine: FakeMachine) -> None:
@@ -148,7 +132,9 @@ def test_memory_modules_need_root_and_a_firmware_that_tells(machine: FakeMachine
     machine.tool("dmidecode", "# dmidecode 3.4\n# No SMBIOS nor DMI entry point found, sorry.\n")
     assert machine.collect()[2]["memory_modules"] == "the firmware describes no memory module to dmidecode"
     machine.tool("dmidecode", "/dev/mem: Operation not permitted\n", code=1)
-    assert machine.collect()[2]["memory_modules"] == "dmidecode failed with exit code 1"
+    assert machine.collect()[2]["memory_modules"] == (
+        "dmidecode failed with exit code 1: /dev/mem: Operation not permitted"
+    )
 
 
 def test_sockets_of_an_arm_machine_come_from_the_kernel_where_lscpu_shows_a_dash(machine: FakeMachine) -> None:
@@ -185,9 +171,9 @@ def test_network_ports_count_by_card_and_virtual_ones_not_at_all(machine: FakeMa
     values, _, _ = machine.collect()
     assert values["network_card_count"] == 2
     assert values["network_interfaces"] == [
-        {"name": "eno1", "driver": "igb", "speed_mbit": None},
-        {"name": "ens1f0", "driver": "mlx5_core", "speed_mbit": 100000},
-        {"name": "ens1f1", "driver": "mlx5_core", "speed_mbit": None},
+        {"name": "eno1", "driver": "igb", "model": None, "type": None, "speed_mbit": None},
+        {"name": "ens1f0", "driver": "mlx5_core", "model": None, "type": None, "speed_mbit": 100000},
+        {"name": "ens1f1", "driver": "mlx5_core", "model": None, "type": None, "speed_mbit": None},
     ]
 
 
@@ -204,7 +190,7 @@ def test_a_card_without_its_tool_is_seen_on_the_bus_but_not_named(machine: FakeM
     machine.file("/sys/bus/pci/devices/0000:00:02.0/class", "0x030000\n")
     machine.file("/sys/bus/pci/devices/0000:00:02.0/vendor", "0x8086\n")
     values, origins, _ = machine.collect()
-    assert values["accelerators"] == [{"name": None, "pci": "0000:3b:00.0", "pci_vendor": "0x10de"}]
+    assert values["accelerators"] == [{"name": None, "pci": "0000:3b:00.0", "pci_vendor": "0x10de", "pcie": None}]
     assert "nvidia-smi is not installed" in origins["accelerators"]
 
 
@@ -237,6 +223,112 @@ def test_this_machine_answers_and_every_fact_has_an_origin() -> None:
     assert host_facts.collect() == facts  # nothing volatile: a second play has nothing to change
 
 
-@pytest.mark.parametrize("path", ["module_utils/host_facts.py", "module_utils/host_tools.py", "modules/host_facts.py"])
-def test_a_host_with_python_3_8_can_read_the_code(path: str) -> None:
-    ast.parse((ROOT / "plugins" / path).read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_known_machine_gives_the_facts_and_the_description_that_are_expected_of_it(name: str, tmp_path: Path) -> None:
+    facts = collected(name, tmp_path / "machine")
+    assert pretty_json(facts) == (DATA / name / "facts.json").read_text()
+    content = described(name, DATA / name / "facts.json").content
+    assert pretty_json(content) == (DATA / name / "system.json").read_text()
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_facts_hold_no_serial_number_and_no_address(name: str) -> None:
+    text = (DATA / name / "facts.json").read_text()
+    assert not re.search(r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b|\b\d{1,3}(\.\d{1,3}){3}\b", text.replace("rpt-rpi", ""))
+    printed = DATA / name / "tools" / "dmidecode"
+    serials = re.findall(r"Serial Number: (\S+)", printed.read_text()) if printed.exists() else []
+    assert not [serial for serial in serials if serial in text]
+
+
+def test_the_clusters_of_a_chip_are_not_its_sockets(tmp_path: Path) -> None:
+    values = collected("jetson-agx-orin", tmp_path)["values"]
+    assert isinstance(values, dict)
+    assert values["cpu_sockets"] == {
+        "value": 1,
+        "origin": "device tree: a system on one chip, whose core clusters are no sockets",
+    }
+
+
+def test_amd_smi_is_asked_first_and_rocm_smi_when_it_fails(machine: FakeMachine) -> None:
+    machine.tool("rocm-smi", DATA / "rocm-smi.json")
+    machine.tool("amd-smi", "AMDSMI_STATUS_NOT_INIT\n", code=1)
+    values, origins, _ = machine.collect()
+    assert len(values["accelerators"]) == 2
+    assert "amd-smi failed with exit code 1: AMDSMI_STATUS_NOT_INIT" in origins["accelerators"]
+    gpu = {
+        "gpu": 0,
+        "asic": {"market_name": "Example Instinct 300", "asic_serial": "0x0123456789ABCDEF"},
+        "bus": {"bdf": "0000:05:00.0", "max_pcie_width": 16, "max_pcie_speed": {"value": 32, "unit": "GT/s"}},
+        "driver": {"name": "amdgpu", "version": "6.12.12"},
+        "vram": {"type": "HBM3", "size": {"value": 196592, "unit": "MB"}},
+    }
+    expected = {
+        "name": "Example Instinct 300",
+        "memory_mib": 196592,
+        "memory_type": "HBM3",
+        "driver": "6.12.12",
+        "max_mhz": None,
+        "pcie": "PCIe Gen5 x16",
+        "pci_vendor": "0x1002",
+    }
+    for printed in ([gpu, gpu], {"gpu_data": [gpu, gpu]}):
+        machine.tool("amd-smi", f"WARNING: User is missing the render group\n{json.dumps(printed)}\n")
+        assert machine.collect()[0]["accelerators"] == [expected, expected]
+
+
+def test_cards_of_a_vendor_whose_tool_told_nothing_are_named_by_the_system(machine: FakeMachine) -> None:
+    machine.tool(
+        "nvidia-smi", "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", code=9
+    )
+    machine.tool("rocm-smi", DATA / "rocm-smi.json")
+    for bus, vendor, device in (("3b", "0x10de", "0x2330"), ("5e", "0x1002", "0x74a1"), ("9a", "0x1da3", "0x1020")):
+        folder = f"/sys/bus/pci/devices/0000:{bus}:00.0"
+        machine.file(f"{folder}/class", "0x120000\n")
+        machine.file(f"{folder}/vendor", vendor)
+        machine.file(f"{folder}/device", device)
+    machine.file(
+        "/usr/share/misc/pci.ids", "10de  Example Corporation\n\t2330  Big [B100]\n1da3  Other Ltd.\n\t10  No\n"
+    )
+    values, origins, _ = machine.collect()
+    assert [gpu["name"] for gpu in values["accelerators"][2:]] == ["Example Corporation Big [B100]", None]
+    assert origins["accelerators"] == (
+        "rocm-smi, PCI devices named by /usr/share/misc/pci.ids; nvidia-smi failed with exit code 9: "
+        "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
+    )
+
+
+def test_an_infiniband_adapter_without_an_interface_is_a_card_too(machine: FakeMachine) -> None:
+    machine.network_card("ens1", "0000:31:00.0", "mlx5_core", "100000\n")
+    for name, bus in (("mlx5_0", "31"), ("mlx5_1", "51")):
+        device = machine.root / f"sys/devices/pci0000:00/0000:{bus}:00.0"
+        device.mkdir(parents=True, exist_ok=True)
+        machine.link(f"/sys/class/infiniband/{name}/device", str(device))
+        machine.file(f"/sys/class/infiniband/{name}/ports/1/rate", "400 Gb/sec (4X NDR)\n")
+    values, _, _ = machine.collect()
+    assert values["network_card_count"] == 2
+    assert values["network_interfaces"][1] == {
+        "name": "mlx5_1",
+        "driver": None,
+        "model": None,
+        "type": "infiniband",
+        "speed_mbit": 400000,
+    }
+
+
+def test_a_product_is_known_by_dmidecode_where_the_kernel_has_no_firmware_tables(machine: FakeMachine) -> None:
+    machine.tool(
+        "dmidecode",
+        "Handle 0x0001, DMI type 1, 27 bytes\nSystem Information\n\tManufacturer: Example Inc.\n"
+        "\tProduct Name: R760\n\tSerial Number: 4711\n\nHandle 0x0002, DMI type 2, 15 bytes\n"
+        "Base Board Information\n\tProduct Name: To be filled by O.E.M.\n",
+    )
+    values, origins, unknown = machine.collect()
+    assert (values["system_vendor"], values["product_name"]) == ("Example Inc.", "R760")
+    assert origins["product_name"] == "dmidecode: System Information, Product Name"
+    assert unknown["board_name"] == "the kernel shows no DMI data"
+
+
+@pytest.mark.parametrize("name", ["host_facts", "host_tools", "host_gpus", "host_pci", "host_devices", "host_memory"])
+def test_a_host_with_python_3_8_can_read_the_code(name: str) -> None:
+    ast.parse((ROOT / "plugins" / "module_utils" / f"{name}.py").read_text(), feature_version=(3, 8))
+    ast.parse((ROOT / "plugins" / "modules" / "host_facts.py").read_text(), feature_version=(3, 8))

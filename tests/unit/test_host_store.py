@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -42,18 +43,133 @@ def test_what_python_leaves_behind_is_no_content(tmp_path: Path) -> None:
     assert host_store.sha256_path(folder) == before
 
 
-def test_the_ledger_reads_again_only_what_was_touched(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    path.write_text("one")
-    ledger = Ledger(tmp_path)
-    first = ledger.digest(path)
+def change_silently(path: Path, text: str) -> None:
+    """Change a file's content as a rotten disk does: neither size nor any time changes."""
+    path.write_text(text)
+    ledger = json.loads(ledger_of(path).read_text())
+    ledger["entries"][str(path)]["signature"] = host_store.signature(path)
+    ledger_of(path).write_text(json.dumps(ledger))
+
+
+def ledger_of(path: Path) -> Path:
+    return path.parent / "state" / "store.json"
+
+
+def remembered(path: Path, text: str) -> str:
+    """Write a file and have a ledger read it."""
+    path.write_text(text)
+    ledger = Ledger(path.parent)
+    first: str = ledger.digest(path)
     ledger.save()
+    return first
+
+
+def test_a_change_is_found_even_when_its_time_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    first = remembered(path, "one")
     stat = path.stat()
+    assert Ledger(tmp_path).digest(path) == first
     path.write_text("two")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert Ledger(tmp_path).digest(path) == first, "same size, same time, same file: trusted"
-    os.utime(path)
     assert Ledger(tmp_path).digest(path) == sha256_path(path) != first
+
+
+def test_what_no_time_tells_is_found_by_a_full_read_and_after_a_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.onnx"
+    first = remembered(path, "one")
+    change_silently(path, "two")
+    assert Ledger(tmp_path).digest(path) == first, "nothing tells, so it is trusted"
+    full = Ledger(tmp_path, full=True)
+    assert full.digest(path) == sha256_path(path) != first
+    monkeypatch.setattr(host_store, "boot_id", lambda: "after the next boot")
+    assert Ledger(tmp_path).digest(path) == sha256_path(path)
+
+
+def test_a_full_ledger_reads_once(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    remembered(path, "one")
+    ledger = Ledger(tmp_path, full=True)
+    first = ledger.digest(path)
+    times = path.stat()
+    path.write_text("two")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    ledger._entries[str(path)]["signature"] = host_store.signature(path)
+    assert ledger.digest(path) == first
+
+
+def test_the_file_of_a_folder_that_changed_is_named(tmp_path: Path) -> None:
+    archive, source = tmp_path / "a.tar", folder_of_two(tmp_path / "data")
+    bundles.write_tar(archive, bundles.folder_files(source))
+    digest = sha256_tree(source)
+    target = tmp_path / "store" / digest[:12]
+    host_store.install(archive, target, "", digest)
+    assert host_store.faults_of(target, digest) == {}
+    (target / "inner" / "a.txt").write_text("0ne")
+    (target / "new").write_text("")
+    (target / "b.txt").unlink()
+    assert host_store.faults_of(target, digest) == {"b.txt": "missing", "inner/a.txt": "damaged", "new": "foreign"}
+    host_store.listing_path(target).unlink()
+    assert host_store.faults_of(target, digest) == {"": "damaged"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing_half_made(tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    for number in range(6):
+        (source / str(number)).write_bytes(os.urandom(1 << 20))
+    bundles.write_tar(tmp_path / "a.tar", bundles.folder_files(source))
+    small = tmp_path / "small"
+    small.mkdir()
+    program = (
+        "import os, pathlib, sys\n"
+        "from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_store\n"
+        f"home = pathlib.Path({str(small)!r})\n"
+        "try:\n"
+        f"    host_store.install(pathlib.Path({str(tmp_path / 'a.tar')!r}), home / 'store' / 'x' / 'ab', '', '00')\n"
+        "except host_store.HostError as error:\n"
+        "    print(error)\n"
+        "print(sorted(p.name for p in home.rglob('*')))\n"
+    )
+    mount = 'mount -t tmpfs -o size=4m none "$0" && exec "$1" -c "$2"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mount, str(small), sys.executable, program],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent / "collections")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sentence, left = done.stdout.splitlines()
+    assert sentence.endswith("ab: the disk is full (free some space or set mlperf_home to a larger disk)"), done.stderr
+    assert left == "['store', 'x']"
+
+
+def test_an_environment_with_a_changed_byte_is_no_longer_good(tmp_path: Path) -> None:
+    environment = tmp_path / "python" / "abc"
+    package = environment / "lib" / "python3.11" / "site-packages" / "tiny"
+    package.mkdir(parents=True)
+    (environment / "bin").mkdir()
+    (environment / "bin" / "python").symlink_to(sys.executable)
+    (package / "__init__.py").write_text("x = 1\n")
+    listing = host_python._listing(environment)
+    (environment / "files.sha256").write_text(host_store.listing_text(listing))
+    marker = {"schema": 2, "packages": {}, "files_sha256": host_store.listing_sha256(listing), "lock_sha256": "l"}
+    host_python.marker_path(environment).write_text(pretty_json(marker))
+    assert host_python.is_whole(environment)
+    assert host_python.damage(environment) == {}
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "later.pyc").write_bytes(b"compiled later")
+    assert host_python.damage(environment) == {}
+    (package / "__init__.py").write_text("x = 2\n")
+    (package / "sitecustomize.py").write_text("")
+    assert host_python.damage(environment) == {
+        "lib/python3.11/site-packages/tiny/__init__.py": "damaged",
+        "lib/python3.11/site-packages/tiny/sitecustomize.py": "foreign",
+    }
+    (environment / "files.sha256").write_text("")
+    assert host_python.damage(environment) == {"files.sha256": "damaged"}
 
 
 def test_a_damaged_ledger_is_an_empty_one(tmp_path: Path) -> None:
@@ -151,3 +267,5 @@ def test_what_a_lock_pins_is_found_among_package_files(tmp_path: Path) -> None:
         (mirror / name).write_text("")
     files = {name for name, _ in bundles.installer_files(lock, mirror) if name.startswith("mirror/")}
     assert files == {"mirror/numpy-2.0-cp311-cp311-linux_x86_64.whl", "mirror/ruamel.yaml-0.1.tar.gz"}
+    with_tag = {name for name, _ in bundles.installer_files(lock, mirror, "cp312", "x86_64") if "mirror/" in name}
+    assert with_tag == {"mirror/ruamel.yaml-0.1.tar.gz"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from mlperf_ops.collected import read_collection
 from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, outlook, slowest_host
-from tests.support.earlier import cell, leave_attempt, leave_host, plan
+from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint
 
 
 def seen(made: Plan, run: Path) -> dict[str, Outlook]:
@@ -58,6 +58,14 @@ def test_an_invalid_result_is_still_missing_and_says_why(tmp_path: Path) -> None
     assert found.reason == "attempt_1 was invalid: the run was too short"
     assert found.expected is not None
     assert found.expected.why == "attempt_1 took 10 s"
+
+
+def test_a_tainted_result_is_still_missing_and_says_why(tmp_path: Path) -> None:
+    made = plan()
+    held = leave_attempt(tmp_path, cell(made, "Offline"))
+    leave_host(tmp_path, "a", taint(tmp_path, "a", held, "the host was hot"))
+    found = seen(made, tmp_path)["Offline"]
+    assert (found.status, found.reason) == ("missing", "attempt_1 was valid but tainted: the host was hot")
 
 
 def test_the_result_of_another_host_does_not_count(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_result_that_differs_from_the_pin_is_not_kept(images: ComponentEntry, 
 
 
 def test_a_mirror_that_lacks_the_file_says_how_to_fill_it(tiny: ComponentEntry, cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match=r"lacks tiny-1\.0-py3-none-any\.whl .*pip download --no-deps -d .* tiny==1\.0"):
+    with pytest.raises(ToolError, match=r"lacks tiny-1\.0-py3-none-any\.whl .*mlperf-ops mirror fetch"):
         prepare(tiny, cache, mirror=tmp_path)
 
 

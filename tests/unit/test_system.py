@@ -11,8 +11,9 @@ import pytest
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import Json, write_json
-from mlperf_ops.system import SystemDescription, check_given, describe, load_facts, origins_json
-from mlperf_ops.system_fields import Fact, SystemFacts, Usage
+from mlperf_ops.system import SystemDescription, describe, origins_json
+from mlperf_ops.system_facts import Fact, SystemFacts, Usage, load_facts
+from mlperf_ops.system_given import check_given
 from tests.support.attempts import FACTS
 
 ROUND = load_catalogue().round("v6.1")

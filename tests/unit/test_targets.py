@@ -14,7 +14,7 @@ from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.model import CollectedCell
 from mlperf_ops.targets import HEADER, measured, merged, write
-from tests.support.earlier import cell, leave_attempt, leave_host, plan
+from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint
 
 OFFLINE = {"result_samples_per_second": 212.34567}
 STREAM = {"result_mean_latency_ns": 5_432_100}
@@ -60,13 +60,15 @@ def test_the_raw_log_answers_where_the_result_does_not(tmp_path: Path) -> None:
 
 
 def attempts(run: Path) -> list[CollectedCell]:
+    multistream = cell(plan(), "MultiStream")
     return [
         leave_attempt(run, cell(plan(), "Offline"), verdict="invalid", fields={"result_samples_per_second": 1.0}),
         leave_attempt(run, cell(plan(), "SingleStream"), simulated=True, fields={"result_mean_latency_ns": 1.0}),
+        taint(run, "a", leave_attempt(run, multistream, fields={"result_mean_query_latency_ns": 1.0}), "hot"),
     ]
 
 
-def test_invalid_and_simulated_results_teach_nothing(tmp_path: Path) -> None:
+def test_invalid_simulated_and_tainted_results_teach_nothing(tmp_path: Path) -> None:
     leave_host(tmp_path, "a", *attempts(tmp_path))
     assert measured(read_collection(tmp_path).earlier) == {}
 

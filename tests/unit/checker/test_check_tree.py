@@ -289,6 +289,25 @@ def test_texts_of_a_tree_cannot_command_a_terminal(tmp_path: Path, real_logs: Re
     assert len(finding.message) < 700
 
 
+def test_two_systems_that_spell_one_thing_differently_are_named_with_both_places(
+    tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = good_tree(tmp_path, real_logs)
+    tree.edit_json(tree.system_json, {"cooling": "Air-cooled"})
+    folder = (tree.root / tree.system_json).parent
+    results = folder.parent / "results"
+    name = Path(tree.system_json).stem
+    shutil.copytree(results / name, results / "zzz")
+    content = json.loads((folder / f"{name}.json").read_text())
+    (folder / "zzz.json").write_text(json.dumps({**content, "cooling": "air"}))
+    found = [one for one in check_tree(tree.root, round_v61()).findings if one.rule == "system-field-spelling"]
+    (finding,) = found
+    assert finding.severity == "advice"
+    assert finding.location.endswith("systems/zzz.json")
+    assert finding.message.startswith("cooling is 'air' here and 'Air-cooled' in ")
+    assert finding.message.endswith(f"systems/{name}.json")
+
+
 def test_a_link_that_leads_out_of_the_tree_is_not_read(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path / "tree", real_logs)
     secret = tmp_path / "secret.txt"

@@ -105,6 +105,18 @@ def test_simulated_cells_are_named_in_the_first_line(run: Path) -> None:
     assert "2 cells are simulated and never packed." in first_line(run)
 
 
+def test_tainted_cells_are_named_in_the_first_line_the_notes_and_the_tree(run: Path) -> None:
+    sentence = "governor of policy0 changed from performance to powersave during the cell"
+    (path,) = run.glob("hosts/node1/**/Offline/performance/**/result.json")
+    result = load(Result, read_json(path), str(path))
+    write_json(path, dump(dataclasses.replace(result, tainted=(sentence,))))
+    pack_and_check(run)
+    assert "1 cell is tainted: the host drifted while it measured." in first_line(run)
+    assert f"performance: tainted: {sentence}" in verdict_markdown(read_run(run, load_catalogue()))
+    (readme,) = (run / "submission").glob("*/*/results/node1/*/Offline/README.md")
+    assert f"- Tainted (performance): {sentence}\n" in readme.read_text()
+
+
 def test_what_packaging_refused_is_named_with_its_reason(run: Path) -> None:
     detail = next(run.glob("hosts/node1/**/Offline/performance/**/mlperf_log_detail.txt"))
     detail.write_text(detail.read_text() + "\n")

@@ -1,0 +1,104 @@
+"""Controllers of lab hosts: each with its inventory, known_hosts and results, and plays of the checkout from there."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlperf_ops.files import Json, JsonObject, read_json
+from tests.lab import Host, Lab, egress
+from tests.lab.host import enter_argv
+from tests.support.playbooks import CHECKOUT, Played, command, environ, played
+
+_VARIABLES: JsonObject = {
+    "ansible_user": "ops",
+    "mlperf_round": "v6.1",
+    "mlperf_division": "open",
+    "mlperf_submitter": "example",
+    "mlperf_system_type": "edge",
+    "mlperf_home": "~/mlperf",
+    "mlperf_run_style": "test",
+    "mlperf_test_query_count": 10,
+    "mlperf_tuning_profile": "generic-linux",
+    "time_sync_manage": True,
+    "time_sync_local_stratum": 10,
+    "time_sync_chronyd_options": "-x",  # the hosts share one clock
+}
+_CELLS: JsonObject = {
+    "benchmark": "efficientnet-lite0",
+    "scenarios": ["Offline"],
+    "backend": {"allow_spinning": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A play that has not ended yet."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def until(self, text: str, *, seconds: float = 120) -> None:
+        """Wait until it says something."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def end(self) -> Played:
+        """Wait for its end."""
+        return played(self.process.wait(timeout=300), self.log.read_text())
+
+
+class Controller:
+    """An inventory folder, whose name is the run id, known_hosts, and the results below a folder."""
+
+    def __init__(self, lab: Lab, folder: Path, hosts: Sequence[Host], run_id: str, **changes: Json) -> None:
+        self.lab = lab
+        self.folder = folder
+        self.inventory = folder / run_id
+        self.run = folder / "results" / run_id
+        self.known_hosts = folder / "known_hosts"
+        self._plays = 0
+        self.inventory.mkdir(parents=True)
+        self.known_hosts.write_text(lab.known_hosts.read_text())
+        reached: dict[str, Any] = yaml.safe_load((lab.inventory / "hosts.yml").read_text())["all"]["vars"]
+        arguments = str(reached["ansible_ssh_common_args"]).replace(str(lab.known_hosts), str(self.known_hosts))
+        variables = {**reached, **_VARIABLES, "mlperf_benchmarks": [_CELLS], **changes}
+        variables |= {"ansible_ssh_common_args": arguments, "ansible_control_path_dir": str(folder / "masters")}
+        members = {host.name: {"ansible_host": host.address} for host in hosts}
+        tree = {"all": {"vars": variables, "children": {"sut": {"hosts": members}}}}
+        (self.inventory / "hosts.yml").write_text(yaml.safe_dump(tree))
+
+    def start(self, playbook: str = "run-inference.yml", *arguments: str) -> Running:
+        """Start a play, as a user would on the controller."""
+        self._plays += 1
+        log = self.folder / f"play_{self._plays}.log"
+        addresses = [host.address for host in self.lab.hosts]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [*enter_argv(self.lab.id), *command(str(CHECKOUT / playbook), self.inventory, *arguments)],
+                cwd=self.folder,
+                env=environ(**egress.controller_environment(self.lab.id, addresses)),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+            )
+        return Running(process, log)
+
+    def play(self, playbook: str = "run-inference.yml", *arguments: str) -> Played:
+        """Run a play to its end."""
+        return self.start(playbook, *arguments).end()
+
+    def systems(self) -> set[str]:
+        """Return the systems in the checked tree."""
+        checked: Any = read_json(self.run / "report" / "checks.json")
+        assert checked["verdict"] == "demonstration", checked["findings"]
+        return {result["location"].split("/")[3] for result in checked["results"]}
