@@ -39,7 +39,7 @@ lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 	  --hardware sut1=acpi-cpufreq --hardware sut2=acpi-cpufreq --hardware sut3=intel-pstate
 
 lab-down: ## Take them down again
-	@$(BIN)/python -m tests.lab down
+	@$(BIN)/python -m tests.lab down --id lab
 
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev

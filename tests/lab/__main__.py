@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from mlperf_ops.errors import BusyError, ConfigError, MlperfOpsError, ToolError
 from mlperf_ops.files import Json, JsonObject
-from tests.lab import base, egress, machine, records
+from tests.lab import base, egress, machine, records, sweep
 from tests.lab.host import enter_argv
 from tests.lab.lab import PUBLISHED, Lab
 
@@ -136,6 +136,8 @@ def _down(args: argparse.Namespace) -> int:
     if with_uplink or not records.known_ids():
         records.withdraw(PUBLISHED)
     downed = [lab_id for lab_id in wanted if Lab(records.check_id(lab_id)).down()]
+    with machine.locked("labs"):
+        downed += sweep.sweep()  # what a killed owner left
     text = f"removed {', '.join(downed)}" if downed else "there is no such lab"
     return _answer(args, {"removed": list(downed)}, text)
 
