@@ -19,8 +19,6 @@ from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import H
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_LEFTOVERS = (".python.",)  # folders directly below the home that a killed module leaves
-
 
 class Part:
     """One folder that provisioning made: a component, an environment, the harness."""
@@ -166,17 +164,8 @@ def remove(home: Path, found: Iterable[Part]) -> None:
             with contextlib.suppress(OSError):  # other versions of the component are there
                 if part.kind == "component":
                     part.path.parent.rmdir()
-        for folder in [path for path in _leftovers(home) if path.is_dir()]:
-            shutil.rmtree(str(folder), ignore_errors=True)
+        host_store.remove_leftovers(home)
         Ledger(home).save()
-
-
-def _leftovers(home: Path) -> Iterator[Path]:
-    """Yield temporary folders; whoever made them is gone, for the home is held."""
-    yield from home.glob("store/*/.*")
-    yield from home.glob("harness/.*")
-    for prefix in _LEFTOVERS:
-        yield from home.glob(f"{prefix}*")
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _IGNORED_FOLDER = "__pycache__"  # what Python itself leaves in a folder is not its content
 _LOCK_NAME = ".provision.lock"
+_LEFTOVERS = ("store/*/.*", "harness/.*", ".python.*")  # temporary folders that a killed module leaves
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -207,6 +208,10 @@ class Ledger:
         self._entries[str(path)] = {"signature": now, "sha256": sha256, "boot": self._boot}
         self._fresh.add(str(path))
 
+    def paths(self) -> list[Path]:
+        """Return what was read once."""
+        return [Path(name) for name in sorted(self._entries)]
+
     def forget(self, path: Path) -> None:
         """Have a path, and what is below it, read again the next time."""
         below = f"{path}{os.sep}"
@@ -278,6 +283,13 @@ def held(home: Path) -> Iterator[None]:
         except OSError as error:
             raise HostError(f"another play is provisioning {home}", "wait until it has ended") from error
         yield
+
+
+def remove_leftovers(home: Path) -> None:
+    """Remove the temporary folders of modules that were killed. The home must be held: whoever made them is gone."""
+    for pattern in _LEFTOVERS:
+        for folder in [path for path in home.glob(pattern) if path.is_dir()]:
+            shutil.rmtree(str(folder), ignore_errors=True)
 
 
 def extract(archive: Path, target: Path) -> None:

@@ -245,8 +245,13 @@ class Host:
         if self.ledger.known(self.environment, now) is None:
             if host_python.damage(self.environment):
                 return False
-            self.ledger.note(self.environment, now, host_python.read_marker(self.environment)["files_sha256"])
+            self._note_python()
         return True
+
+    def _note_python(self) -> None:
+        """Keep the digest of an environment of which every file was just read."""
+        now = host_store.signature(host_python.marker_path(self.environment))
+        self.ledger.note(self.environment, now, host_python.read_marker(self.environment)["files_sha256"])
 
     def require_room(self, missing: list[str]) -> None:
         """Stop before anything is written when it would not fit."""
@@ -262,9 +267,11 @@ class Host:
             archive = Path(self.staged[name]["archive"])
             if name == "python":
                 self._make_python(archive)
+                self._note_python()
             elif name == "harness":
                 shutil.rmtree(self.harness, ignore_errors=True)  # with what Python compiled of a damaged file
                 host_store.install(archive, self.harness, "", self.harness_sha256)
+                self.ledger.note(self.harness, host_store.signature(self.harness), self.harness_sha256)
             else:
                 sha256, member = self.staged[name]["sha256"], self.staged[name]["member"]
                 host_store.install(archive, self._folder(name.partition("/")[2], sha256), member, sha256)
@@ -378,8 +385,11 @@ def main() -> None:
         changed = bool(missing)
         if not module.check_mode and (host.staged or not missing):
             with host_store.held(host.home):
+                if missing:
+                    host_store.remove_leftovers(host.home)
+                    missing = host.missing()  # another play may have ended since, and its cells use what it made
                 host.bring(missing)
-                changed = host.record() or changed
+                changed = host.record() or bool(missing)
     except HostError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -48,6 +48,17 @@ def answer(question: list[str], ask: Callable[[], dict[str, Any]]) -> dict[str, 
     return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8")))
 
 
+def note(name: str, text: str) -> None:
+    """Leave a note for a later task of the same `ansible-playbook`."""
+    (_folder() / f"{name}.note").write_text(text, encoding="utf-8")
+
+
+def noted(name: str) -> str | None:
+    """Return a note that an earlier task has left."""
+    path = _folder() / f"{name}.note"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 def _folder() -> Path:
     folder = Path(constants.DEFAULT_LOCAL_TMP) / _FOLDER
     folder.mkdir(exist_ok=True)

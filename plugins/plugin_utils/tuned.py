@@ -55,18 +55,21 @@ class CellTuning:
             self._have = None
 
     def prepare(self, request: Mapping[str, Any]) -> str:
-        """Tune the host for a cell; return why that failed, or ""."""
+        """Tune the host for a cell; return why that failed, or "". One that measures for another play is left alone."""
         settings = request.get("host_profile", {})
-        return self._become_like(state_of(settings), drop_caches(settings))
+        told, waits_for = self._become_like(state_of(settings), drop_caches(settings))
+        return told or (f"the host could not be tuned: {waits_for} is being measured" if waits_for else "")
 
     def finish(self, *, ran: bool) -> str:
         """Give the host its own settings back; return why that failed, or ""."""
-        return self._become_like(self._level, 0) if ran or self._have else ""
+        return self._become_like(self._level, 0)[0] if ran or self._have else ""
 
-    def _become_like(self, wanted: dict[str, Any], drop: int) -> str:
+    def _become_like(self, wanted: dict[str, Any], drop: int) -> tuple[str, str]:
+        """Return why the host could not be tuned, and the cell that it is measuring; "" for neither."""
         if wanted == self._have and not drop:
-            return ""
+            return "", ""
         with privileged.as_root(self._action, self._variables):
             answer = tune(self._action, self._variables, self._home, settings=wanted, drop_caches=drop)
         self._have = None if answer.get("failed") or answer.get("waits_for") else wanted
-        return f"the host could not be tuned: {answer['msg']}" if answer.get("failed") else ""
+        told = f"the host could not be tuned: {answer['msg']}" if answer.get("failed") else ""
+        return told, str(answer.get("waits_for") or "")

@@ -19,6 +19,7 @@ PLAYBOOKS = CHECKOUT / "playbooks"
 PHASES = {
     "validate": "validate",
     "preflight": "preflight",
+    "unchanged": "unchanged",
     "provision": "provision",
     "tune": "tune",
     "benchmark": "run",
@@ -49,11 +50,28 @@ def test_a_play_is_hosts_and_roles_tagged_by_phase_and_role(name: str) -> None:
     one, *others = plays(name)
     assert len(others) == (name == "preflight")  # its second play leaves out the blocked hosts
     assert one["gather_facts"] is False
-    assert set(one) <= {"name", "hosts", "connection", "gather_facts", "strategy", "any_errors_fatal", "roles"}
-    for role in one["roles"]:
+    keys = {"name", "hosts", "connection", "gather_facts", "strategy", "any_errors_fatal", "roles"}
+    imports = {"unchanged": "tasks", "collect": "post_tasks"}  # its roles are imported with options of the import
+    assert set(one) <= keys | {imports.get(name, "roles")}
+    for role in [*one.get("roles", []), *imported_roles(one.get(imports.get(name, ""), []))]:
         short = role["role"].removeprefix("mlperf_ops.lab.")
         assert (CHECKOUT / "roles" / short).is_dir()
         assert role["tags"] == [PHASES[name], short]
+
+
+def imported_roles(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return tasks that import a role as a play's `roles` would name them."""
+    assert all(set(task) == {"name", "ansible.builtin.import_role", "tags"} for task in tasks)
+    return [{"role": task["ansible.builtin.import_role"]["name"], "tags": task["tags"]} for task in tasks]
+
+
+@pytest.mark.parametrize("name", PHASES)
+def test_only_plays_on_hosts_between_the_look_and_the_tree_leave_out_what_is_unchanged(name: str) -> None:
+    order = list(PHASES)
+    leaves_out = order.index("unchanged") < order.index(name) < order.index("submission")
+    hosts = plays(name)[0]["hosts"]
+    assert hosts.endswith("{{ ':!host_unchanged' if 'host_unchanged' in groups }}") == leaves_out
+    assert hosts.startswith("sut") == (leaves_out or name == "unchanged")
 
 
 def test_no_variables_beside_the_playbooks_would_beat_the_inventory() -> None:
@@ -86,7 +104,16 @@ def test_every_action_is_documented_with_the_options_that_it_reads(action: str) 
 
 
 @pytest.mark.parametrize(
-    "module", ["host_components", "host_packages", "host_tuning", "loadgen_agent", "results_fetch", "time_sync"]
+    "module",
+    [
+        "host_components",
+        "host_packages",
+        "host_tuning",
+        "host_unchanged",
+        "loadgen_agent",
+        "results_fetch",
+        "time_sync",
+    ],
 )
 def test_argument_specs_of_modules_are_their_documentation(module: str) -> None:
     tree = ast.parse((_MODULES / f"{module}.py").read_text())

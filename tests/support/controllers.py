@@ -29,6 +29,8 @@ _VARIABLES: JsonObject = {
     "time_sync_manage": True,
     "time_sync_local_stratum": 10,
     "time_sync_chronyd_options": "-x",  # the hosts share one clock
+    "lab_preflight_timeout_seconds": 10,
+    "ansible_ssh_retries": 0,  # each further try to reach a host that is gone takes half a minute
 }
 _CELLS: JsonObject = {
     "benchmark": "efficientnet-lite0",
