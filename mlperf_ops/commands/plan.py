@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
@@ -19,7 +19,7 @@ from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.errors import BusyError, ConfigError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
@@ -102,7 +102,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
     )
     run = results or Path("results", plan.run_id)
     path = run / PLAN_FILE
-    with contextlib.nullcontext() if dry_run else hold(run):
+    with contextlib.nullcontext() if dry_run else _held(run):
         existing = read_json(path) if path.is_file() else None
         if existing is not None:
             refuse_other_round(plan, existing, str(path))
@@ -114,6 +114,16 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
     idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
     return {**answer, "diff": {"before": before, "after": after}, "warnings": cast("Json", idle)}
+
+
+@contextlib.contextmanager
+def _held(run: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold(run))
+        except BusyError as error:
+            raise BusyError(error.message, hint=f"{error.hint}; --dry-run looks without writing") from error
+        yield
 
 
 # --- from an inventory, through Ansible ------------------------------------------------------------------------------

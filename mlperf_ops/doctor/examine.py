@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from mlperf_ops.doctor.judge import OLDEST_FOR_MODULES, judge
 from mlperf_ops.doctor.knobs import KNOBS
@@ -19,6 +19,7 @@ from mlperf_ops.doctor.ssh_settings import HostProblemError
 from mlperf_ops.files import Json, JsonObject
 
 TIMEOUT_SECONDS = 15.0
+THIS_MACHINE = "this machine"
 # The controller serves all hosts with its few cores, 15 ms of work for each; in a lab on one machine the hosts share
 # them, too, which is 200 ms each. A crowd must not be taken for a fault.
 _CROWD, _CROWD_SECONDS = 16, 0.25
@@ -85,7 +86,27 @@ def examine(
                 place.answer = place.answer or _late(place, limit_seconds)
                 told(place.answer)
                 waiting.remove(place)
-    return tuple(place.answer or _late(place, limit_seconds) for place in places)
+    return with_twins(tuple(place.answer or _late(place, limit_seconds) for place in places))
+
+
+def with_twins(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Warn of hosts that are reached at one address: one machine would be measured under several names."""
+    names: dict[str, list[str]] = {}
+    for answer in answers:
+        if answer.reached is not None and answer.address not in {"", THIS_MACHINE}:
+            names.setdefault(answer.address, []).append(answer.name)
+    told = []
+    for answer in answers:
+        twins = [name for name in names.get(answer.address, []) if name != answer.name]
+        finding = Finding(
+            answer.name,
+            "address",
+            "warns",
+            f"it is the same machine as {', '.join(twins)}: {answer.address}",
+            "correct ansible_host, unless one machine is to be measured as several systems",
+        )
+        told.append(replace(answer, findings=(*answer.findings, finding)) if twins else answer)
+    return tuple(told)
 
 
 def _late(place: _Place, timeout_seconds: float) -> Answer:
@@ -126,7 +147,7 @@ def _one(place: _Place, arrived: threading.Condition) -> None:
 def _ask(question: Question, place: _Place) -> Reply:
     access = question.access
     if access.connection == "local":
-        place.progress.shown, place.progress.check = "this machine", "python"
+        place.progress.shown, place.progress.check = THIS_MACHINE, "python"
         return _ask_here(question, place.progress)
     if access.connection not in {"ssh", "smart"}:
         message = f"Ansible reaches it by the connection {access.connection}, so it was not examined"

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
+from mlperf_ops.doctor.examine import THIS_MACHINE, with_twins
 from mlperf_ops.doctor.judge import ENVIRONMENT_BYTES, OLDEST_FOR_CELLS, judge
 from mlperf_ops.doctor.knobs import KNOBS
 from mlperf_ops.doctor.model import Access, Answer, Check, Finding, OwnFiles, Question, Reply
@@ -252,3 +253,16 @@ def test_the_last_line_names_who_is_blocked() -> None:
     block = Finding("c", "port", "blocks", "c does not answer", "")
     assert summary([answer("a"), answer("b")], 0.81) == "2 hosts ready (0.8 s)"
     assert summary([answer("a"), answer("c", block)], 15) == "1 of 2 hosts ready (15.0 s); blocked: c"
+
+
+def test_two_names_of_one_address_are_warned_of_and_others_are_not() -> None:
+    one, other, third = with_twins(
+        [Answer(name, f"ops@10.0.0.{last}", 0.1, "reboot") for name, last in (("sut1", 1), ("sut2", 1), ("sut3", 3))]
+    )
+    assert [finding.severity for finding in one.findings + other.findings] == ["warns", "warns"]
+    assert one.findings[0].message == "it is the same machine as sut2: ops@10.0.0.1"
+    assert not third.findings
+
+
+def test_two_names_of_this_machine_are_nobodys_mistake() -> None:
+    assert not any(one.findings for one in with_twins([Answer(name, THIS_MACHINE, 0.1, "reboot") for name in "ab"]))
