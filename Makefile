@@ -29,7 +29,7 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 	  $(PLAY) -e mlperf_run_style=test --tags validate,provision,run,collect && $(BIN)/mlperf-ops targets -i $(INVENTORY) --write; fi
 	@$(PLAY) -e mlperf_run_style=$(STYLE)
 
-test: ## Run all tests
+test: ## Run all tests that need no hosts of their own
 	@tools/bootstrap dev
 	@$(BIN)/pytest -q
 
@@ -55,9 +55,9 @@ lint: ## Run all linters and type checkers
 	$(BIN)/yamllint --strict .
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint
 	$(BIN)/codespell
-	sh -n tools/bootstrap && bash -n .ci/run
+	for script in tools/bootstrap tests/lab/*.sh; do sh -n $$script || exit 1; done; bash -n .ci/run
 
-check: lint test ## Run linters and tests
+check: lint test ## Run linters, and tests that need no hosts
 
 docs: ## Regenerate what is generated: role tables, command line, rules, schemas
 	@tools/bootstrap dev
