@@ -116,7 +116,8 @@ def measure(count: int, repeats: int, forks: int, mitogen: Path | None) -> Row:
         first: Cost | None = None
         if count >= _MANY:
             one = lab.hosts[0].name
-            timed(lab, [*play, "--limit", f"localhost,{one}"], folder, environment, good=(0, 2))
+            # 2: the verdict misses the cells of the hosts that were not asked.
+            timed(lab, [*play, "--limit", f"localhost,{one}"], folder, environment, good=(2,))
             for host in lab.hosts[1:]:
                 shutil.copytree(lab.hosts[0].root / _HOME[1:], host.root / _HOME[1:], symlinks=True)
             timed(lab, play, folder, environment)

@@ -25,9 +25,9 @@ class Catalogue:
     benchmarks: Mapping[str, Benchmark]
     implementations: Mapping[str, Implementation]
     components: Mapping[str, ComponentEntry]
+    platforms: Mapping[str, Platform]
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
-    platforms: Mapping[str, Platform] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""

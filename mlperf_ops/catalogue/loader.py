@@ -158,9 +158,9 @@ class _Reader:
             self.benchmarks,
             self.implementations,
             self.components,
+            self.platforms,
             self.locks,
             origins,
-            platforms=self.platforms,
         )
         for reference in references(made):
             if reference.name not in reference.known:

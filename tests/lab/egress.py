@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,17 +89,13 @@ def outage(lab_id: str, *, hang: bool = False) -> Iterator[None]:
         flag.unlink(missing_ok=True)
 
 
-def counts(lab_id: str) -> Counter[str]:
-    """Return how often the proxy did what: pass, miss, hit, connect, denied, failed, outage."""
-    lines = (_folder(lab_id) / "log.jsonl").read_text().splitlines()
-    return Counter(json.loads(line)["event"] for line in lines if line)
+def requests(lab_id: str, client: str) -> list[str]:
+    """Return what an address asked the proxy for, in order.
 
-
-def denied(lab_id: str) -> list[str]:
-    """Return the targets that the proxy refused, in order."""
+    Each is what became of it (pass, miss, hit, connect, denied, failed, outage) and the target: "hit http://…".
+    """
     lines = (_folder(lab_id) / "log.jsonl").read_text().splitlines()
-    events = [json.loads(line) for line in lines if line]
-    return [event["target"] for event in events if event["event"] == "denied"]
+    return [f"{one['event']} {one['target']}" for one in map(json.loads, lines) if one["client"] == client]
 
 
 def controller_environment(lab_id: str, addresses: list[str]) -> dict[str, str]:

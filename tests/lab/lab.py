@@ -6,7 +6,6 @@ import json
 import secrets
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -280,9 +279,9 @@ class Lab:
         """Let no host reach any package source for a while: answered with 503, or not at all with `hang`."""
         return egress.outage(self.id, hang=hang)
 
-    def egress(self) -> Counter[str]:
-        """Return how often the proxy did what: pass, miss, hit, connect, denied, failed, outage."""
-        return egress.counts(self.id)
+    def requests(self, host: Host) -> list[str]:
+        """Return what a host asked the proxy for, in order, each with what became of it: "hit http://…"."""
+        return egress.requests(self.id, host.address)
 
 
 def _views(hardware: str | Mapping[str, str] | None, names: Sequence[str]) -> dict[str, str]:

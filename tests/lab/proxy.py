@@ -92,9 +92,9 @@ class Proxy(socketserver.ThreadingMixIn, http.server.HTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.config.address, self.config.port
 
-    def note(self, event: str, target: str) -> None:
+    def note(self, event: str, target: str, client: str = "") -> None:
         """Append one line to the log."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, "target": target}) + "\n"
+        line = json.dumps({"time": round(time.time(), 3), "client": client, "event": event, "target": target}) + "\n"
         with open(self.config.log, "a", encoding="utf-8") as stream:
             stream.write(line)
 
@@ -134,8 +134,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name of the parent
         """Keep quiet: the log has what happened."""
 
+    def _note(self, event: str, target: str) -> None:
+        self.server.note(event, target, self.client_address[0])
+
     def _refuse(self, status: int, event: str, target: str, reason: str) -> None:
-        self.server.note(event, target)
+        self._note(event, target)
         body = f"{reason}\n".encode()
         self.send_response(status, reason)
         self.send_header("Content-Length", str(len(body)))
@@ -168,7 +171,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (OSError, ValueError) as error:
             self._refuse(502, "failed", self.path, f"cannot reach {self.path}: {error}")
             return
-        self.server.note("connect", self.path)
+        self._note("connect", self.path)
         with sock:
             if chained:  # the answer of the machine's own proxy is the answer to the host
                 sock.sendall(f"CONNECT {self.path} HTTP/1.1\r\nHost: {self.path}\r\n\r\n".encode())
@@ -206,7 +209,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if not kept.exists():
                 self._pass_on(parts, kept)
                 return
-        self.server.note("hit", self.path)
+        self._note("hit", self.path)
         with kept.open("rb") as stream:
             self.send_response(200)
             self.send_header("Content-Length", str(os.fstat(stream.fileno()).st_size))
@@ -229,7 +232,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with contextlib.closing(upstream):
             upstream.request(self.command, target, headers={**asked, "Host": parts.netloc, "Connection": "close"})
             answer = upstream.getresponse()
-            self.server.note("miss" if kept else "pass", self.path)
+            self._note("miss" if kept else "pass", self.path)
             self.send_response(answer.status, answer.reason)
             for name in _PASSED_ON:
                 if value := answer.headers.get(name):
