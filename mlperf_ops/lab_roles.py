@@ -5,9 +5,10 @@ Ansible itself says nothing of `host_tuning_manage_swapp: false`: it is a variab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlperf_ops.errors import unknown_name
+from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.lab_problems import Locate, Place
 
@@ -17,12 +18,13 @@ _ALL, _UNGROUPED = "all", "ungrouped"
 
 
 def check_role_variables(
-    hosts: Mapping[str, Mapping[str, Json]], roles: Mapping[str, Sequence[str]], locate: Locate
+    hosts: Mapping[str, Mapping[str, Mapping[str, Json]]], roles: Mapping[str, Sequence[str]], locate: Locate
 ) -> None:
-    """Refuse a variable that starts with a role's name and that the role does not know.
+    """Refuse a variable that starts with a role's name and that the role does not know, or not with this value.
 
     Args:
-        hosts: host -> variable -> value, of the variables that start with the name of a role.
+        hosts: host -> variable -> {value, objection}, of the variables that start with the name of a role. The
+            objection is what Ansible says against the value by the role's argument_specs; "" where there is none.
         roles: role -> its options.
         locate: Finds the file and line of a value.
 
@@ -31,10 +33,24 @@ def check_role_variables(
     """
     for host, variables in hosts.items():
         for name in sorted(variables):
-            role = role_of(name, roles)
-            if role is not None and name not in roles[role]:
-                where = Place(host, variables, locate).at(name)
+            role, told = role_of(name, roles), variables[name]
+            if role is None:
+                continue
+            where = Place(host, {name: told["value"]}, locate).at(name)
+            if name not in roles[role]:
                 raise unknown_name(f"variable of role {role}", name, roles[role], where=where)
+            if told["objection"]:
+                raise ConfigError(f"{where}: {_in_words(str(told['objection']), name)}")
+
+
+# How Ansible begins what it says of a value; the place is named already.
+_ANSIBLES_HEAD = re.compile(r"^(argument|Elements value for option|value of) '?[\w.]+'? ?")
+
+
+def _in_words(objection: str, name: str) -> str:
+    """Leave out of Ansible's sentence the name of the variable, which stands before it."""
+    said = _ANSIBLES_HEAD.sub("", " ".join(objection.split())).removesuffix(f" found in '{name}'")
+    return said or objection
 
 
 def role_of(variable: str, roles: Mapping[str, object] | Sequence[str]) -> str | None:

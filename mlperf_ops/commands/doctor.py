@@ -11,11 +11,12 @@ import typer
 
 from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
+from mlperf_ops.commands.plan import plan_inventory
 from mlperf_ops.doctor.examine import TIMEOUT_SECONDS, examine
 from mlperf_ops.doctor.model import Answer
 from mlperf_ops.doctor.question import make_question
 from mlperf_ops.doctor.wording import lines, summary
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError, unknown_name
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject
 from mlperf_ops.typed import dump, load
 
@@ -43,26 +44,32 @@ def command(
 
     Each finding is a sentence and a remedy. Nothing is changed on a host. Hosts are reached as Ansible would reach
     them, and host keys are always checked. With -i Ansible resolves the inventory's variables
-    (playbooks/preflight.yml); that playbook calls this verb with --vars. Exit code 1: a host is blocked.
+    (playbooks/preflight.yml); that playbook calls this verb with --vars. What `mlperf-ops plan` would refuse in the
+    inventory is told as well. Exit code 1: a host is blocked, or the inventory cannot be planned.
 
     Example: mlperf-ops doctor -i inventory/lab --limit sut1
     """
     if (inventory is None) == (variables is None):
         raise ConfigError("give one of --inventory and --vars", hint="mlperf-ops doctor -i inventory/local")
+    unplannable = ""
     if variables is not None:
         given = variables
         answer = leave_answer(ANSWER_VARIABLE, lambda: _from_variables(given, timeout))
     else:
         answer = _from_inventory(str(inventory), limit, timeout, extra_vars or [])
+        unplannable = _unplannable(str(inventory), extra_vars or [])
     found = [load(Answer, one, "answer") for one in cast("list[JsonObject]", answer["answers"])]
     blocked, seconds = [one.name for one in found if one.blocked], cast("float", answer["seconds"])
     if as_json:
         hosts = [{**dump(one), "state": one.state} for one in found]
         told = {"lines": lines(found), "summary": summary(found, seconds)}
-        typer.echo(json.dumps({"changed": False, "hosts": hosts, "blocked": blocked, "seconds": seconds, **told}))
+        said = {"blocked": blocked, "inventory": unplannable, "seconds": seconds}
+        typer.echo(json.dumps({"changed": False, "hosts": hosts, **said, **told}))
     else:
         _show(found, seconds)
-    if blocked:
+        if unplannable:
+            typer.echo(f"the inventory cannot be planned: {unplannable}")
+    if blocked or unplannable:
         raise typer.Exit(EXIT_VERDICT)
 
 
@@ -96,6 +103,17 @@ def _nobody(limit: str, known: list[str]) -> ConfigError:
     if limit and known:
         return unknown_name("host or group", limit, known, where="--limit")
     return ConfigError("the inventory has no host", hint="put the machines to measure into group 'sut'")
+
+
+def _unplannable(inventory: str, extra_vars: list[str]) -> str:
+    """Return what is wrong with the inventory itself, as `mlperf-ops plan` says it; "" for nothing."""
+    try:
+        plan_inventory(inventory, None, extra_vars, dry_run=True)
+    except ToolError:
+        raise
+    except MlperfOpsError as error:
+        return str(error)
+    return ""
 
 
 def _from_inventory(inventory: str, limit: str | None, timeout: float, extra_vars: list[str]) -> JsonObject:

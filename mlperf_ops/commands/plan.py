@@ -63,7 +63,8 @@ def command(
         given = variables
         answer = leave_answer(ANSWER_VARIABLE, lambda: _plan(read_variables(given), results, dry_run=dry_run))
     else:
-        answer = _from_inventory(str(inventory), results, extra_vars or [], dry_run=dry_run)
+        typer.echo("mlperf-ops: resolving the inventory's variables with Ansible", err=True)
+        answer = plan_inventory(str(inventory), results, extra_vars or [], dry_run=dry_run)
     plan = load(Plan, answer["plan"], PLAN_FILE)
     collection = read_collection(Path(str(answer["path"])).parent)
     seen = outlook(plan, collection.earlier)
@@ -89,7 +90,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
     source = InventorySource(Path(folder), inventory)
     source.check()
     check_role_variables(
-        cast("dict[str, dict[str, Json]]", data.get("role_variables") or {}),
+        cast("dict[str, dict[str, dict[str, Json]]]", data.get("role_variables") or {}),
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
@@ -129,14 +130,18 @@ def _held(run: Path) -> Iterator[None]:
 # --- from an inventory, through Ansible ------------------------------------------------------------------------------
 
 
-def _from_inventory(inventory: str, results: Path | None, extra_vars: list[str], *, dry_run: bool) -> JsonObject:
+def plan_inventory(inventory: str, results: Path | None, extra_vars: list[str], *, dry_run: bool) -> JsonObject:
+    """Plan an inventory whose variables Ansible resolves; return what `_plan` says.
+
+    Raises:
+        MlperfOpsError: What is wrong with the inventory, or with the outside.
+    """
     words = list(extra_vars)
     if results is not None:
         words.append(json.dumps({"lab_validate_results": str(results.absolute())}))
     made = playbook_command(
         "playbooks/validate.yml", inventory, extra_vars=words, arguments=["--check"] if dry_run else []
     )
-    typer.echo("mlperf-ops: resolving the inventory's variables with Ansible", err=True)
     return ask_through_ansible(made, ANSWER_VARIABLE, inventory)
 
 

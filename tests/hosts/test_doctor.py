@@ -60,6 +60,10 @@ def reach(lab: Lab, host: Host, **changes: Json) -> dict[str, Json]:
         "ansible_ssh_private_key_file": str(lab.key),
         "ansible_ssh_common_args": f"-F none -o UserKnownHostsFile={lab.known_hosts} -o IdentityAgent=none",
         "mlperf_home": HOME,
+        "mlperf_round": "v6.1",
+        "mlperf_division": "open",
+        "mlperf_submitter": "Example",
+        "mlperf_system_type": "edge",
         "mlperf_benchmarks": [{"benchmark": "efficientnet-lite0"}],
     }
     return {**variables, **changes}

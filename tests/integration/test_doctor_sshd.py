@@ -210,10 +210,19 @@ def test_the_command_reads_an_inventory_and_exits_with_1_for_a_blocked_host(host
     lab.mkdir()
     password = "s3cret-pass"  # noqa: S105  # of nobody
     hosts = {
-        "good": {**host.variables(), "mlperf_home": str(tmp_path / "home"), "mlperf_become": False},
+        "good": {**host.variables(), "mlperf_become": False},
         "bad": {**host.variables(), "ansible_port": sshd.free_port(), "ansible_become_password": password},
     }
-    (lab / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": {"sut": {"hosts": hosts}}}}))
+    common = {
+        "mlperf_home": str(tmp_path / "home"),
+        "mlperf_round": "v6.1",
+        "mlperf_division": "open",
+        "mlperf_submitter": "Example",
+        "mlperf_system_type": "edge",
+        "mlperf_benchmarks": [{"benchmark": "efficientnet-lite0"}],
+    }
+    groups = {"all": {"vars": common, "children": {"sut": {"hosts": hosts}}}}
+    (lab / "hosts.yml").write_text(yaml.safe_dump(groups))
     argv = [sys.executable, "-m", "mlperf_ops", "doctor", "-i", str(lab)]
     done = subprocess.run(argv, cwd=CHECKOUT, env=environ(), capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
@@ -226,7 +235,18 @@ def test_the_command_reads_an_inventory_and_exits_with_1_for_a_blocked_host(host
     assert limited.returncode == 0, limited.stderr
     answer = json.loads(limited.stdout)
     assert [one["name"] for one in answer["hosts"]] == ["good"]
+    assert answer["inventory"] == ""
     assert password not in done.stdout + done.stderr + limited.stdout + limited.stderr
+
+    common["mlperf_benchmarks"] = [{"benchmark": "efficientnet-lite9"}]
+    (lab / "hosts.yml").write_text(yaml.safe_dump(groups))
+    mistyped = subprocess.run(
+        [*argv, "--limit", "good"], cwd=CHECKOUT, env=environ(), capture_output=True, text=True, check=False
+    )
+    assert mistyped.returncode == 1, mistyped.stderr
+    assert "1 host ready" in mistyped.stdout
+    assert "the inventory cannot be planned: " in mistyped.stdout
+    assert "unknown benchmark 'efficientnet-lite9'" in mistyped.stdout
 
 
 def test_a_limit_that_matches_nobody_names_the_nearest(host: Sshd, tmp_path: Path) -> None:

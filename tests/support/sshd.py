@@ -24,9 +24,20 @@ def why_not() -> str:
     """Say why there can be no sshd here; "" when there can be one."""
     if PROGRAM is None:
         return "there is no sshd on this machine (install openssh-server)"
-    if os.getuid() == 0 and not _PRIVILEGE_SEPARATION.is_dir():
-        return f"sshd needs the folder {_PRIVILEGE_SEPARATION}, which its service makes"
     return ""
+
+
+@contextmanager
+def _privilege_separation() -> Iterator[None]:
+    """Have the folder that an sshd of root wants, and that its service makes where it was ever started."""
+    made = os.getuid() == 0 and not _PRIVILEGE_SEPARATION.is_dir()
+    if made:
+        _PRIVILEGE_SEPARATION.mkdir(mode=0o755)
+    try:
+        yield
+    finally:
+        if made:
+            _PRIVILEGE_SEPARATION.rmdir()
 
 
 def free_port() -> int:
@@ -111,16 +122,16 @@ def running(folder: Path, **options: str) -> Iterator[Sshd]:
         **options,
     }
     (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in config.items()))
-    with (folder / "sshd.log").open("wb") as log:
+    with _privilege_separation(), (folder / "sshd.log").open("wb") as log:
         one.process = subprocess.Popen(
             [str(PROGRAM), "-D", "-e", "-f", str(folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
         )
-    try:
-        _wait(one)
-        yield one
-    finally:
-        one.process.kill()
-        one.process.wait()
+        try:
+            _wait(one)
+            yield one
+        finally:
+            one.process.kill()
+            one.process.wait()
 
 
 def _wait(one: Sshd) -> None:

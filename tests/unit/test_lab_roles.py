@@ -20,7 +20,7 @@ def test_a_variable_that_its_role_does_not_know_is_named_with_file_line_and_near
     (tmp_path / "hosts.yml").write_text("all: {hosts: {h1: {}}}\n")
     source = InventorySource(tmp_path, "inventory/lab")
     with pytest.raises(ConfigError) as caught:
-        check_role_variables({"h1": {"time_sync_server": ["ntp"]}}, ROLES, source.locate)
+        check_role_variables({"h1": {"time_sync_server": {"value": ["ntp"], "objection": ""}}}, ROLES, source.locate)
     assert str(caught.value) == (
         "inventory/lab/group_vars/all.yml:3: time_sync_server: unknown variable of role time_sync 'time_sync_server'; "
         "expected one of time_sync_limit_ms, time_sync_servers (did you mean 'time_sync_servers'?)"
@@ -29,11 +29,25 @@ def test_a_variable_that_its_role_does_not_know_is_named_with_file_line_and_near
 
 def test_a_variable_of_the_command_line_is_named_without_a_file() -> None:
     with pytest.raises(ConfigError, match=r"^host h1: time_zona: unknown variable of role time 'time_zona'"):
-        check_role_variables({"h1": {"time_zona": "x"}}, ROLES, lambda *_: "")
+        check_role_variables({"h1": {"time_zona": {"value": "x", "objection": ""}}}, ROLES, lambda *_: "")
 
 
 def test_known_variables_and_those_of_nobody_pass() -> None:
-    check_role_variables({"h1": {"time_zone": "x", "time_sync_limit_ms": 5, "timeless": 1}}, ROLES, lambda *_: "")
+    fine = {"time_zone": "x", "time_sync_limit_ms": 5, "timeless": 1}
+    check_role_variables(
+        {"h1": {name: {"value": value, "objection": ""} for name, value in fine.items()}}, ROLES, lambda *_: ""
+    )
+
+
+def test_a_value_that_the_role_would_refuse_is_named_in_its_place() -> None:
+    said = "argument 'time_sync_limit_ms' is of type str and we were unable to convert to float: no number"
+    with pytest.raises(ConfigError) as caught:
+        check_role_variables(
+            {"h1": {"time_sync_limit_ms": {"value": "soon", "objection": said}}}, ROLES, lambda *_: "all.yml:7"
+        )
+    assert str(caught.value) == (
+        "all.yml:7: time_sync_limit_ms: is of type str and we were unable to convert to float: no number"
+    )
 
 
 def test_the_longer_name_of_a_role_counts() -> None:
