@@ -40,8 +40,8 @@ def test_a_mistyped_variable_of_a_role_names_file_line_and_the_nearest(folder: P
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("loadgen_run_keep_going: perhaps", "loadgen_run_keep_going: is of type str and we were unable to convert to bool"),
-        ("time_sync_servers: {a: 1}", "time_sync_servers: is of type dict and we were unable to convert to list"),
+        ("loadgen_run_keep_going: perhaps", "is of type str and we were unable to convert to bool"),
+        ("time_sync_servers: {a: 1}", "is of type dict and we were unable to convert to list"),
         ("host_packages_unknown_family: x", "unknown variable of role host_packages 'host_packages_unknown_family'"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_value_that_a_role_would_refuse_names_file_and_line_before_any_host_is
     (folder / "mini" / "group_vars" / "sut.yml").write_text(f"---\n# ours\n{line}\n")
     played = validate(folder)
     assert played.exit_code != 0
-    assert f"mini/group_vars/sut.yml:3: {line.split(':')[0]}: " in words(played)
+    assert f"mini/group_vars/sut.yml:3: {line.split(':', maxsplit=1)[0]}: " in words(played)
     assert said in words(played)
 
 
