@@ -14,6 +14,9 @@ from mlperf_ops import report
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run folder: results/<run_id>.")],
+    dropped: Annotated[
+        Path | None, typer.Option(help="JSON of the hosts that dropped out and why; kept as RUN_DIR/dropped.json.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the text.")] = False,
 ) -> None:
     """Write report/verdict.md and report/report.html of a run, and print the verdict.
@@ -22,6 +25,8 @@ def command(
 
     Example: mlperf-ops report results/local
     """
+    if dropped is not None:
+        report.keep_dropped(run, dropped)
     written = report.build(run)
     if as_json:
         answer = {

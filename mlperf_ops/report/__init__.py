@@ -7,13 +7,13 @@ from pathlib import Path
 
 from mlperf_ops.catalogue import Catalogue, load_catalogue
 from mlperf_ops.errors import ResultError
-from mlperf_ops.files import write_atomic
-from mlperf_ops.report.gather import REPORT, read_run
+from mlperf_ops.files import read_json, write_atomic, write_json
+from mlperf_ops.report.gather import DROPPED, REPORT, read_run
 from mlperf_ops.report.verdict import ReportVerdict, headline
 
 VERDICT_MD, REPORT_HTML = "verdict.md", "report.html"
 
-__all__ = ["REPORT_HTML", "VERDICT_MD", "Report", "build", "verdict_text"]
+__all__ = ["REPORT_HTML", "VERDICT_MD", "Report", "build", "keep_dropped", "verdict_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,19 @@ def build(run: Path, catalogue: Catalogue | None = None) -> Report:
     changed = _write(page, html.verdict_page(data))
     changed = _write(verdict, markdown.verdict_markdown(data)) or changed
     return Report(changed, headline(data).verdict, verdict, page, text.verdict_lines(data, str(page)))
+
+
+def keep_dropped(run: Path, told: Path) -> None:
+    """Make dropped.json what the last play said of the hosts that dropped out of it; without any there is no file.
+
+    Raises:
+        ResultError: What was told is no JSON object.
+        ToolError: The file cannot be written.
+    """
+    if told.is_file():
+        write_json(run / DROPPED, {"schema": 1, **read_json(told)})
+    else:
+        (run / DROPPED).unlink(missing_ok=True)
 
 
 def verdict_text(run: Path, catalogue: Catalogue | None = None) -> str:

@@ -23,6 +23,7 @@ from mlperf_ops.typed import load
 T = TypeVar("T")
 
 PLAN, CHECKS, REPORT = "plan.json", "checks.json", "report"
+DROPPED = "dropped.json"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
 
 
@@ -97,7 +98,7 @@ def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
     collected: dict[tuple[str, str], list[CollectedCell]] = {}
     # A host that the preflight left out is not merely without results: it says why.
     left_out = {name: f"the preflight left it out: {why}" for name, why in record.blocked(folder).items()}
-    problems: dict[str, str] = dict(left_out)
+    problems: dict[str, str] = {**_dropped(folder), **left_out}
     for name in homes:
         answer = _collected(folder, name)
         if isinstance(answer, str):
@@ -127,6 +128,16 @@ def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
         if cell is not None:
             base = CellRun(cell, host, homes[host], cell.benchmark, planned=None, state="missing")
             yield _with_result(folder, plan, base, found[-1])
+
+
+def _dropped(folder: Path) -> dict[str, str]:
+    """Return the hosts that dropped out of the last play, each with the task and the reason."""
+    hosts = _object(folder / DROPPED).get("hosts")
+    return {
+        name: f"it dropped out at '{one.get('task', '')}': {one.get('message', '')}"
+        for name, one in (hosts if isinstance(hosts, dict) else {}).items()
+        if isinstance(one, dict)
+    }
 
 
 def _choose(found: Sequence[CollectedCell], request_sha256: str | None) -> CollectedCell:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, once
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -25,7 +25,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         words += [f"--{name}={value}" for name, value in given.get("options", {}).items() if value]
         if self._task.check_mode:
             return {**result, "changed": False, "answer": {}, "msg": f"check mode: mlperf-ops {words[0]} was not run"}
-        names = {"{run}": str(run), "{round}": ""}
+        names = {"{run}": str(run), "{round}": "", "{dropped}": str(once.note_path(once.DROPPED))}
         if any("{round}" in word for word in words):
             names["{round}"] = str(controller.read_plan(run, check_mode=False)["round"])
         for name, value in names.items():

@@ -10,7 +10,8 @@ version_added: "0.1.0"
 description:
   - Runs C(mlperf-ops) with C(--json) in the Python that Ansible itself uses.
   - A negative verdict (exit code 1) is no failure.
-  - C({run}) and C({round}) in the arguments stand for the results folder and the round of its plan.
+  - C({run}) and C({round}) in the arguments stand for the results folder and the round of its plan, C({dropped}) for
+    the file in which the callback dropped_hosts keeps the hosts that failed.
 options:
   results:
     description: Results folder of the run on the controller. Empty takes C(results/<run id>).

@@ -17,6 +17,7 @@ from typing import Any, cast
 from ansible import constants
 from filelock import FileLock
 
+DROPPED = "dropped"  # the note of the callback dropped_hosts
 _FOLDER = "mlperf-ops"
 
 
@@ -50,12 +51,17 @@ def answer(question: list[str], ask: Callable[[], dict[str, Any]]) -> dict[str, 
 
 def note(name: str, text: str) -> None:
     """Leave a note for a later task of the same `ansible-playbook`."""
-    (_folder() / f"{name}.note").write_text(text, encoding="utf-8")
+    note_path(name).write_text(text, encoding="utf-8")
+
+
+def note_path(name: str) -> Path:
+    """Return where a note is, or would be."""
+    return _folder() / f"{name}.note"
 
 
 def noted(name: str) -> str | None:
     """Return a note that an earlier task has left."""
-    path = _folder() / f"{name}.note"
+    path = note_path(name)
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.doctor import record
 from mlperf_ops.files import write_json
-from mlperf_ops.report import verdict_text
+from mlperf_ops.report import keep_dropped, verdict_text
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.markdown import verdict_markdown
@@ -38,6 +38,18 @@ def test_a_host_that_the_preflight_left_out_says_what_was_wrong_with_it(run: Pat
     expected = "node1 lacks all 8 cells: the preflight left it out: 10.0.0.1 does not answer (switch it on)."
     assert line(run) == f"Hosts: {expected}"
     assert "the preflight left it out" in verdict_markdown(read_run(run, load_catalogue()))
+
+
+def test_a_host_that_dropped_out_of_the_play_says_where_and_why_until_a_play_without_it(run: Path) -> None:
+    shutil.rmtree(run / "hosts" / "node1")
+    told = run.parent / "note.json"
+    write_json(told, {"hosts": {"node1": {"task": "Bring the components", "message": "no space left"}}})
+    keep_dropped(run, told)
+    expected = "node1 lacks all 8 cells: it dropped out at 'Bring the components': no space left."
+    assert line(run) == f"Hosts: {expected}"
+    told.unlink()
+    keep_dropped(run, told)
+    assert line(run) == "Hosts: node1 lacks all 8 cells: nothing was collected from the host."
 
 
 def test_complete_hosts_are_named_first(tmp_path: Path, real_logs: RealLogs) -> None:
