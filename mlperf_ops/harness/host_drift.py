@@ -86,6 +86,20 @@ def drift_now(knobs: Sequence[Knob], now: Snapshot, tuned_boot_id: str = "") -> 
     return (*_reboot(now, now, tuned_boot_id), *_untuned(knobs, now.knobs))
 
 
+def tuned_otherwise(wanted: Mapping[str, Json], tuned: Mapping[str, Json]) -> tuple[str, ...]:
+    """Say that the host was tuned for something else than the cell, as a play of another controller may have done.
+
+    Args:
+        wanted: The cell's own settings.
+        tuned: Those that state/tuning.json holds.
+    """
+    differing = sorted(name for name in {*wanted, *tuned} if wanted.get(name) != tuned.get(name))
+    if not differing:
+        return ()
+    named = ", ".join(differing[:_PLACES_NAMED]) + (" …" if len(differing) > _PLACES_NAMED else "")
+    return (f"the host is tuned otherwise than the cell asks for ({named}): did another play tune it in between?",)
+
+
 def _untuned(knobs: Sequence[Knob], found: Mapping[str, str | None]) -> tuple[str, ...]:
     kinds = {knob.name: _kind(knob) for knob in knobs}
     differing = drift_from_tuning(tuple(knobs), found)

@@ -145,7 +145,10 @@ class HostReader:
         self._root = root
         self._home = home
         self.knobs = tuned_knobs(home)
-        self.tuned_boot_id = str((_state_file(home, "tuning.json") or {}).get("boot_id") or "") if self.knobs else ""
+        tuned = _state_file(home, "tuning.json") or {}
+        self.tuned_boot_id = str(tuned.get("boot_id") or "") if self.knobs else ""
+        settings = tuned.get("settings")
+        self.tuned_settings: JsonObject = settings if isinstance(settings, dict) else {}
         self._policies = self._list(f"{_CPU}/cpufreq/policy[0-9]*")
         self._frequencies = [f"{policy}/scaling_cur_freq" for policy in self._policies]
         self._sensors = dict(self._list_sensors())

@@ -13,12 +13,12 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlperf_ops.files import Json, JsonObject, write_json
-from mlperf_ops.harness.host_drift import Limits, Seen, drift
+from mlperf_ops.harness.host_drift import Limits, Seen, drift, tuned_otherwise
 from mlperf_ops.harness.host_readings import HostReader, Process, Snapshot, busy_seconds
 from mlperf_ops.typed import dump
 
@@ -63,11 +63,13 @@ class HostWatch:
         reader: Reads the host.
         limits: mlperf_host_state.
         cell_cpus: CPUs that the cell is bound to; empty when it may use all.
+        tuning: The settings that the host has to be tuned to; None where that is nobody's concern.
     """
 
     reader: HostReader
     limits: Limits = field(default_factory=Limits)
     cell_cpus: frozenset[int] = frozenset()
+    tuning: Mapping[str, Json] | None = None
     seen: Seen = field(default_factory=Seen)
     rows: list[list[Json]] = field(default_factory=list)
     _every: int = 1
@@ -109,7 +111,8 @@ class HostWatch:
         # Exact, unlike the samples: the kernel adds up every descendant that was waited for.
         foreign = max(0.0, busy - (_own_seconds() - self._own_before))
         self.seen.foreign_cpu_percent = round(100 * foreign / (seconds * (os.cpu_count() or 1)), 2)
-        tainted = drift(
+        otherwise = () if self.tuning is None else tuned_otherwise(self.tuning, self.reader.tuned_settings)
+        tainted = otherwise + drift(
             self.limits,
             self.reader.knobs,
             before,

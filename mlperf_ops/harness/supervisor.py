@@ -36,6 +36,7 @@ RESULT, MANIFEST = "result.json", "manifest.json"
 PHASE, EFFECTIVE = "phase", "effective.json"
 # The process's own notes: folded into result.json, not part of the raw result.
 _NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, "supervisor.log"})
+_BEFORE_THE_CELL = "drop_caches"  # of the host profile: done once, no state of the host
 _MINIMUM_FREE_BYTES = 64 * 1024 * 1024
 
 
@@ -113,7 +114,8 @@ def run_cell(
     verdict: Verdict
     try:
         cpus = parse_cpu_list(spec.cpu_affinity) if spec.cpu_affinity else frozenset[int]()
-        watch = HostWatch(HostReader(home), limits or Limits(), cpus)
+        tuning = {name: value for name, value in spec.host_profile.items() if name != _BEFORE_THE_CELL}
+        watch = HostWatch(HostReader(home), limits or Limits(), cpus, tuning)
         watch.begin()
         try:
             _run_child(spec, attempt, python, watch)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlperf_ops.harness.host_drift import Limits, Seen, drift, drift_now
+from mlperf_ops.harness.host_drift import Limits, Seen, drift, drift_now, tuned_otherwise
 from mlperf_ops.harness.host_readings import HostReader, Knob, Snapshot, Throttling
 from mlperf_ops.lab_vars import HostStateLimits
 from mlperf_ops.typed import load
@@ -163,3 +163,10 @@ def test_a_limit_on_a_clock_that_nobody_measured_taints(quiet: Snapshot) -> None
 def test_the_inventory_has_the_limits_of_the_harness_with_the_same_defaults() -> None:
     assert load(Limits, HostStateLimits().model_dump(), "limits") == Limits()
     assert load(Limits, HostStateLimits().model_dump(exclude_none=True), "limits") == Limits()
+
+
+def test_a_host_that_is_tuned_for_another_cell_is_told_with_the_settings_that_differ() -> None:
+    assert tuned_otherwise({"governor": "performance"}, {"governor": "performance"}) == ()
+    (said,) = tuned_otherwise({"governor": "performance", "smt": "off"}, {"governor": "powersave", "boost": True})
+    assert said.startswith("the host is tuned otherwise than the cell asks for (boost, governor, smt)")
+    assert tuned_otherwise({}, {"a": 1, "b": 1, "c": 1, "d": 1})[0].count("…") == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.errors import ConfigError
+from mlperf_ops.files import JsonObject
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts, role_of
 from mlperf_ops.lab_source import InventorySource
 
@@ -33,7 +34,7 @@ def test_a_variable_of_the_command_line_is_named_without_a_file() -> None:
 
 
 def test_known_variables_and_those_of_nobody_pass() -> None:
-    fine = {"time_zone": "x", "time_sync_limit_ms": 5, "timeless": 1}
+    fine: JsonObject = {"time_zone": "x", "time_sync_limit_ms": 5, "timeless": 1}
     check_role_variables(
         {"h1": {name: {"value": value, "objection": ""} for name, value in fine.items()}}, ROLES, lambda *_: ""
     )
