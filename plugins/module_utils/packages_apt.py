@@ -282,12 +282,7 @@ class Apt:
             self._index_error = packages_command.last_error(done)
 
     def _change(self, argv: list[str]) -> Done:
-        try:
-            return packages_command.run_locked(
-                lambda: packages_command.run(argv, _INSTALL_SECONDS), _LOCKED, self._lock_seconds
-            )
-        except TimeoutError as error:
-            raise HostError(str(error), "run the play again: it finishes what was begun") from error
+        return packages_command.change(argv, _INSTALL_SECONDS, _LOCKED, self._lock_seconds)
 
     def _failure(self, done: Done, what: str) -> HostError:
         full = packages_command.disk_full(done, _WRITES_TO)

@@ -86,6 +86,18 @@ def run_locked(command: Callable[[], Done], lock_message: re.Pattern[str], lock_
         time.sleep(_LOCK_PAUSE_SECONDS)
 
 
+def change(argv: list[str], timeout_seconds: float, lock_message: re.Pattern[str], lock_seconds: float) -> Done:
+    """Run a command that installs or removes packages, and wait for another one's lock.
+
+    Raises:
+        HostError: It took longer; what it began is finished by the next play.
+    """
+    try:
+        return run_locked(lambda: run(argv, timeout_seconds), lock_message, lock_seconds)
+    except TimeoutError as error:
+        raise HostError(str(error), "run the play again: it finishes what was begun") from error
+
+
 def last_error(done: Done) -> str:
     """Return the command's own last error, in one line."""
     lines = [line.strip() for line in (done.out + "\n" + done.err).splitlines() if line.strip()]

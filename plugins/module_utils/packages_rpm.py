@@ -137,13 +137,8 @@ class _Rpm:
         if done.code != 0:
             raise self._failure(done, f"cannot remove {', '.join(names)}")
 
-    def _change(self, argv: list[str], timeout_seconds: int = _INSTALL_SECONDS) -> Done:
-        try:
-            return packages_command.run_locked(
-                lambda: packages_command.run(argv, timeout_seconds), _LOCKED, self._lock_seconds
-            )
-        except TimeoutError as error:
-            raise HostError(str(error), "run the play again: it finishes what was begun") from error
+    def _change(self, argv: list[str]) -> Done:
+        return packages_command.change(argv, _INSTALL_SECONDS, _LOCKED, self._lock_seconds)
 
     def _failure(self, done: Done, what: str) -> HostError:
         full = packages_command.disk_full(done, _WRITES_TO)
