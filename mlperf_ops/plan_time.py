@@ -38,7 +38,9 @@ def expected_seconds(conf: UserConf, mode: Mode, run_style: RunStyle, sample_cou
         found = _stream(conf.settings, known)
     few = mode == "performance" or (sample_count is not None and sample_count <= _FEW_SAMPLES)
     if found is None and run_style == "test" and few:
-        low, high = _STYLE_TEST_SECONDS
+        # A query of MultiStream holds several samples; of an accuracy run only the number of samples counts.
+        size = conf.settings.samples_per_query if conf.scenario == "MultiStream" and mode == "performance" else 1
+        low, high = (seconds * size for seconds in _STYLE_TEST_SECONDS)
         found = Seconds(low, high, "style test; the speed is not known yet")
     return found
 

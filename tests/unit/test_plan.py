@@ -348,6 +348,7 @@ def test_only_the_changed_cell_gets_another_request() -> None:
         ("test", {"SingleStream": {"target_latency_ms": 5}}, "SingleStream/performance", 3.5, 3.9),
         ("test", {"SingleStream": {"target_latency_ms": 5}}, "SingleStream/accuracy", 0.1, 0.1),
         ("test", {}, "Offline/performance", 1.0, 30.0),
+        ("test", {}, "MultiStream/performance", 8.0, 240.0),
         ("fast", {"SingleStream": {"target_latency_ms": 5}}, "SingleStream/performance", 240.0, 264.0),
     ],
 )
