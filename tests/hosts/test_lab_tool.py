@@ -250,6 +250,14 @@ def test_the_next_lab_sweeps_what_a_killed_owner_left(orphan: str) -> None:
 
 
 @pytest.mark.usefixtures("lab")
+def test_the_command_down_sweeps_as_well(orphan: str) -> None:
+    argv = [sys.executable, "-m", "tests.lab", "down", "--id", "nothere"]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"removed {orphan}\n"
+    assert traces(orphan) == []
+
+
+@pytest.mark.usefixtures("lab")
 def test_a_half_built_lab_is_taken_down_even_without_its_record() -> None:
     code = (
         "import os, signal\nfrom tests.lab import Lab, supervisor\n"

@@ -136,8 +136,7 @@ def _down(args: argparse.Namespace) -> int:
     if with_uplink or not records.known_ids():
         records.withdraw(PUBLISHED)
     downed = [lab_id for lab_id in wanted if Lab(records.check_id(lab_id)).down()]
-    with machine.locked("labs"):
-        downed += sweep.sweep()  # what a killed owner left
+    downed += sweep.sweep()  # what a killed owner left
     text = f"removed {', '.join(downed)}" if downed else "there is no such lab"
     return _answer(args, {"removed": list(downed)}, text)
 
