@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     CHECKOUT is None, reason="MLPERF_INFERENCE_CHECKOUT names no checkout of mlcommons/inference"
 )
 
-ROUNDS = ["v6.1"]
+ROUNDS = ["v5.1", "v6.0", "v6.1"]
 SUITES = {"datacenter": "datacenter", "edge": "edge", "datacenter,edge": "datacenter-edge"}
 SCENARIOS = ["SingleStream", "MultiStream", "Server", "Offline", "Interactive"]
 NAMES_TO_MAP = [
@@ -257,8 +257,8 @@ def test_files_and_paths_are_the_official_ones(ours: Round, theirs: dict[str, An
     assert list(files.performance.with_power_also) == expected["with_power"]
     assert list(files.power.required) == expected["power"]
     assert list(files.accuracy.required) == expected["accuracy"]
-    assert set(expected["scenario"]) < set(files.scenario_dir.required)
-    assert list(files.scenario_dir.with_power_also_glob) == expected["scenario_power"]
+    assert set(expected["scenario"]) < set(files.measurements_dir.required)
+    assert list(files.measurements_dir.with_power_also_glob) == expected["scenario_power"]
     test01 = ours.compliance_files["TEST01"]
     assert list(test01.folders["accuracy"]) == expected["test01"]
     assert list(test01.folders_if_nondeterministic["accuracy"]) == expected["test01_nondeterministic"]
