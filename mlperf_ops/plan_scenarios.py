@@ -72,8 +72,8 @@ def scenario_problem(
 ) -> str | None:
     """Say why a benchmark cannot run in a scenario, or return None."""
     official = benchmark.maps_to
-    if scenario == "Interactive" and round_.rules(official).loadgen_conf.interactive_conf_model is None:
-        return f"round {round_.name} knows no Interactive scenario for {official}"
+    if scenario == "Interactive" and (problem := round_.no_interactive(official)) is not None:
+        return problem
     suite = round_.scenarios(official, system_type)
     if suite is None or not round_.divisions[division].all_required_scenarios or scenario in suite.all:
         return None

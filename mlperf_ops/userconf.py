@@ -78,7 +78,7 @@ def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
     """
     rules = round_.rules(request.official)
     run_as: RunAs = "Server" if request.scenario == "Interactive" else request.scenario
-    conf_model, sections = _embedded_part(request, rules)
+    conf_model, sections = _embedded_part(request, round_, rules)
     given = checked_keys(request.given, request.scenario, request.division, round_.user_conf, request.where)
     writer = _Writer(request, round_, rules, run_as, sections, given)
     lines = {**writer.rules_the_file_lacks(), **writer.style_lines()}
@@ -110,11 +110,11 @@ def _plain(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else as_text(value)
 
 
-def _embedded_part(request: ConfRequest, rules: ModelRules) -> tuple[str, ConfSections]:
+def _embedded_part(request: ConfRequest, round_: Round, rules: ModelRules) -> tuple[str, ConfSections]:
     conf = rules.loadgen_conf
     if request.scenario == "Interactive":
         if conf.interactive_conf_model is None:
-            raise ConfigError(f"the round knows no Interactive scenario for {request.official}")
+            raise ConfigError(str(round_.no_interactive(request.official)))
         return conf.interactive_conf_model, conf.interactive_settings
     if conf.conf_model is None:
         return request.conf_model or request.official, {}

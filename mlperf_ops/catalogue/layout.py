@@ -93,7 +93,7 @@ class SystemDescription(CatalogueModel):
 class Endpoints(CatalogueModel):
     """Endpoints submissions: a result with neither detail log."""
 
-    allowed_models: FileNames
-    files: dict[str, str]
-    compliance: dict[str, str]
-    result_field: dict[str, str]
+    allowed_models: FileNames = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    compliance: dict[str, str] = Field(default_factory=dict)
+    result_field: dict[str, str] = Field(default_factory=dict)
