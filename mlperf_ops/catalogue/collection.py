@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.errors import unknown_name
+from mlperf_ops.errors import ConfigError, unknown_name
 
 _V = TypeVar("_V")
 
@@ -28,9 +29,16 @@ class Catalogue:
     platforms: Mapping[str, Platform]
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
+    earlier_rounds: Mapping[str, EarlierRound] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""
+        if name in self.earlier_rounds and name not in self.rounds:
+            prefix = f"{where}: " if where else ""
+            raise ConfigError(
+                f"{prefix}round {name} can only be looked up; expected one of {', '.join(self.rounds)}",
+                hint=f"mlperf-ops catalogue show {name}",
+            )
         return _pick("round", self.rounds, name, where)
 
     def benchmark(self, name: str) -> Benchmark:

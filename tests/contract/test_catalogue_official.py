@@ -1,8 +1,8 @@
 """The round's data against the official checker and mlperf.conf of a mlcommons/inference checkout.
 
 The checkout is named by MLPERF_INFERENCE_CHECKOUT. Its constants are read by a subprocess of their own, because its
-package would otherwise shadow names of this process. What LoadGen does is read at the commit that each round's wheel was
-built from.
+package would otherwise shadow names of this process. What LoadGen does is read at the commit that each round's wheel
+was built from.
 """
 
 from __future__ import annotations
