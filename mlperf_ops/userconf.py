@@ -53,6 +53,7 @@ class ConfRequest:
     query_count: int | None = None  # style test; None: the round's default
     min_duration_ms: int | None = None  # style valid; None: the round's
     compliance: str | None = None  # compliance test that the run is for, such as "TEST01"
+    ranging: bool = False  # style valid: the short first run of a power measurement
     total_sample_count: int | None = None  # samples that the QSL will report, where known
     where: str = ""  # file:line: key of `given`, for errors
 
@@ -278,4 +279,15 @@ class _Writer:
             lines["max_duration"] = str(style.stream_max_duration_ms)
         if self._run_as == "MultiStream":
             lines["min_query_count"] = str(style.multi_stream_min_query_count)
+        return lines | (self._ranging(float(target)) if self._request.ranging else {})
+
+    def _ranging(self, target: float) -> dict[str, str]:
+        """Return what shortens a run that only finds the analyzer's ranges."""
+        style = self._styles.power_ranging
+        lines = {"min_duration": str(style.min_duration_ms)}
+        if self._run_as in _STREAMS:
+            lines["max_duration"] = str(style.stream_max_duration_ms)
+        if self._run_as == "Offline":
+            lines["max_query_count"] = str(int(target * style.offline_seconds))
+            lines["min_query_count"] = str(style.offline_min_query_count)
         return lines
