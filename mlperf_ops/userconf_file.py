@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 Severity: TypeAlias = Literal["rejects", "no effect"]
 
 _PARTS = 3  # model, scenario, key
+_WORD = re.compile(r"[^ \t\v\f\r]+")  # C's white space, without Unicode's
 _INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _REFUSED = "LoadGen then drops the whole file, with an error that makes the run invalid"
@@ -59,8 +60,8 @@ def read_user_conf(text: str) -> tuple[list[Setting], list[Finding]]:
     """Return the settings of a user.conf, and what LoadGen's parser makes of the other lines."""
     found: list[Setting] = []
     findings: list[Finding] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        for one in _read_line(number, line.split()):
+    for number, line in enumerate(text.split("\n"), start=1):
+        for one in _read_line(number, _WORD.findall(line)):
             if isinstance(one, Setting):
                 found.append(one)
             else:

@@ -23,6 +23,7 @@ from mlperf_ops.userconf_limits import limit_findings
 
 ANY = "*"
 RUN_AS: tuple[RunAs, ...] = get_args(LoadgenScenario)
+_SAME_FOR_ALL = {"min_duration", "max_duration"}  # but for benchmarks that are exempt
 _TOKEN_BOUNDS = {"ttft_latency", "tpot_latency"}
 
 
@@ -106,7 +107,7 @@ def _one_per_line(
         setting = lines.get(finding.line)
         if setting is None and not single:  # no line of this file is about it
             continue
-        if setting is not None and setting.model == ANY and not single:
+        if setting is not None and setting.model == ANY and not single and setting.key not in _SAME_FOR_ALL:
             users = [run for run in runs if _given(found, run, round_).get(setting.key) == setting]
             if len({id(run) for run in by_line[key]}) < len(users):
                 continue

@@ -298,15 +298,20 @@ def test_limits_and_endpoints_are_the_official_ones(ours: Round, theirs: dict[st
 
 def source(round_: Round, path: str) -> str:
     """Return a file of the commit that the round's LoadGen was built from; skip where the checkout lacks it."""
+    return at_commit(round_.loadgen.commit, path)
+
+
+def at_commit(commit: str, path: str) -> str:
+    """Return a file of a commit; skip where the checkout lacks it."""
     done = subprocess.run(
-        ["git", "-C", str(CHECKOUT), "show", f"{round_.loadgen.commit}:{path}"],
+        ["git", "-C", str(CHECKOUT), "show", f"{commit}:{path}"],
         env={**os.environ, "GIT_NO_LAZY_FETCH": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        pytest.skip(f"git in {CHECKOUT} has no {path} of commit {round_.loadgen.commit[:12]}: {done.stderr.strip()}")
+        pytest.skip(f"git in {CHECKOUT} has no {path} of commit {commit[:12]}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -415,3 +420,63 @@ def test_bounds_that_stand_in_the_official_tools_are_the_same(ours: Round) -> No
         for model, bounds in files.mean_output_tokens.items():
             config = "\n".join(path.read_text() for path in (tools / "compliance" / test / model).glob("*.config"))
             assert all(str(bound) in config for bound in bounds), (model, config)
+
+
+def test_reference_implementations_are_where_the_catalogue_says() -> None:
+    named = {one.name: one.reference for one in load_catalogue().benchmarks.values() if one.reference}
+    assert {name for name, folder in named.items() if not (Path(str(CHECKOUT)) / folder).is_dir()} == set()
+
+
+def test_the_release_checker_of_a_round_is_at_its_commit(ours: Round) -> None:
+    release = ours.checker.release
+    if release is None:
+        pytest.skip(f"round {ours.name} has no other checker of its own time")
+    assert f'"{ours.name}": {{' in at_commit(release.commit, release.script)
+
+
+READ_EARLIER = """
+import ast, json, sys
+version, text = json.load(sys.stdin)
+for node in ast.parse(text).body:
+    if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MODEL_CONFIG":
+        base = eval(compile(ast.Expression(node.value), "MODEL_CONFIG", "eval"), {"__builtins__": {}})[version]
+print(json.dumps(base))
+"""
+# Models that a checker lists although no round ever had them.
+NEVER_ADOPTED = {"v3.1": {"gpt3-99", "gpt3-99.9"}}
+
+
+@pytest.mark.parametrize("name", load_catalogue().earlier_rounds)
+def test_earlier_rounds_are_what_their_checkers_say(name: str) -> None:
+    ours = load_catalogue().earlier_rounds[name]
+    (path,) = ours.source.files
+    text = at_commit(ours.source.commit, path)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_EARLIER],
+        input=json.dumps([name, text]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = json.loads(done.stdout)
+    assert set(ours.models) == set(theirs["models"]) - NEVER_ADOPTED.get(name, set())
+    for model, rules in ours.models.items():
+        flat, upper = theirs["accuracy-target"][model], theirs.get("accuracy-upper-limit", {}).get(model, [])
+        assert {one.metric: one.min for one in rules.accuracy} == pytest.approx(
+            dict(zip(flat[::2], flat[1::2], strict=True)), rel=1e-9
+        )
+        maximum = dict(zip(upper[::2], upper[1::2], strict=True))
+        assert {one.metric: one.max for one in rules.accuracy if one.max is not None} == pytest.approx(
+            maximum, rel=1e-9
+        )
+        assert rules.performance_sample_count == theirs["performance-sample-count"][model]
+        for suite in ("datacenter", "edge"):
+            found = next((one for key, one in rules.suites.items() if key == suite), None)
+            required = theirs.get(f"required-scenarios-{suite}", {}).get(model, [])
+            optional = theirs.get(f"optional-scenarios-{suite}", {}).get(model, [])
+            assert (set(required), set(optional)) == (
+                (set(), set()) if found is None else (set(found.required), set(found.optional))
+            ), (model, suite)
+        tests = {test for test in ("01", "04", "06") if model in theirs.get(f"models_TEST{test}", [])}
+        if "models_TEST01" in theirs:  # older checkers say it in code
+            assert set(rules.compliance) == {f"TEST{test}" for test in tests}, model

@@ -7,7 +7,6 @@ interpreter for them, such as "v5.1=/opt/v5.1/bin/python:v6.0=/opt/v6.0/bin/pyth
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -22,44 +21,12 @@ from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import Mode, RunStyle
 from mlperf_ops.userconf import ConfRequest, UserConf, make_user_conf
+from tests.support.loadgen_cases import SAMPLES, Case, log_settings
 
 pytestmark = pytest.mark.integration
 
 ROUNDS = load_catalogue().rounds
 NAMED = dict(one.split("=", 1) for one in os.environ.get("MLPERF_LOADGEN_PYTHONS", "").split(os.pathsep) if one)
-SAMPLES = 20
-# LoadGen applies its embedded configuration only to the first settings of a process: one fork for each case.
-RUN = """
-import json, os, sys, time
-import mlperf_loadgen as lg
-import numpy as np
-
-def run(folder, model, scenario, mode):
-    os.chdir(folder)
-    settings = lg.TestSettings()
-    settings.FromConfig("user.conf", model, scenario, 1)
-    settings.scenario, settings.mode = getattr(lg.TestScenario, scenario), getattr(lg.TestMode, mode)
-    def issue(queries):
-        # The settings are logged before the first query, by a thread of its own.
-        while "effective_sample_concatenate" not in open("mlperf_log_detail.txt").read():
-            time.sleep(0.005)
-        os._exit(0)
-    library = lg.ConstructQSL(20, 20, lambda loaded: None, lambda unloaded: None)
-    sut = lg.ConstructSUT(issue, lambda: None)
-    logs = lg.LogSettings()
-    logs.enable_trace = False
-    lg.StartTestWithLogSettings(sut, library, settings, logs)
-
-for case in json.load(sys.stdin):
-    child = os.fork()
-    if child == 0:
-        try:
-            run(*case)
-        finally:
-            os._exit(1)
-    if os.waitpid(child, 0)[1] != 0:
-        sys.exit(f"LoadGen failed in {case}")
-"""
 
 
 def interpreter(round_: Round) -> str:
@@ -93,16 +60,12 @@ def test_the_rounds_loadgen_logs_its_seeds_and_every_setting_that_is_expected(na
     round_ = ROUNDS[name]
     python = interpreter(round_)
     made = list(cases(round_))
-    arguments = []
+    asked = []
     for label, mode, conf in made:
-        folder = tmp_path / label
-        folder.mkdir()
-        (folder / "user.conf").write_text(conf.text)
-        arguments.append([str(folder), conf.conf_model, conf.scenario, TEST_MODES[mode]])
-    done = subprocess.run(
-        [python, "-c", RUN], input=json.dumps(arguments), capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "user.conf").write_text(conf.text)
+        asked.append(Case(tmp_path / label, conf.conf_model, conf.scenario, TEST_MODES[mode]))
+    log_settings(asked, python)
     wrong: dict[str, object] = {}
     for label, _, conf in made:
         log = read_detail(tmp_path / label / "mlperf_log_detail.txt").values
