@@ -53,8 +53,8 @@ class ConfRequest:
     query_count: int | None = None  # style test; None: the round's default
     min_duration_ms: int | None = None  # style valid; None: the round's
     compliance: str | None = None  # compliance test that the run is for, such as "TEST01"
-    ranging: bool = False  # style valid: the short first run of a power measurement
     total_sample_count: int | None = None  # samples that the QSL will report, where known
+    ranging: bool = False  # style valid: the short first run of a power measurement
     where: str = ""  # file:line: key of `given`, for errors
 
 

@@ -23,13 +23,13 @@ class Catalogue:
     """All entries by name. Names of benchmarks are resolved through their aliases by `benchmark()`."""
 
     rounds: Mapping[str, Round]
+    earlier_rounds: Mapping[str, EarlierRound]
     benchmarks: Mapping[str, Benchmark]
     implementations: Mapping[str, Implementation]
     components: Mapping[str, ComponentEntry]
     platforms: Mapping[str, Platform]
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
-    earlier_rounds: Mapping[str, EarlierRound] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""

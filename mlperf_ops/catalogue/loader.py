@@ -159,13 +159,13 @@ class _Reader:
         origins = {key: place.path for key, place in self.places.items()}
         made = Catalogue(
             self.rounds,
+            self.earlier_rounds,
             self.benchmarks,
             self.implementations,
             self.components,
             self.platforms,
             self.locks,
             origins,
-            self.earlier_rounds,
         )
         for reference in references(made):
             if reference.name not in reference.known:

@@ -25,13 +25,14 @@ def print_round(console: Console, entry: Round) -> None:
         console.print(f"{key}: {text}", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=box.SIMPLE)
     table.add_column("benchmark", no_wrap=True)
-    for column in ("datacenter", "edge", "accuracy", "samples", "latency bound", "compliance"):
+    for column in ("datacenter", "edge", "both", "accuracy", "samples", "latency bound", "compliance"):
         table.add_column(column, overflow="fold")
     for name, rules in entry.models.items():
         table.add_row(
             name,
             _scenarios(entry, name, "datacenter"),
             _scenarios(entry, name, "edge"),
+            _scenarios(entry, name, "datacenter,edge"),
             _accuracy(rules),
             f"{rules.performance_sample_count} / {rules.accuracy_sample_count}",
             _latency(rules),
