@@ -15,7 +15,7 @@ def print_round(console: Console, entry: Round) -> None:
     facts = {
         "facts from": f"{entry.source.repository} at {entry.source.commit} ({entry.source.date})",
         "loadgen": f"{entry.loadgen.package} {entry.loadgen.version}, lock {entry.loadgen.requirements}",
-        "checker": f"{entry.checker.repository} at {entry.checker.commit}",
+        "checker": f"{entry.checker.repository} at {entry.checker.commit}{_release(entry)}",
         "seeds": f"qsl {entry.seeds.qsl_rng_seed}, sample index {entry.seeds.sample_index_rng_seed}, "
         f"schedule {entry.seeds.schedule_rng_seed}",
         "divisions": " ".join(entry.divisions),
@@ -39,6 +39,11 @@ def print_round(console: Console, entry: Round) -> None:
             " ".join(rules.compliance),
         )
     console.print(table)
+
+
+def _release(entry: Round) -> str:
+    release = entry.checker.release
+    return "" if release is None else f"; of the round's own time: {release.script} at {release.commit}"
 
 
 def _scenarios(entry: Round, model: str, system_type: str) -> str:
