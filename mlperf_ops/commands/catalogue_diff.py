@@ -15,7 +15,7 @@ from mlperf_ops.files import Json, JsonObject
 
 
 def as_json(diff: RoundDiff) -> JsonObject:
-    """Return a diff as one JSON object (docs/reference/files.md does not know it: it is printed, not kept)."""
+    """Return a diff as one JSON object."""
     models: JsonObject = {
         "added": list(diff.added),
         "gone": [{"name": one.name, "was_in": one.had, "successor": one.successor} for one in diff.gone],
