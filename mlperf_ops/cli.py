@@ -32,7 +32,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "report": ("report", "Write verdict.md and report.html."),
-    "catalogue": ("catalogue", "List and show rounds, benchmarks, implementations and components."),
+    "catalogue": ("catalogue", "List, show and compare rounds, benchmarks, implementations, components."),
+    "user-conf": ("user_conf", "Write LoadGen's user.conf for a benchmark and scenario, or find mistakes in one."),
     "loadgen-onnx": ("loadgen_onnx", "Run any ONNX model under LoadGen with generated inputs."),
 }
 

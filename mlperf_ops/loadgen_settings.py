@@ -172,15 +172,17 @@ def expected_log(made: LoadgenSettings, mode: Mode, round_: Round, total_sample_
         "requested_min_query_count": made.integer("min_query_count"),
         "requested_max_query_count": made.integer("max_query_count"),
         "requested_performance_sample_count_override": made.integer("performance_sample_count_override"),
-        "requested_accuracy_sample_count_override": made.integer("accuracy_sample_count_override"),
     }
     if made.min_query_count is not None:
         expect["effective_min_query_count"] = made.min_query_count
     if made.integer("performance_sample_count_override"):
         expect["effective_performance_sample_count"] = made.integer("performance_sample_count_override")
-    samples = made.integer("accuracy_sample_count_override") or total_sample_count
-    if samples is not None:
-        expect["effective_accuracy_sample_count"] = samples
+    if "accuracy_sample_count_override" in round_.user_conf.keys:  # LoadGen before 6 cannot limit accuracy runs
+        asked = made.integer("accuracy_sample_count_override")
+        expect["requested_accuracy_sample_count_override"] = asked
+        samples = asked or total_sample_count
+        if samples is not None:
+            expect["effective_accuracy_sample_count"] = samples
     return expect | _scenario_log(made) | _token_log(made)
 
 

@@ -184,7 +184,7 @@ class _Packer:
             paths.scenario / _USER_CONF: pair.performance.file(_USER_CONF),
             paths.scenario / _README: readme.encode(),
         }
-        for name in self.round.required_files.scenario_dir.required:
+        for name in self.round.required_files.measurements_dir.required:
             if paths.scenario / name not in made:
                 made[paths.scenario / name] = pair.performance.file(name)
         return made

@@ -159,7 +159,9 @@ class _Planner:
         """Plan one item of mlperf_benchmarks; return the components that its cells use."""
         division, system_type = self.lab.division, wanted.host.vars.system_type
         benchmark = wanted.benchmark
-        problem = nodes_problem(wanted.host) or benchmark_problem(wanted, self.round_, division, system_type)
+        problem = nodes_problem(wanted.host) or benchmark_problem(
+            wanted, self.round_, self.catalogue, division, system_type
+        )
         model: Input | None = None
         dataset: Input | None = None
         if problem is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlperf_ops.catalogue import Benchmark, Round
+from mlperf_ops.catalogue import Benchmark, Catalogue, Round
+from mlperf_ops.catalogue.history import not_in_round
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import SCENARIOS, Division, Scenario
 from mlperf_ops.plan_request import Wanted
@@ -46,15 +47,17 @@ def _ordered(names: set[str] | set[Scenario]) -> tuple[Scenario, ...]:
     return tuple(name for name in SCENARIOS if name in names)
 
 
-def benchmark_problem(wanted: Wanted, round_: Round, division: Division, system_type: str) -> str | None:
+def benchmark_problem(
+    wanted: Wanted, round_: Round, catalogue: Catalogue, division: Division, system_type: str
+) -> str | None:
     """Say why a benchmark cannot run at all, or return None."""
     benchmark, implementation = wanted.benchmark, wanted.implementation
     rules = round_.divisions[division]
     official = benchmark.maps_to
+    if (problem := not_in_round(benchmark, round_, catalogue)) is not None:
+        return problem
     if benchmark.status != "runnable":
         return benchmark.note
-    if official not in round_.models:
-        return f"round {round_.name} has no benchmark '{official}'"
     if rules.official_models_only and not benchmark.official:
         return (
             f"'{benchmark.name}' is not the official model of {official}, which the {division} division demands; "
@@ -72,8 +75,8 @@ def scenario_problem(
 ) -> str | None:
     """Say why a benchmark cannot run in a scenario, or return None."""
     official = benchmark.maps_to
-    if scenario == "Interactive" and round_.rules(official).loadgen_conf.interactive_conf_model is None:
-        return f"round {round_.name} knows no Interactive scenario for {official}"
+    if scenario == "Interactive" and (problem := round_.no_interactive(official)) is not None:
+        return problem
     suite = round_.scenarios(official, system_type)
     if suite is None or not round_.divisions[division].all_required_scenarios or scenario in suite.all:
         return None

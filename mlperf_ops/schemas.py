@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 from mlperf_ops import model
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
@@ -27,6 +28,7 @@ from mlperf_ops.files import JsonObject, write_json
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _CATALOGUE: dict[str, type[BaseModel]] = {
     "round": Round,
+    "earlier-round": EarlierRound,
     "benchmark": Benchmark,
     "benchmark-family": Family,
     "component": ComponentEntry,

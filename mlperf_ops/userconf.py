@@ -54,6 +54,7 @@ class ConfRequest:
     min_duration_ms: int | None = None  # style valid; None: the round's
     compliance: str | None = None  # compliance test that the run is for, such as "TEST01"
     total_sample_count: int | None = None  # samples that the QSL will report, where known
+    ranging: bool = False  # style valid: the short first run of a power measurement
     where: str = ""  # file:line: key of `given`, for errors
 
 
@@ -78,7 +79,7 @@ def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
     """
     rules = round_.rules(request.official)
     run_as: RunAs = "Server" if request.scenario == "Interactive" else request.scenario
-    conf_model, sections = _embedded_part(request, rules)
+    conf_model, sections = _embedded_part(request, round_, rules)
     given = checked_keys(request.given, request.scenario, request.division, round_.user_conf, request.where)
     writer = _Writer(request, round_, rules, run_as, sections, given)
     lines = {**writer.rules_the_file_lacks(), **writer.style_lines()}
@@ -110,11 +111,11 @@ def _plain(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else as_text(value)
 
 
-def _embedded_part(request: ConfRequest, rules: ModelRules) -> tuple[str, ConfSections]:
+def _embedded_part(request: ConfRequest, round_: Round, rules: ModelRules) -> tuple[str, ConfSections]:
     conf = rules.loadgen_conf
     if request.scenario == "Interactive":
         if conf.interactive_conf_model is None:
-            raise ConfigError(f"the round knows no Interactive scenario for {request.official}")
+            raise ConfigError(str(round_.no_interactive(request.official)))
         return conf.interactive_conf_model, conf.interactive_settings
     if conf.conf_model is None:
         return request.conf_model or request.official, {}
@@ -278,4 +279,15 @@ class _Writer:
             lines["max_duration"] = str(style.stream_max_duration_ms)
         if self._run_as == "MultiStream":
             lines["min_query_count"] = str(style.multi_stream_min_query_count)
+        return lines | (self._ranging(float(target)) if self._request.ranging else {})
+
+    def _ranging(self, target: float) -> dict[str, str]:
+        """Return what shortens a run that only finds the analyzer's ranges."""
+        style = self._styles.power_ranging
+        lines = {"min_duration": str(style.min_duration_ms)}
+        if self._run_as in _STREAMS:
+            lines["max_duration"] = str(style.stream_max_duration_ms)
+        if self._run_as == "Offline":
+            lines["max_query_count"] = str(int(target * style.offline_seconds))
+            lines["min_query_count"] = str(style.offline_min_query_count)
         return lines

@@ -10,7 +10,23 @@ from typing_extensions import Self
 from mlperf_ops.catalogue.base import CatalogueModel, Count, Entry, Name, Positive
 from mlperf_ops.files import JsonObject
 
-Task: TypeAlias = Literal["image_classification"]
+# What a benchmark is about. Those that the harness can run are in `mlperf_ops.harness.tasks`.
+Task: TypeAlias = Literal[
+    "image_classification",
+    "object_detection",
+    "point_cloud_detection",
+    "segmentation",
+    "language",
+    "translation",
+    "text_generation",
+    "vision_language",
+    "retrieval",
+    "text_to_image",
+    "text_to_video",
+    "speech",
+    "recommendation",
+    "graph",
+]
 
 
 class TensorInput(CatalogueModel):
@@ -101,10 +117,15 @@ class Benchmark(Entry):
     )
     preprocess_rules: Preprocess | None = Field(default=None, alias="preprocess")
     measurements: Measurements | None = None
-    loadgen_conf_model: str = Field(description="Name that LoadGen's embedded mlperf.conf knows.")
+    loadgen_conf_model: str | None = Field(
+        default=None,
+        description="Name that LoadGen's embedded mlperf.conf knows; None: it knows none.",
+    )
     equal_issue: bool = Field(default=False, description="LoadGen issues every sample equally often.")
     status: Literal["runnable", "data-only"] = "runnable"
     note: str = Field(default="", description="data-only: what is missing to run it.")
+    reference: str = Field(default="", description="Folder of the reference implementation in mlcommons/inference.")
+    successor: Name | None = Field(default=None, description="Benchmark of a round that took its place.")
     family: Name | None = Field(default=None, description="Set of benchmarks that are swept together.")
     precisions: dict[str, str] = Field(
         default_factory=dict,

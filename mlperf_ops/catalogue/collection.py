@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.errors import unknown_name
+from mlperf_ops.errors import ConfigError, unknown_name
 
 _V = TypeVar("_V")
 
@@ -22,6 +23,7 @@ class Catalogue:
     """All entries by name. Names of benchmarks are resolved through their aliases by `benchmark()`."""
 
     rounds: Mapping[str, Round]
+    earlier_rounds: Mapping[str, EarlierRound]
     benchmarks: Mapping[str, Benchmark]
     implementations: Mapping[str, Implementation]
     components: Mapping[str, ComponentEntry]
@@ -31,6 +33,12 @@ class Catalogue:
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""
+        if name in self.earlier_rounds and name not in self.rounds:
+            prefix = f"{where}: " if where else ""
+            raise ConfigError(
+                f"{prefix}round {name} can only be looked up; expected one of {', '.join(self.rounds)}",
+                hint=f"mlperf-ops catalogue show {name}",
+            )
         return _pick("round", self.rounds, name, where)
 
     def benchmark(self, name: str) -> Benchmark:

@@ -33,10 +33,14 @@ class Layout(CatalogueModel):
     accuracy_txt: PathTemplate
     accuracy_json: PathTemplate
     power_dir: PathTemplate
+    measurements_dir: PathTemplate = Field(description="Folder of user.conf, README.md and the measurements.")
     measurements: PathTemplate
+    measurements_also: tuple[PathTemplate, ...] = Field(
+        default=(), description="Patterns of further names of the measurements in that folder; the first match counts."
+    )
     compliance_dir: PathTemplate = Field(description="Folder that holds the TESTxx folders.")
     system_json: PathTemplate
-    nameplate_power: PathTemplate
+    nameplate_power: PathTemplate | None = None
     src_dir: PathTemplate
     private_id: PathTemplate
     calibration_any_of: tuple[PathTemplate, ...]
@@ -59,7 +63,7 @@ class RequiredFiles(CatalogueModel):
     ranging: FileSet
     accuracy: FileSet
     power: FileSet
-    scenario_dir: FileSet
+    measurements_dir: FileSet
 
 
 class ComplianceFiles(CatalogueModel):
@@ -89,7 +93,7 @@ class SystemDescription(CatalogueModel):
 class Endpoints(CatalogueModel):
     """Endpoints submissions: a result with neither detail log."""
 
-    allowed_models: FileNames
-    files: dict[str, str]
-    compliance: dict[str, str]
-    result_field: dict[str, str]
+    allowed_models: FileNames = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    compliance: dict[str, str] = Field(default_factory=dict)
+    result_field: dict[str, str] = Field(default_factory=dict)

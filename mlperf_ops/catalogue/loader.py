@@ -1,8 +1,8 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, benchmarks/, implementations/, components/ and platforms/ with one YAML file per entry,
-and locks/ with Python locks. The built-in folder comes first; more are named by the environment variable
-MLPERF_OPS_CATALOGUE.
+A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/ and platforms/ with one YAML
+file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the environment
+variable MLPERF_OPS_CATALOGUE.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mlperf_ops.catalogue.base import Entry
 from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
+from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.problems import validate
@@ -30,7 +31,7 @@ from mlperf_ops.yamlfile import KeyPath, Locate, load_yaml_with_lines, show_key_
 
 ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
 BUILT_IN = Path(__file__).parent
-_FOLDERS = ("rounds", "benchmarks", "implementations", "components", "platforms", "locks")
+_FOLDERS = ("rounds", "earlier_rounds", "benchmarks", "implementations", "components", "platforms", "locks")
 E = TypeVar("E", bound=Entry)
 
 
@@ -91,6 +92,7 @@ class _MemberPlace(_Place):
 @dataclass(slots=True)
 class _Reader:
     rounds: dict[str, Round] = field(default_factory=dict)
+    earlier_rounds: dict[str, EarlierRound] = field(default_factory=dict)
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     implementations: dict[str, Implementation] = field(default_factory=dict)
     components: dict[str, ComponentEntry] = field(default_factory=dict)
@@ -101,6 +103,8 @@ class _Reader:
     def read_folder(self, folder: Path) -> None:
         for path in _yaml_files(folder / "rounds"):
             self._add("rounds", self.rounds, Round, path)
+        for path in _yaml_files(folder / "earlier_rounds"):
+            self._add("earlier_rounds", self.earlier_rounds, EarlierRound, path)
         for path in _yaml_files(folder / "implementations"):
             self._add("implementations", self.implementations, Implementation, path)
         for path in _yaml_files(folder / "components"):
@@ -155,6 +159,7 @@ class _Reader:
         origins = {key: place.path for key, place in self.places.items()}
         made = Catalogue(
             self.rounds,
+            self.earlier_rounds,
             self.benchmarks,
             self.implementations,
             self.components,

@@ -70,16 +70,16 @@ def _models_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
 
 def _of_benchmark(entry: Benchmark, catalogue: Catalogue) -> Iterator[Reference]:
     key = f"benchmarks/{entry.name}"
-    rules = [one for round_ in catalogue.rounds.values() for one in round_.models.items()]
-    yield Reference(key, ("maps_to",), "benchmark of a round", entry.maps_to, {model for model, _ in rules})
-    confs = {one.loadgen_conf.conf_model for _, one in rules} - {None}
-    yield Reference(
-        key,
-        ("loadgen_conf_model",),
-        "model of LoadGen's mlperf.conf",
-        entry.loadgen_conf_model,
-        {name for name in confs if name is not None},
-    )
+    official = {
+        model for one in (catalogue.rounds, catalogue.earlier_rounds) for it in one.values() for model in it.models
+    }
+    yield Reference(key, ("maps_to",), "benchmark of a round", entry.maps_to, official)
+    if entry.successor is not None:
+        yield Reference(key, ("successor",), "benchmark", entry.successor, catalogue.benchmarks)
+    confs = {rules.loadgen_conf.conf_model for one in catalogue.rounds.values() for rules in one.models.values()}
+    if entry.loadgen_conf_model is not None:
+        known = {name for name in confs if name is not None}
+        yield Reference(key, ("loadgen_conf_model",), "model of LoadGen's mlperf.conf", entry.loadgen_conf_model, known)
     models = [name for name, one in catalogue.components.items() if one.kind == "model"]
     datasets = [name for name, one in catalogue.components.items() if one.kind == "dataset"]
     if entry.model is not None:

@@ -51,6 +51,14 @@ class Loadgen(CatalogueModel):
     package: str
     version: str
     requirements: str = Field(description="Python lock (catalogue/locks) of a host that runs the round's cells.")
+    commit: Commit = Field(description="The sources that it was built from, as its logs say.")
+
+
+class ReleaseChecker(CatalogueModel):
+    """The checker as it was when the round was published, where that is another program."""
+
+    commit: Commit
+    script: str = Field(description="Its path in the repository.")
 
 
 class Checker(CatalogueModel):
@@ -59,6 +67,7 @@ class Checker(CatalogueModel):
     repository: str
     commit: Commit
     version: str = Field(description="Its --version argument.")
+    release: ReleaseChecker | None = None
 
 
 class Seeds(CatalogueModel):
@@ -222,7 +231,7 @@ class Round(Entry):
     user_conf: UserConfRules
     run_styles: RunStyles
     loadgen_fields_read: tuple[str, ...] = Field(description="Detail-log keys that the official checker reads.")
-    endpoints: Endpoints
+    endpoints: Endpoints = Field(default=Endpoints(), description="Nothing, where the round knew no such results.")
     models: dict[Name, ModelRules]
 
     def official_name(self, name: str, mapping: Mapping[str, str] | None = None) -> str | None:
@@ -277,6 +286,17 @@ class Round(Entry):
         name = self._known(model)
         per_metric = self.models[name].accuracy_delta_perc
         return per_metric.get(metric) or self.limits.default_accuracy_delta_perc["99.9" if "99.9" in name else "99"]
+
+    def no_interactive(self, model: str) -> str | None:
+        """Say in one sentence why LoadGen cannot run a benchmark as Interactive, or return None when it can."""
+        name = self._known(model)
+        rules = self.models[name]
+        if rules.loadgen_conf.interactive_conf_model is not None:
+            return None
+        if not any("Interactive" in suite.all for suite in rules.suites.values()):
+            return f"round {self.name} knows no Interactive scenario for {name}"
+        instead = "; such results come from MLPerf Endpoints" if name in self.endpoints.allowed_models else ""
+        return f"LoadGen {self.loadgen.version} has no configuration for {name} in the scenario Interactive{instead}"
 
     def min_duration_ms(self, model: str) -> int:
         """Return the shortest allowed performance run of a benchmark."""

@@ -228,9 +228,9 @@ def system(place: System) -> Findings:
 def result(place: Result) -> Findings:
     """Look at the files of a result."""
     files, power = place.round.required_files, place.has_power
-    with_power = files.scenario_dir.with_power_also_glob if power else ()
+    with_power = files.measurements_dir.with_power_also_glob if power else ()
     folder = place.tree.folder(place.location)
-    yield from _set(place, place.location, files.scenario_dir, strays="advice", patterns=with_power)
+    yield from _set(place, place.location, files.measurements_dir, strays="advice", patterns=with_power)
     for pattern in with_power:
         if not _nearby(place, pattern):
             yield _missing(place, join(place.location, pattern), "rules")

@@ -14,17 +14,20 @@ from rich.table import Table
 
 from mlperf_ops.catalogue import Benchmark, Catalogue, ComponentEntry, Implementation, Round, load_catalogue
 from mlperf_ops.catalogue.base import Entry
-from mlperf_ops.catalogue.round import ModelRules
-from mlperf_ops.errors import unknown_name
+from mlperf_ops.catalogue.diff import diff_rounds
+from mlperf_ops.catalogue.history import metrics_of, not_in_round, rounds_of, span
+from mlperf_ops.commands import catalogue_diff
+from mlperf_ops.commands.catalogue_round import print_round
+from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import JsonObject, pretty_json
 
-Kind: TypeAlias = Literal["rounds", "benchmarks", "implementations", "components", "platforms"]
+Kind: TypeAlias = Literal["rounds", "earlier_rounds", "benchmarks", "implementations", "components", "platforms"]
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List and show rounds, benchmarks, implementations, components and platforms.\n\n"
+    help="List and show rounds, benchmarks, implementations, components and platforms; compare rounds.\n\n"
     "Example: mlperf-ops catalogue show v6.1",
 )
 
@@ -38,38 +41,66 @@ def list_entries(
 
     Example: mlperf-ops catalogue list benchmarks
     """
-    found = {name: entries for name, entries in _kinds(load_catalogue()).items() if kind in (None, name)}
+    catalogue = load_catalogue()
+    found = {name: entries for name, entries in _kinds(catalogue).items() if kind in (None, name)}
     if as_json:
-        summary = {name: [_summary(one) for one in entries.values()] for name, entries in found.items()}
+        summary = {name: [_summary(one, catalogue) for one in entries.values()] for name, entries in found.items()}
         typer.echo(pretty_json(summary), nl=False)
         return
     console = _console()
     for name, entries in found.items():
-        console.print(_overview(name, entries.values()))
+        console.print(_overview(name, entries.values(), catalogue))
+
+
+@app.command("diff")
+def diff_entries(
+    old: Annotated[str, typer.Argument(help="The round that you have results of.")],
+    new: Annotated[str, typer.Argument(help="The round that you want to submit to.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Compare two rounds: rule by rule, benchmark by benchmark, and what has to be run again because of it.
+
+    Example: mlperf-ops catalogue diff v6.0 v6.1
+    """
+    catalogue = load_catalogue()
+    found = diff_rounds(catalogue.round(old), catalogue.round(new), catalogue)
+    if as_json:
+        typer.echo(pretty_json(catalogue_diff.as_json(found)), nl=False)
+    else:
+        catalogue_diff.show(found, _console())
 
 
 @app.command("show")
 def show_entry(
     name: Annotated[str, typer.Argument(help="Name or alias of an entry.")],
     kind: Annotated[Kind | None, typer.Option(help="Only this kind, where a name has several entries.")] = None,
+    in_round: Annotated[str | None, typer.Option("--round", help="A benchmark's rules in this round.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Show everything that is known of the entries with a name.
 
-    Example: mlperf-ops catalogue show resnet50 --kind benchmarks
+    Example: mlperf-ops catalogue show resnet50 --round v6.1
     """
     catalogue = load_catalogue()
+    if in_round is not None:
+        _show_rules(catalogue, name, in_round, as_json=as_json)
+        return
     entries = _find(catalogue, name, kind)
     if as_json:
-        dump = {key: {"file": _file(catalogue, key), **_dump(one)} for key, one in entries.items()}
+        dump = {
+            key: {"file": _file(catalogue, key), **_history(one, catalogue), **_dump(one)}
+            for key, one in entries.items()
+        }
         typer.echo(pretty_json(dump), nl=False)
         return
     console = _console()
     for key, entry in entries.items():
         console.print(f"# {key}: {_file(catalogue, key)}", style="bold", markup=False, highlight=False)
         if isinstance(entry, Round):
-            _print_round(console, entry)
+            print_round(console, entry)
         else:
+            for word, value in _history(entry, catalogue).items():
+                console.print(f"{word}: {_cell(value) or '-'}", markup=False, highlight=False, soft_wrap=True)
             text = yaml.safe_dump(_dump(entry, brief=True), sort_keys=False, allow_unicode=True, width=100)
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -82,6 +113,7 @@ def _console() -> Console:
 def _kinds(catalogue: Catalogue) -> dict[Kind, Mapping[str, Entry]]:
     return {
         "rounds": catalogue.rounds,
+        "earlier_rounds": catalogue.earlier_rounds,
         "benchmarks": catalogue.benchmarks,
         "implementations": catalogue.implementations,
         "components": catalogue.components,
@@ -114,10 +146,35 @@ def _dump(entry: Entry, *, brief: bool = False) -> JsonObject:
     return entry.model_dump(mode="json", by_alias=True, exclude_defaults=brief)
 
 
-def _summary(entry: Entry) -> JsonObject:
+def _history(entry: Entry, catalogue: Catalogue) -> JsonObject:
+    """Return what other entries say of a benchmark: the rounds that had it, and its metrics in the newest of them."""
+    if not isinstance(entry, Benchmark):
+        return {}
+    had = rounds_of(entry.maps_to, catalogue)
+    return {"rounds": list(had), "metrics": list(metrics_of(entry.maps_to, catalogue))}
+
+
+def _show_rules(catalogue: Catalogue, name: str, in_round: str, *, as_json: bool) -> None:
+    benchmark, round_ = catalogue.benchmark(name), catalogue.round(in_round)
+    if (problem := not_in_round(benchmark, round_, catalogue)) is not None:
+        raise ConfigError(problem)
+    rules = round_.models[benchmark.maps_to].model_dump(mode="json", exclude_defaults=True)
+    if as_json:
+        typer.echo(pretty_json({"round": round_.name, "benchmark": benchmark.name, "rules": rules}), nl=False)
+        return
+    console = _console()
+    heading = f"# {benchmark.name} in round {round_.name}, as {benchmark.maps_to}"
+    console.print(heading, style="bold", markup=False, highlight=False)
+    text = yaml.safe_dump(rules, sort_keys=False, allow_unicode=True, width=100)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _summary(entry: Entry, catalogue: Catalogue) -> JsonObject:
     made: JsonObject = {"name": entry.name, "description": entry.description}
     if isinstance(entry, Benchmark):
-        return made | {"aliases": list(entry.aliases), "maps_to": entry.maps_to, "status": entry.status}
+        rounds = span(rounds_of(entry.maps_to, catalogue), catalogue)
+        made |= {"aliases": list(entry.aliases), "maps_to": entry.maps_to, "task": entry.task}
+        return made | {"metrics": _history(entry, catalogue)["metrics"], "rounds": rounds, "status": entry.status}
     if isinstance(entry, ComponentEntry):
         return made | {"kind": entry.kind, "version": entry.version, "source": entry.source.type}
     if isinstance(entry, Implementation):
@@ -125,8 +182,8 @@ def _summary(entry: Entry) -> JsonObject:
     return made
 
 
-def _overview(title: str, entries: Iterable[Entry]) -> Table:
-    rows = [_summary(entry) for entry in entries]
+def _overview(title: str, entries: Iterable[Entry], catalogue: Catalogue) -> Table:
+    rows = [_summary(entry, catalogue) for entry in entries]
     columns = list(rows[0]) if rows else ["name"]
     # The description last: it is the longest, and the one that may be folded.
     columns = [name for name in columns if name != "description"] + ["description"]
@@ -144,60 +201,3 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     return "" if value is None else str(value)
-
-
-def _print_round(console: Console, entry: Round) -> None:
-    facts = {
-        "facts from": f"{entry.source.repository} at {entry.source.commit} ({entry.source.date})",
-        "loadgen": f"{entry.loadgen.package} {entry.loadgen.version}, lock {entry.loadgen.requirements}",
-        "checker": f"{entry.checker.repository} at {entry.checker.commit}",
-        "seeds": f"qsl {entry.seeds.qsl_rng_seed}, sample index {entry.seeds.sample_index_rng_seed}, "
-        f"schedule {entry.seeds.schedule_rng_seed}",
-        "divisions": " ".join(entry.divisions),
-        "shortest run": f"{entry.limits.min_duration_ms / 1000:g} s",
-    }
-    for key, text in facts.items():
-        console.print(f"{key}: {text}", markup=False, highlight=False, soft_wrap=True)
-    table = Table(box=box.SIMPLE)
-    table.add_column("benchmark", no_wrap=True)
-    for column in ("datacenter", "edge", "accuracy", "samples", "latency bound", "compliance"):
-        table.add_column(column, overflow="fold")
-    for name, rules in entry.models.items():
-        table.add_row(
-            name,
-            _scenarios(entry, name, "datacenter"),
-            _scenarios(entry, name, "edge"),
-            _accuracy(rules),
-            f"{rules.performance_sample_count} / {rules.accuracy_sample_count}",
-            _latency(rules),
-            " ".join(rules.compliance),
-        )
-    console.print(table)
-
-
-def _scenarios(entry: Round, model: str, system_type: str) -> str:
-    suite = entry.scenarios(model, system_type)
-    if suite is None:
-        return "-"
-    one_of = [" or ".join(suite.one_of)] if suite.one_of else []
-    rest = [f"({name})" for name in suite.optional if name not in suite.one_of]
-    return ", ".join([*suite.required, *one_of, *rest])
-
-
-def _accuracy(rules: ModelRules) -> str:
-    targets = rules.accuracy or next(iter(rules.accuracy_per_scenario.values()), ())
-    bounds = []
-    for target in targets:
-        low = "" if target.min is None else f" >= {target.min:.6g}"
-        high = "" if target.max is None else f" <= {target.max:.6g}"
-        bounds.append(f"{target.metric}{low}{high}")
-    return ", ".join(bounds) + (" (differs per scenario)" if rules.accuracy_per_scenario else "")
-
-
-def _latency(rules: ModelRules) -> str:
-    whole = [f"{scenario} {value / 1e6:g} ms" for scenario, value in rules.target_latency_ns.items()]
-    tokens = [
-        f"{scenario} first token {limit.ttft / 1e6:g} ms, next {limit.tpot / 1e6:g} ms"
-        for scenario, limit in rules.token_latency_limits_ns.items()
-    ]
-    return "; ".join(whole + tokens)

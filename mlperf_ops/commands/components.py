@@ -23,11 +23,14 @@ from mlperf_ops.store import prepare
 from mlperf_ops.typed import load
 
 
-def command(
+def command(  # noqa: PLR0917  # one parameter per option
     plan: Annotated[Path | None, typer.Option(help="A plan.json: what it needs.")] = None,
     host: Annotated[str | None, typer.Option(help="Only what this host of the plan needs.")] = None,
     name: Annotated[list[str] | None, typer.Option(help="Only this component; may be repeated.")] = None,
     checker: Annotated[str | None, typer.Option(help="The official checker of this round, such as v6.1.")] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="With --checker: the checker of the round's own time, if it is another.")
+    ] = False,
     checkout: Annotated[str, typer.Option(help="Folder or URL of the official repository, for --checker.")] = "",
     cache: Annotated[Path | None, typer.Option(help="Where prepared components are kept.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Folder or URL of a mirror instead of the package index.")] = None,
@@ -43,7 +46,9 @@ def command(
     store = cache or default_cache()
     catalogue = load_catalogue()
     if checker is not None:
-        answer = _checker(catalogue, checker, store, checkout, source)
+        answer = _checker(catalogue, checker, store, checkout, source, release=release)
+    elif release:
+        raise ConfigError("--release belongs to --checker", hint="mlperf-ops components --checker v5.1 --release")
     else:
         answer = {"cache": str(store), "components": []}
         told = _planned(plan, host, catalogue, name or [])
@@ -107,15 +112,22 @@ def _one(entry: ComponentEntry, planned: Component | None, cache: Path, mirror: 
     return {**told, "state": state, "path": str(made.path), "sha256": made.sha256}
 
 
-def _checker(catalogue: Catalogue, name: str, cache: Path, given: str, mirror: Mirror | None) -> JsonObject:
+def _checker(
+    catalogue: Catalogue, name: str, cache: Path, given: str, mirror: Mirror | None, *, release: bool
+) -> JsonObject:
     """Obtain the checkout that a round names."""
     round_ = catalogue.round(name)
+    commit = round_.checker.commit
+    if release:
+        if round_.checker.release is None:
+            raise ConfigError(f"round {name} has no other checker of its own time", hint="leave out --release")
+        commit = round_.checker.release.commit
     for entry in catalogue.components.values():
-        if isinstance(entry.source, GitSource) and entry.source.commit == round_.checker.commit:
+        if isinstance(entry.source, GitSource) and entry.source.commit == commit:
             found = obtain(entry, cache, given=given, mirror=mirror)
             path = str(found.path) if found.path else None
             return {"cache": str(cache), "checker": path, "note": found.note, "fetched": found.fetched}
-    raise ToolError(f"the catalogue has no component for the checker of round {name}, commit {round_.checker.commit}")
+    raise ToolError(f"the catalogue has no component for the checker of round {name}, commit {commit}")
 
 
 def _show(answer: JsonObject) -> None:

@@ -1,7 +1,8 @@
 """The round's data against the official checker and mlperf.conf of a mlcommons/inference checkout.
 
 The checkout is named by MLPERF_INFERENCE_CHECKOUT. Its constants are read by a subprocess of their own, because its
-package would otherwise shadow names of this process.
+package would otherwise shadow names of this process. What LoadGen does is read at the commit that each round's wheel
+was built from.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(
     CHECKOUT is None, reason="MLPERF_INFERENCE_CHECKOUT names no checkout of mlcommons/inference"
 )
 
-ROUNDS = ["v6.1"]
+ROUNDS = ["v5.1", "v6.0", "v6.1"]
 SUITES = {"datacenter": "datacenter", "edge": "edge", "datacenter,edge": "datacenter-edge"}
 SCENARIOS = ["SingleStream", "MultiStream", "Server", "Offline", "Interactive"]
 NAMES_TO_MAP = [
@@ -67,7 +68,7 @@ for model in base["models"]:
         "latency": config.latency_constraint.get(model, {}),
         "tokens": c.LLM_LATENCY_LIMITS.get(model, {}),
         "llm": model in config.get_llm_models(),
-        "tests": [t for t in ("01", "04", "06", "07", "08", "09") if model in base["models_TEST" + t]],
+        "tests": [t for t in ("01", "04", "06", "07", "08", "09") if model in base.get("models_TEST" + t, ())],
         "result_field": c.RESULT_FIELD_BENCHMARK_OVERWRITE[version].get(model, {}),
         "units": {k: v for k, v in c.SPECIAL_UNIT_DICT.get(model, {}).items() if k in scenarios},
         "artifacts": c.REQUIRED_ACC_BENCHMARK.get(model, {}).get(version, {}),
@@ -119,11 +120,12 @@ print(json.dumps({
         "measurements": at(c.MEASUREMENTS_PATH),
         "compliance_dir": at(c.COMPLIANCE_PATH),
         "system_json": at(c.SYSTEM_PATH),
-        "nameplate_power": at(c.NAMEPLATE_POWER_PATH),
+        "nameplate_power": c.NAMEPLATE_POWER_PATH.get(version),
         "src_dir": at(c.SRC_PATH),
+        "test_files": {t: getattr(c, t + "_ACC_PATH").get(version) for t in ("TEST07", "TEST08", "TEST09")},
         "private_id": at(c.PRIVATE_ID_PATH),
     },
-    "endpoints": [c.ENDPOINTS_ALLOWED_MODELS, c.ENDPOINTS_COMPLIANCE_MAPPING, at(c.RESULT_FIELD_ENDPOINTS)],
+    "endpoints": [c.ENDPOINTS_ALLOWED_MODELS, c.ENDPOINTS_COMPLIANCE_MAPPING, c.RESULT_FIELD_ENDPOINTS.get(version)],
 }))
 """
 
@@ -225,7 +227,10 @@ def test_compliance_tests_metrics_and_units_are_the_official_ones(ours: Round, t
     assert dict(ours.result_field) == theirs["result_field"] | {"Interactive": "result_completed_samples_per_sec"}
     assert dict(ours.units_default) == theirs["units"]
     assert dict(ours.power_units) == theirs["power_units"]
-    assert list(ours.compliance_files["TEST09"].mean_output_tokens["gpt-oss-120b"]) == theirs["test09"]
+    bounds = {model: one for test in ours.compliance_files.values() for model, one in test.mean_output_tokens.items()}
+    assert list(bounds.get("gpt-oss-120b", theirs["test09"])) == theirs["test09"]
+    assert set(ours.compliance_files) == {test for rules in ours.models.values() for test in rules.compliance}
+    assert set(bounds) == {name for name, rules in ours.models.items() if "TEST09" in rules.compliance}
 
 
 def test_seeds_aliases_and_the_guess_for_unknown_names_are_official(ours: Round, theirs: dict[str, Any]) -> None:
@@ -257,15 +262,27 @@ def test_files_and_paths_are_the_official_ones(ours: Round, theirs: dict[str, An
     assert list(files.performance.with_power_also) == expected["with_power"]
     assert list(files.power.required) == expected["power"]
     assert list(files.accuracy.required) == expected["accuracy"]
-    assert set(expected["scenario"]) < set(files.scenario_dir.required)
-    assert list(files.scenario_dir.with_power_also_glob) == expected["scenario_power"]
+    assert list(files.measurements_dir.with_power_also_glob) == expected["scenario_power"]
     test01 = ours.compliance_files["TEST01"]
     assert list(test01.folders["accuracy"]) == expected["test01"]
     assert list(test01.folders_if_nondeterministic["accuracy"]) == expected["test01_nondeterministic"]
     for test in ("TEST01", "TEST04"):
         assert list(ours.compliance_files[test].folders["performance/run_1"]) == expected["compliance_performance"]
-    paths = ours.layout.model_dump()
-    assert {key: paths[key] for key in theirs["layout"]} == theirs["layout"]
+    paths, wanted = ours.layout.model_dump(), dict(theirs["layout"])
+    tests = {test: None if path is None else Path(path).name for test, path in wanted.pop("test_files").items()}
+    assert {test: ours.compliance_files[test].files[0] for test in tests if test in ours.compliance_files} == {
+        test: name for test, name in tests.items() if name is not None
+    }
+    folder, _, file = wanted.pop("measurements").rpartition("/")
+    assert paths["measurements_dir"] == folder
+    if file == "{file}":  # the first that begins with the system's name
+        assert paths["measurements"].startswith(folder + "/{system}")
+        assert paths["measurements_also"][-1] == "{system}*.json"
+        assert set(theirs["files"]["scenario"]) == set(ours.required_files.measurements_dir.required)
+    else:
+        assert paths["measurements"] == f"{folder}/{file}"
+        assert set(theirs["files"]["scenario"]) | {file} == set(ours.required_files.measurements_dir.required)
+    assert {key: paths[key] for key in wanted} == wanted
 
 
 def test_limits_and_endpoints_are_the_official_ones(ours: Round, theirs: dict[str, Any]) -> None:
@@ -273,14 +290,36 @@ def test_limits_and_endpoints_are_the_official_ones(ours: Round, theirs: dict[st
     assert [limits.min_duration_ms, limits.file_size_limit_mb, limits.accuracy_log_max_bytes] == theirs["limits"]
     assert sorted(limits.early_stopping_scenarios) == sorted(theirs["early_stopping"])
     endpoints = ours.endpoints
-    assert [list(endpoints.allowed_models), endpoints.compliance, endpoints.result_field] == theirs["endpoints"]
+    models, tests, fields = theirs["endpoints"]
+    # The list of models knows no rounds; the fields of a result say which round has such results at all.
+    expected = [[], {}, {}] if fields is None else [models, tests, fields]
+    assert [list(endpoints.allowed_models), endpoints.compliance, endpoints.result_field] == expected
 
 
-def embedded_conf() -> dict[tuple[str, str], dict[str, float]]:
+def source(round_: Round, path: str) -> str:
+    """Return a file of the commit that the round's LoadGen was built from; skip where the checkout lacks it."""
+    return at_commit(round_.loadgen.commit, path)
+
+
+def at_commit(commit: str, path: str) -> str:
+    """Return a file of a commit; skip where the checkout lacks it."""
+    done = subprocess.run(
+        ["git", "-C", str(CHECKOUT), "show", f"{commit}:{path}"],
+        env={**os.environ, "GIT_NO_LAZY_FETCH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.skip(f"git in {CHECKOUT} has no {path} of commit {commit[:12]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def embedded_conf(round_: Round) -> dict[tuple[str, str], dict[str, float]]:
     """Return mlperf.conf as (model, scenario) -> key -> value."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     line = re.compile(r"^([^#\s]+)\.(\*|\w+)\.(\w+)\s*=\s*(\S+)")
-    for text in (Path(str(CHECKOUT)) / "loadgen" / "mlperf.conf").read_text().splitlines():
+    for text in source(round_, "loadgen/mlperf.conf").splitlines():
         match = line.match(text)
         if match and not match[3].endswith("_seed"):
             found.setdefault((match[1], match[2]), {})[match[3]] = float(match[4])
@@ -288,7 +327,7 @@ def embedded_conf() -> dict[tuple[str, str], dict[str, float]]:
 
 
 def test_the_embedded_configuration_is_what_the_round_says(ours: Round) -> None:
-    conf = embedded_conf()
+    conf = embedded_conf(ours)
     assert {("*", key): value for key, value in ours.loadgen_conf_defaults.items()} == {
         key: value for key, value in conf.items() if key[0] == "*"
     }
@@ -302,11 +341,28 @@ def test_the_embedded_configuration_is_what_the_round_says(ours: Round) -> None:
 def test_no_model_of_the_embedded_configuration_is_left_out(ours: Round) -> None:
     known = {rules.loadgen_conf.conf_model for rules in ours.models.values()}
     known |= {rules.loadgen_conf.interactive_conf_model for rules in ours.models.values()}
-    gone = {"retinanet", "ssd-mobilenet", "dlrm", "dlrm-v2", "rnnt", "gptj", "mixtral-8x7b", "pointpainting"}
-    gone |= {"llama3_1-405b", "llama3_1-405b-interactive"}
-    assert {model for model, _ in embedded_conf()} - {"*"} - known == gone
+    assert {model for model, _ in embedded_conf(ours)} - {"*"} - known == RETIRED_BUT_CONFIGURED[ours.name]
 
 
+def test_the_seeds_are_those_that_are_compiled_into_the_wheel(ours: Round) -> None:
+    text = source(ours, "loadgen/mlperf.conf")
+    seeds = dict(re.findall(r"^\*\.\*\.(\w+_rng_seed)\s*=\s*(\d+)", text, re.MULTILINE))
+    assert {name: int(seeds[name]) for name in ours.seeds.model_dump()} == ours.seeds.model_dump()
+    assert source(ours, "loadgen/VERSION.txt").strip() == ours.loadgen.version
+
+
+# Models that LoadGen's file still configures although the round has no such benchmark.
+RETIRED_BUT_CONFIGURED = {
+    "v5.1": {"ssd-mobilenet", "dlrm", "rnnt", "gptj"},
+    "v6.0": {"ssd-mobilenet", "dlrm", "dlrm-v2", "rnnt", "gptj"},
+}
+RETIRED_BUT_CONFIGURED["v6.1"] = RETIRED_BUT_CONFIGURED["v6.0"] | {
+    "retinanet",
+    "mixtral-8x7b",
+    "pointpainting",
+    "llama3_1-405b",
+    "llama3_1-405b-interactive",
+}
 LOOKUP = re.compile(r'lookupkv\(\s*model,\s*("\w+"|scenario),\s*"(\w+)",\s*([^,]+),')
 MARKS = (
     "if (conf_type == 0) {\n    lookupkv",  # embedded file only
@@ -317,12 +373,12 @@ MARKS = (
 
 
 def test_user_conf_rules_are_what_loadgen_reads_and_says_of_it(ours: Round) -> None:
-    source = (Path(str(CHECKOUT)) / "loadgen" / "test_settings_internal.cc").read_text()
-    starts = [source.index(mark) for mark in MARKS]
+    code = source(ours, "loadgen/test_settings_internal.cc")
+    starts = [code.index(mark) for mark in MARKS]
     never, open_only, every, audit = (
-        LOOKUP.findall(source[start:end]) for start, end in zip(starts, [*starts[1:], len(source)], strict=True)
+        LOOKUP.findall(code[start:end]) for start, end in zip(starts, [*starts[1:], len(code)], strict=True)
     )
-    before = {key for _, key, _ in LOOKUP.findall(source[: starts[0]])}
+    before = {key for _, key, _ in LOOKUP.findall(code[: starts[0]])}
     rules = ours.user_conf
     assert {key for _, key, _ in never} == set(rules.never)
     assert {key for _, key, _ in audit} | before == set(rules.audit_only)
@@ -350,7 +406,8 @@ def test_rules_that_stand_only_in_the_checks_code_are_the_same(ours: Round) -> N
     assert [(one.lower(), other.lower()) for one, other in ours.inference_allowed_edge] == inferred
     exempt = re.search(r"self\.model in \((.*?)\):", performance)
     assert exempt is not None
-    assert list(ours.limits.min_duration_exempt_models) == re.findall(r'"([^"]+)"', exempt[1])
+    named = re.findall(r'"([^"]+)"', exempt[1])  # whatever the round
+    assert list(ours.limits.min_duration_exempt_models) == [name for name in named if name in ours.models]
     assert f'r"{ours.hash_regex}"' in (checks / "accuracy_check.py").read_text()
 
 
@@ -358,6 +415,68 @@ def test_bounds_that_stand_in_the_official_tools_are_the_same(ours: Round) -> No
     tools = Path(str(CHECKOUT))
     truncate = (tools / "tools" / "submission" / "truncate_accuracy_log.py").read_text()
     assert f"VIEWABLE_SIZE = {ours.limits.accuracy_log_viewable_bytes}" in truncate
-    for model, bounds in ours.compliance_files["TEST09"].mean_output_tokens.items():
-        config = "\n".join(path.read_text() for path in (tools / "compliance" / "TEST09" / model).glob("*.config"))
-        assert all(str(bound) in config for bound in bounds), (model, config)
+    for test, files in ours.compliance_files.items():
+        assert (tools / "compliance" / test).is_dir()
+        for model, bounds in files.mean_output_tokens.items():
+            config = "\n".join(path.read_text() for path in (tools / "compliance" / test / model).glob("*.config"))
+            assert all(str(bound) in config for bound in bounds), (model, config)
+
+
+def test_reference_implementations_are_where_the_catalogue_says() -> None:
+    named = {one.name: one.reference for one in load_catalogue().benchmarks.values() if one.reference}
+    assert {name for name, folder in named.items() if not (Path(str(CHECKOUT)) / folder).is_dir()} == set()
+
+
+def test_the_release_checker_of_a_round_is_at_its_commit(ours: Round) -> None:
+    release = ours.checker.release
+    if release is None:
+        pytest.skip(f"round {ours.name} has no other checker of its own time")
+    assert f'"{ours.name}": {{' in at_commit(release.commit, release.script)
+
+
+READ_EARLIER = """
+import ast, json, sys
+version, text = json.load(sys.stdin)
+for node in ast.parse(text).body:
+    if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "MODEL_CONFIG":
+        base = eval(compile(ast.Expression(node.value), "MODEL_CONFIG", "eval"), {"__builtins__": {}})[version]
+print(json.dumps(base))
+"""
+# Models that a checker lists although no round ever had them.
+NEVER_ADOPTED = {"v3.1": {"gpt3-99", "gpt3-99.9"}}
+
+
+@pytest.mark.parametrize("name", load_catalogue().earlier_rounds)
+def test_earlier_rounds_are_what_their_checkers_say(name: str) -> None:
+    ours = load_catalogue().earlier_rounds[name]
+    (path,) = ours.source.files
+    text = at_commit(ours.source.commit, path)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_EARLIER],
+        input=json.dumps([name, text]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = json.loads(done.stdout)
+    assert set(ours.models) == set(theirs["models"]) - NEVER_ADOPTED.get(name, set())
+    for model, rules in ours.models.items():
+        flat, upper = theirs["accuracy-target"][model], theirs.get("accuracy-upper-limit", {}).get(model, [])
+        assert {one.metric: one.min for one in rules.accuracy} == pytest.approx(
+            dict(zip(flat[::2], flat[1::2], strict=True)), rel=1e-9
+        )
+        maximum = dict(zip(upper[::2], upper[1::2], strict=True))
+        assert {one.metric: one.max for one in rules.accuracy if one.max is not None} == pytest.approx(
+            maximum, rel=1e-9
+        )
+        assert rules.performance_sample_count == theirs["performance-sample-count"][model]
+        for suite in ("datacenter", "edge"):
+            found = next((one for key, one in rules.suites.items() if key == suite), None)
+            required = theirs.get(f"required-scenarios-{suite}", {}).get(model, [])
+            optional = theirs.get(f"optional-scenarios-{suite}", {}).get(model, [])
+            assert (set(required), set(optional)) == (
+                (set(), set()) if found is None else (set(found.required), set(found.optional))
+            ), (model, suite)
+        tests = {test for test in ("01", "04", "06") if model in theirs.get(f"models_TEST{test}", [])}
+        if "models_TEST01" in theirs:  # older checkers say it in code
+            assert set(rules.compliance) == {f"TEST{test}" for test in tests}, model

@@ -161,11 +161,15 @@ def test_the_sweep_of_mobile_models_is_41_benchmarks_and_81_runs(catalogue: Cata
     assert [one.name for one in members if one.status == "runnable"] == [f"efficientnet-lite{n}" for n in range(3)]
 
 
-def test_equal_issue_of_a_benchmark_is_the_round_s(catalogue: Catalogue, v6_1: Round) -> None:
+def test_what_a_benchmark_says_of_loadgen_is_what_every_round_says(catalogue: Catalogue, v6_1: Round) -> None:
     assert v6_1.rules("3d-unet-99").equal_issue
     for one in catalogue.benchmarks.values():
-        assert one.equal_issue == v6_1.rules(one.maps_to).equal_issue
-        assert one.loadgen_conf_model == v6_1.rules(one.maps_to).loadgen_conf.conf_model
+        rules = [round_.models[one.maps_to] for round_ in catalogue.rounds.values() if one.maps_to in round_.models]
+        for asked in rules:
+            assert one.equal_issue == asked.equal_issue, one.name
+            assert one.loadgen_conf_model == asked.loadgen_conf.conf_model, one.name
+        if not rules:
+            assert (one.equal_issue, one.loadgen_conf_model) == (False, None), one.name
 
 
 def test_a_runnable_benchmark_says_how_its_pictures_become_tensors(catalogue: Catalogue) -> None:
@@ -203,22 +207,29 @@ def test_components_from_packages_are_pinned_to_the_last_byte(catalogue: Catalog
     assert all(labels)
 
 
-def test_the_checkout_is_the_round_s_checker(catalogue: Catalogue, v6_1: Round) -> None:
-    source = catalogue.component("mlperf-inference").source
-    assert source.type == "git"
-    assert (source.repository, source.commit) == (v6_1.checker.repository, v6_1.checker.commit)
+def test_there_is_a_checkout_of_every_round_s_checkers(catalogue: Catalogue) -> None:
+    pinned = {
+        one.source.commit: one.source.repository for one in catalogue.components.values() if one.source.type == "git"
+    }
+    for round_ in catalogue.rounds.values():
+        assert pinned[round_.checker.commit] == round_.checker.repository
+        if round_.checker.release is not None:
+            assert pinned[round_.checker.release.commit] == round_.checker.repository
+    assert [name for name, one in catalogue.rounds.items() if one.checker.release is not None] == ["v5.1"]
 
 
 def test_every_converter_has_checked_options() -> None:
     assert set(CONVERT_OPTIONS) == set(CONVERTERS)
 
 
+@pytest.mark.parametrize("name", ["v5.1", "v6.0", "v6.1"])
 def test_the_lock_of_a_round_pins_its_loadgen_with_digests_and_names_no_machine(
-    catalogue: Catalogue, v6_1: Round
+    catalogue: Catalogue, name: str
 ) -> None:
-    text = catalogue.lock_path(v6_1.loadgen.requirements).read_text()
+    loadgen = catalogue.round(name).loadgen
+    text = catalogue.lock_path(loadgen.requirements).read_text()
     pinned = re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE)
-    assert (v6_1.loadgen.package, v6_1.loadgen.version) in pinned
+    assert (loadgen.package, loadgen.version) in pinned
     assert {"numpy", "onnxruntime", "pillow"} <= {name for name, _ in pinned}
     blocks = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
     assert len(blocks) == len(pinned)

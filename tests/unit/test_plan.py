@@ -199,6 +199,35 @@ def test_a_benchmark_that_is_only_data_says_what_is_missing() -> None:
     assert reasons(made) == {"No package holds its weights; give a component with a converted ONNX to run it."}
 
 
+@pytest.mark.parametrize("name", CATALOGUE.rounds)
+def test_every_round_can_be_planned_with_its_own_loadgen(name: str) -> None:
+    round_ = CATALOGUE.round(name)
+    made = plan(a=host(LITE0, round=name))
+    assert len(keys(made)) == 8
+    assert made.hosts[0].requirements == f"harness-{name}.txt"
+    request = spec(made, "Offline/accuracy")
+    assert (request.round, request.loadgen.expect["effective_qsl_rng_seed"]) == (name, round_.seeds.qsl_rng_seed)
+    assert round_.loadgen.version in CATALOGUE.lock_path(made.hosts[0].requirements).read_text()
+
+
+def test_a_benchmark_of_another_round_says_which_rounds_had_it_and_what_is_there_now() -> None:
+    old, gone = sorted(reasons(plan(a=host(LITE0, {"benchmark": "ssd-resnet34"}, {"benchmark": "mixtral"}))))[::-1]
+    assert old.startswith("round v6.1 has no benchmark 'ssd-resnet34': it was in v0.5 to v2.0, and retinanet ")
+    assert old.endswith(" (v2.1 to v6.0), then yolo-99 took its place")
+    assert gone.endswith("'mixtral-8x7b': it was in v4.1 to v6.0, and the round has nothing in its place")
+    asked: dict[str, Json] = {"benchmark": "retinanet", "scenarios": ["Offline"]}
+    new, missing = sorted(reasons(plan(a=host(LITE0, {"benchmark": "yolo"}, asked, round="v5.1"))))[::-1]
+    assert new == "round v5.1 has no benchmark 'yolo-99': it is new in v6.0"
+    assert missing.startswith("The harness has no task object_detection for it yet; its weights and ")
+
+
+def test_a_round_that_can_only_be_looked_up_cannot_be_planned() -> None:
+    assert refused(a=host(round="v4.1")).endswith(
+        "mlperf_round: round v4.1 can only be looked up; expected one of v5.1, v6.0, v6.1 "
+        "(mlperf-ops catalogue show v4.1)"
+    )
+
+
 def test_a_plan_of_impossible_cells_only_is_refused_with_the_reason() -> None:
     said = refused(a=host(system_type="datacenter"))
     assert said.startswith("nothing can run: a/efficientnet-lite0/SingleStream/accuracy: ")

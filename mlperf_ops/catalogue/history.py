@@ -1,0 +1,91 @@
+"""Which rounds had a benchmark, and what took its place. Pure; the facts are the catalogue's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mlperf_ops.catalogue.benchmark import Benchmark
+from mlperf_ops.catalogue.collection import Catalogue
+from mlperf_ops.catalogue.round import Round
+
+
+def round_names(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return all rounds, those that can only be looked up too, oldest first."""
+    return tuple(sorted({*catalogue.earlier_rounds, *catalogue.rounds}, key=_age))
+
+
+def rounds_of(official: str, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the rounds that had a benchmark, oldest first.
+
+    Args:
+        official: The rounds' name for it (`Benchmark.maps_to`).
+        catalogue: Knows the rounds.
+    """
+    tables = {name: one.models for name, one in catalogue.earlier_rounds.items()} | {
+        name: one.models for name, one in catalogue.rounds.items()
+    }
+    return tuple(name for name in round_names(catalogue) if official in tables[name])
+
+
+def metrics_of(official: str, catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the accuracy metrics of a benchmark, of the newest round that had it."""
+    had = rounds_of(official, catalogue)
+    if not had:
+        return ()
+    if had[-1] in catalogue.rounds:
+        targets = catalogue.rounds[had[-1]].accuracy_targets(official, "Offline")
+    else:
+        targets = catalogue.earlier_rounds[had[-1]].models[official].accuracy
+    return tuple(one.metric for one in targets)
+
+
+def span(names: Sequence[str], catalogue: Catalogue) -> str:
+    """Write rounds as people say them: "v2.1 to v6.0", "since v6.0" up to the newest; a list where there are gaps."""
+    order = round_names(catalogue)
+    if not names:
+        return "no round"
+    first, last = order.index(names[0]), order.index(names[-1])
+    if list(names) != list(order[first : last + 1]):
+        return ", ".join(names)
+    if len(names) == 1:
+        return names[0]
+    return f"since {names[0]}" if last == len(order) - 1 else f"{names[0]} to {names[-1]}"
+
+
+def successors(benchmark: Benchmark, catalogue: Catalogue) -> tuple[Benchmark, ...]:
+    """Return what took a benchmark's place, then what took that one's, and so on."""
+    found: list[Benchmark] = []
+    name = benchmark.successor
+    while name is not None and name not in {benchmark.name, *(one.name for one in found)}:
+        found.append(catalogue.benchmark(name))
+        name = found[-1].successor
+    return tuple(found)
+
+
+def not_in_round(benchmark: Benchmark, round_: Round, catalogue: Catalogue) -> str | None:
+    """Say in one sentence that a round has no such benchmark, which rounds had, and what is there instead.
+
+    Returns:
+        The sentence, or None when the round has it.
+    """
+    official = benchmark.maps_to
+    if official in round_.models:
+        return None
+    had = rounds_of(official, catalogue)
+    lacks = f"round {round_.name} has no benchmark '{benchmark.name}'"
+    if not had:
+        return lacks
+    if _age(had[0]) > _age(round_.name):
+        return f"{lacks}: it is new in {had[0]}"
+    was = f"{lacks}: it was in {span(had, catalogue).removeprefix('since ')}"
+    chain = successors(benchmark, catalogue)
+    upto = next((index for index, one in enumerate(chain) if one.maps_to in round_.models), None)
+    if upto is None:
+        return f"{was}, and the round has nothing in its place"
+    between = [f"{one.name} ({span(rounds_of(one.maps_to, catalogue), catalogue)})" for one in chain[:upto]]
+    return f"{was}, and {', then '.join([*between, chain[upto].name])} took its place"
+
+
+def _age(name: str) -> tuple[list[int], str]:
+    return [int(part) for part in re.findall(r"\d+", name)], name

@@ -1,0 +1,294 @@
+"""Lint of a user.conf: what LoadGen, division and round make of every line. Pure; the rules are the round's data.
+
+Within a file LoadGen looks a key up as `model.Scenario.key`, `*.Scenario.key`, `model.*.key`, `*.*.key`, so that a
+wildcard of the model beats a wildcard of the scenario; of two equal keys the last counts. Its embedded mlperf.conf is
+read before, key by key in the same way, and any line of user.conf beats it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from mlperf_ops.catalogue import Round
+from mlperf_ops.catalogue.base import LoadgenScenario
+from mlperf_ops.catalogue.round import LoadgenSettings as ConfSections
+from mlperf_ops.errors import nearest
+from mlperf_ops.loadgen_keys import CONF_KEYS
+from mlperf_ops.loadgen_settings import LoadgenSettings, RunAs, embedded, settings
+from mlperf_ops.model import Division, Scenario
+from mlperf_ops.userconf_file import Finding, Setting, read_user_conf
+from mlperf_ops.userconf_limits import limit_findings
+
+ANY = "*"
+RUN_AS: tuple[RunAs, ...] = get_args(LoadgenScenario)
+_SAME_FOR_ALL = {"min_duration", "max_duration"}  # but for benchmarks that are exempt
+_TOKEN_BOUNDS = {"ttft_latency", "tpot_latency"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that a user.conf may be for: a benchmark of the round in a scenario, under LoadGen's names."""
+
+    official: str
+    scenario: Scenario
+    conf_model: str
+    run_as: RunAs
+    sections: ConfSections
+
+    def matches(self, setting: Setting) -> bool:
+        """Whether LoadGen may take a setting for this run."""
+        return setting.model in {ANY, self.conf_model} and setting.scenario in {ANY, self.run_as}
+
+
+def lint_user_conf(
+    text: str,
+    round_: Round,
+    division: Division,
+    *,
+    official: str | None = None,
+    scenario: Scenario | None = None,
+) -> tuple[Finding, ...]:
+    """Judge a user.conf.
+
+    Args:
+        text: The file.
+        round_: The round whose LoadGen reads it.
+        division: The submission's division.
+        official: Benchmark of the round that the file is for; None: the file may be for any.
+        scenario: Scenario that it is for; None: any.
+
+    Returns:
+        Findings in the order of the lines; those of the whole file come first.
+    """
+    found, findings = read_user_conf(text)
+    runs = [run for run in _runs(round_) if official in (None, run.official) and scenario in (None, run.scenario)]
+    kept: list[Setting] = []
+    for setting in found:
+        problem = _line_problem(setting, round_, division)
+        if problem is not None:
+            findings.append(problem)
+            continue
+        reached = [run for run in runs if run.matches(setting)]
+        if not reached and setting.model != ANY:
+            continue  # for another benchmark or scenario than the one that is asked about
+        findings.extend(_key_problems(setting, reached, round_, division))
+        kept.append(setting)
+    findings += _overridden(kept, runs, round_)
+    limits: list[tuple[Run, Finding]] = []
+    for run in runs:
+        given = _given(kept, run, round_)
+        if given or None not in (official, scenario):
+            findings += _in_vain(given, run, round_)
+            made = _settings(run, given, round_)
+            found_here = limit_findings(run.official, run.scenario, given, made, round_, division)
+            limits += [(run, one) for one in found_here]
+    findings += _one_per_line(limits, kept, runs, round_, single=official is not None)
+    return tuple(sorted(dict.fromkeys(findings), key=lambda one: (one.line, one.rule, one.message)))
+
+
+def _given(found: Sequence[Setting], run: Run, round_: Round) -> dict[str, Setting]:
+    return {key: one for key in round_.user_conf.keys if (one := winner(found, run, key)) is not None}
+
+
+def _one_per_line(
+    limits: Sequence[tuple[Run, Finding]], found: Sequence[Setting], runs: Sequence[Run], round_: Round, *, single: bool
+) -> Iterator[Finding]:
+    """Keep one finding of a line; of a line for all models only what is too little for each of them."""
+    by_line: dict[tuple[int, str], list[Run]] = {}
+    first: dict[tuple[int, str], Finding] = {}
+    for run, finding in limits:
+        key = (finding.line, "" if finding.line else finding.message)
+        by_line.setdefault(key, []).append(run)
+        first.setdefault(key, finding)
+    lines = {one.line: one for one in found}
+    for key, finding in first.items():
+        setting = lines.get(finding.line)
+        if setting is None and not single:  # no line of this file is about it
+            continue
+        if setting is not None and setting.model == ANY and not single and setting.key not in _SAME_FOR_ALL:
+            users = [run for run in runs if _given(found, run, round_).get(setting.key) == setting]
+            if len({id(run) for run in by_line[key]}) < len(users):
+                continue
+        yield finding
+
+
+def winner(found: Sequence[Setting], run: Run, key: str) -> Setting | None:
+    """Return the line that LoadGen takes for a key of a run, or None."""
+    for model, scenario in ((run.conf_model, run.run_as), (ANY, run.run_as), (run.conf_model, ANY), (ANY, ANY)):
+        same = [one for one in found if (one.model, one.scenario, one.key) == (model, scenario, key)]
+        if same:
+            return same[-1]
+    return None
+
+
+def _runs(round_: Round) -> Iterator[Run]:
+    for official, rules in round_.models.items():
+        conf = rules.loadgen_conf
+        for scenario in RUN_AS:
+            yield Run(official, scenario, conf.conf_model or official, scenario, conf.settings)
+        if conf.interactive_conf_model is not None:
+            yield Run(official, "Interactive", conf.interactive_conf_model, "Server", conf.interactive_settings)
+
+
+def _settings(run: Run, given: Mapping[str, Setting], round_: Round) -> LoadgenSettings:
+    numbers = {key: _number(one.value) for key, one in given.items()}
+    return settings(round_, run.sections, run.run_as, {"target_qps": 1.0, "target_latency": 1.0, **numbers})
+
+
+def _number(value: str) -> int | float:
+    """Read a number as LoadGen does: an integer in C's notation, where a leading 0 means octal."""
+    try:
+        digits = value.lstrip("+-")
+        octal = len(digits) > 1 and digits.isdigit() and digits.startswith("0")
+        return int(value, 8) if octal else int(value, 0)
+    except ValueError:
+        return float(value)
+
+
+# --- one line by itself ---------------------------------------------------------------------------------------------
+
+
+def _line_problem(setting: Setting, round_: Round, division: Division) -> Finding | None:
+    """Say why a line can apply to no run of the round at all, or return None."""
+
+    def finding(rule: str, message: str, hint: str = "") -> Finding:
+        return Finding(setting.line, rule, "no effect", message, hint)
+
+    if setting.scenario not in {ANY, *RUN_AS}:
+        if setting.scenario == "Interactive":
+            message = "LoadGen has no scenario Interactive: such a run is a Server run under another model name"
+            return finding("unknown-scenario", message, f"write it as: {_interactive(setting, round_)}")
+        guess = nearest(setting.scenario, RUN_AS)
+        message = f"LoadGen knows no scenario '{setting.scenario}'; expected one of {', '.join(RUN_AS)} or *"
+        return finding("unknown-scenario", message, f"did you mean '{guess}'?" if guess else "")
+    names = {run.conf_model for run in _runs(round_)}
+    if setting.model in {ANY, *names}:
+        return None
+    official = round_.official_name(setting.model)
+    if official is not None:
+        known = round_.models[official].loadgen_conf.conf_model or official
+        message = f"LoadGen runs {official} as '{known}', so that a line for '{setting.model}' never applies"
+        if not round_.divisions[division].official_models_only:
+            message = (
+                f"a line for '{setting.model}' applies only if the SUT gives LoadGen this name instead of '{known}', "
+                f"and then LoadGen sets nothing that round {round_.name} asks of {official}"
+            )
+        return finding("unknown-model", message, f"write it as: {replace(setting, model=known).name}")
+    guess = nearest(setting.model, names)
+    message = f"LoadGen's mlperf.conf of round {round_.name} has no model '{setting.model}'"
+    return finding("unknown-model", message, f"did you mean '{guess}'?" if guess else "")
+
+
+def _interactive(setting: Setting, round_: Round) -> str:
+    for rules in round_.models.values():
+        conf = rules.loadgen_conf
+        if conf.interactive_conf_model is not None and setting.model in {conf.conf_model, conf.interactive_conf_model}:
+            return replace(setting, model=conf.interactive_conf_model, scenario="Server").name
+    return f"<model>-interactive.Server.{setting.key}"
+
+
+def _key_problems(setting: Setting, reached: Sequence[Run], round_: Round, division: Division) -> Iterator[Finding]:
+    rules, key = round_.user_conf, setting.key
+    scenarios = [name for name in RUN_AS if name in {run.run_as for run in reached}]
+    if not scenarios:
+        return
+    if key not in rules.keys:
+        problem = str(rules.problem(key, scenarios[0], division))
+        if key in rules.never:
+            yield Finding(setting.line, "ignored-key", "no effect", problem)
+        elif key in rules.audit_only:
+            yield Finding(setting.line, "audit-key", "rejects", problem)
+        elif key in CONF_KEYS:
+            message = f"LoadGen {round_.loadgen.version} does not read '{key}' from user.conf"
+            yield Finding(setting.line, "ignored-key", "no effect", message)
+        else:
+            guess = nearest(key, rules.keys)
+            hint = f"did you mean '{guess}'?" if guess else ""
+            yield Finding(setting.line, "unknown-key", "no effect", f"LoadGen knows no key '{key}'", hint)
+        return
+    problems = {name: rules.problem(key, name, division) for name in scenarios}
+    used = [name for name in scenarios if any(name in rule.scenarios for rule in rules.keys[key])]
+    if not used:
+        yield Finding(setting.line, "ignored-key", "no effect", str(problems[scenarios[0]]))
+        return
+    for name in used:
+        if problems[name] is not None:
+            yield Finding(setting.line, "forbidden-key", "rejects", str(problems[name]))
+            break
+    yield from _value_problems(setting, used, round_)
+
+
+def _value_problems(setting: Setting, used: Iterable[str], round_: Round) -> Iterator[Finding]:
+    """Say what LoadGen would read that was not meant."""
+    name, value, number = setting.key, setting.value, _number(setting.value)
+    # Server's bounds are whole milliseconds, whatever target_latency is elsewhere.
+    kinds = {rule.value for rule in round_.user_conf.keys[name] if set(rule.scenarios) & set(used)}
+    digits = value.lstrip("+-")
+    expected, read = "", ""
+    if "bool" in kinds and number not in (0, 1):
+        expected, read = "0 or 1", "another number than you mean"
+    elif number < 0:
+        expected, read = "a number, 0 or more", "a very large one"
+    elif "float" in kinds and "int" not in kinds and number <= 0:
+        expected, read = "a number above 0", "it as no speed at all"
+    elif "float" not in kinds and isinstance(number, float):
+        expected, read = "a whole number", f"{digits.partition('.')[0].partition('e')[0].partition('E')[0] or 0}"
+    elif "float" not in kinds and len(digits) > 1 and digits.startswith("0") and digits.isdigit():
+        expected, read = "a number without a leading 0", f"it as octal, {number}"
+    if expected:
+        yield Finding(
+            setting.line, "value", "rejects", f"{name}: expected {expected}, found {value}; LoadGen reads {read}"
+        )
+
+
+# --- lines against each other ---------------------------------------------------------------------------------------
+
+
+def _overridden(found: Sequence[Setting], runs: Sequence[Run], round_: Round) -> Iterator[Finding]:
+    for setting in found:
+        rules = round_.user_conf.keys.get(setting.key, ())
+        able = {name for rule in rules for name in rule.scenarios}
+        reached = [run for run in runs if run.matches(setting) and run.run_as in able]
+        winners = [(run, winner(found, run, setting.key)) for run in reached]
+        beaten = [(run, one) for run, one in winners if one is not None and one != setting]
+        by = sorted({one.line for _, one in beaten})
+        where = f"line{'s' if len(by) > 1 else ''} {', '.join(map(str, by))}"
+        if reached and len(beaten) == len(reached):
+            message = f"this line never applies: {where} beat{'' if len(by) > 1 else 's'} it"
+            yield Finding(setting.line, "overridden", "no effect", message, _order(setting, found, by))
+            continue
+        # "*.Server.x" beats "resnet50.*.x", which is not what most people expect.
+        wild = [run for run, one in beaten if one.model == ANY and setting.model != ANY]
+        if wild:
+            names = ", ".join(dict.fromkeys(run.run_as for run in wild))
+            message = f"this line does not apply to {names}: {where} beat{'' if len(by) > 1 else 's'} it there"
+            yield Finding(setting.line, "overridden", "no effect", message, _order(setting, found, by))
+
+
+def _order(setting: Setting, found: Sequence[Setting], by: Sequence[int]) -> str:
+    others = [one for one in found if one.line in by]
+    if any(one.name == setting.name for one in others):
+        return "of two equal keys the last counts"
+    return "a wildcard of the model beats a wildcard of the scenario; write model and scenario in full"
+
+
+def _in_vain(given: Mapping[str, Setting], run: Run, round_: Round) -> Iterator[Finding]:
+    """Yield keys that LoadGen reads only beside another one."""
+
+    def on(key: str) -> bool:
+        if key in given:
+            return _number(given[key].value) == 1
+        return embedded(round_, run.sections, run.run_as, key) == 1
+
+    for key, one in given.items():
+        if key in _TOKEN_BOUNDS and run.run_as == "Server" and not on("use_token_latencies"):
+            message = f"'{key}' has no effect on {run.official}, whose token latencies are not measured"
+            yield Finding(one.line, "ignored-key", "no effect", message, "it needs use_token_latencies = 1")
+        if key == "token_latency_scaling_factor" and not on("infer_token_latencies"):
+            message = f"'{key}' has no effect without infer_token_latencies = 1"
+            yield Finding(one.line, "ignored-key", "no effect", message)
+        if key == "performance_issue_same_index" and not on("performance_issue_same"):
+            message = f"'{key}' has no effect without performance_issue_same = 1"
+            yield Finding(one.line, "ignored-key", "no effect", message)
