@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "system": ("system", "Show what is known of each system, and what changed since last round's file."),
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
     "check": ("check", "Check a submission tree and explain every finding."),
+    "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
     "report": ("report", "Write verdict.md and report.html."),
     "catalogue": ("catalogue", "List and show rounds, benchmarks, implementations and components."),
     "loadgen-onnx": ("loadgen_onnx", "Run any ONNX model under LoadGen with generated inputs."),

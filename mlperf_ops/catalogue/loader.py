@@ -1,7 +1,7 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, benchmarks/, implementations/, components/ and platforms/ with one YAML file per entry,
-and locks/ with Python locks. The built-in folder comes first; more are named by the environment variable
+A catalogue folder has rounds/, benchmarks/, implementations/, components/, platforms/ and scorers/ with one YAML file per
+entry, and locks/ with Python locks. The built-in folder comes first; more are named by the environment variable
 MLPERF_OPS_CATALOGUE.
 """
 
@@ -23,6 +23,7 @@ from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.catalogue.references import references
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.tuning import Tuning
@@ -30,7 +31,7 @@ from mlperf_ops.yamlfile import KeyPath, Locate, load_yaml_with_lines, show_key_
 
 ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
 BUILT_IN = Path(__file__).parent
-_FOLDERS = ("rounds", "benchmarks", "implementations", "components", "platforms", "locks")
+_FOLDERS = ("rounds", "benchmarks", "implementations", "components", "platforms", "scorers", "locks")
 E = TypeVar("E", bound=Entry)
 
 
@@ -95,6 +96,7 @@ class _Reader:
     implementations: dict[str, Implementation] = field(default_factory=dict)
     components: dict[str, ComponentEntry] = field(default_factory=dict)
     platforms: dict[str, Platform] = field(default_factory=dict)
+    scorers: dict[str, Scorer] = field(default_factory=dict)
     locks: dict[str, Path] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
 
@@ -107,6 +109,8 @@ class _Reader:
             self._add("components", self.components, ComponentEntry, path)
         for path in _yaml_files(folder / "platforms"):
             self._add("platforms", self.platforms, Platform, path)
+        for path in _yaml_files(folder / "scorers"):
+            self._add("scorers", self.scorers, Scorer, path)
         for path in _yaml_files(folder / "benchmarks"):
             self._add_benchmarks(path)
         for path in sorted((folder / "locks").glob("*.txt")):
@@ -161,6 +165,7 @@ class _Reader:
             self.platforms,
             self.locks,
             origins,
+            self.scorers,
         )
         for reference in references(made):
             if reference.name not in reference.known:
