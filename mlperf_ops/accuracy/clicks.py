@@ -1,7 +1,7 @@
 """AUC of click prediction (official: accuracy-dlrm.py of dlrm_v2).
 
-A response is float32 [items, 2], predictions beside their labels; or, with `--labels day_23 --trace FILE`, the predictions
-alone: line i of the trace says how many items sample i has, and day_23 holds their labels one after the other.
+A response is float32 [items, 2], predictions beside their labels; or, with `--labels day_23 --trace FILE`, the
+predictions alone: line i of the trace says how many items sample i has, and day_23 holds their labels in order.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from mlperf_ops.accuracy.model import Array, Dtype, Request, Scored, library, values_of
 from mlperf_ops.errors import ConfigError, ResultError
-from mlperf_ops.harness.accuracy_log import Logged, first_responses
+from mlperf_ops.harness.accuracy_log import Logged, first_responses, read_responses
 
 _TRACE_COLUMN = 2  # items of the sample
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How the log is read; `queries` is needed where the log carries the labels itself."""
+    """How the log is read."""
 
     dtype: Dtype = "float32"
     sample_count: int = 0  # samples that there have to be, where no trace says so; 0: as many as the log has
@@ -50,14 +50,12 @@ def score(request: Request, parameters: Parameters) -> Scored:
 
 def _beside_labels(request: Request, parameters: Parameters) -> Iterator[tuple[Array, Array]]:
     count = parameters.sample_count or _highest(request.log) + 1
-    for response in first_responses(request.log, count, "the benchmark", partial=request.partial):
+    for response in first_responses(request.log, count, "the round", partial=request.partial):
         rows = values_of(response, parameters.dtype, request.log, per_item=2).reshape(-1, 2)
         yield rows[:, 0], rows[:, 1]
 
 
 def _highest(log: Path) -> int:
-    from mlperf_ops.harness.accuracy_log import read_responses
-
     return max((response.index for response in read_responses(log)), default=-1)
 
 

@@ -96,7 +96,7 @@ def _boxes(
         if categories is not None:
             if not 0 <= category < len(categories):
                 raise ResultError(
-                    f"{log}: entry {response.number}: class {category} is not one of the {len(categories) - 1} categories",
+                    f"{log}: entry {response.number}: class {category} is none of the {len(categories) - 1} categories",
                     hint="does the model number its classes by category id? --parameter use_inv_map=false",
                 )
             category = categories[category]

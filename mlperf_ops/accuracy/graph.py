@@ -1,7 +1,7 @@
 """Top-1 of graph node classification (official: accuracy_igbh.py).
 
-Labels are the folder `<data set>/<size>/processed` of IGBH: paper/node_label_2K.npy, and val_idx.pt whose entry i is the
-node of sample i. The label file of the large graphs is bare float32 under an .npy name.
+Labels are the folder `<data set>/<size>/processed` of IGBH: paper/node_label_2K.npy, and val_idx.pt whose entry i is
+the node of sample i. The label file of the large graphs is bare float32 under an .npy name.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ def score(request: Request, parameters: Parameters) -> Scored:
     """Compare the logged classes with the labels of the validation nodes."""
     folder = request.input("labels")
     labels = _labels(folder, folder / parameters.label_file)
-    found = score_classes(
-        request.log, labels, parameters.dtype, partial=request.partial, source=f"{folder}/val_idx.pt"
-    )
+    found = score_classes(request.log, labels, parameters.dtype, partial=request.partial, source=f"{folder}/val_idx.pt")
     return Scored(found.text, found.sample_count, {"good": found.good_count})
 
 

@@ -1,7 +1,7 @@
 """Mixtral's three kinds of questions (official: evaluate-accuracy.py of mixtral-8x7b).
 
-OpenOrca is scored by ROUGE, GSM8K by the number that the answer ends in. MBXP runs generated code in many languages: that
-stays with the official script, so that `mbxp` is absent here.
+OpenOrca is scored by ROUGE, GSM8K by the number that the answer ends in. MBXP runs generated code in many languages:
+that stays with the official script, so that `mbxp` is absent here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def score(request: Request, parameters: Parameters) -> Scored:
 
 def is_right_number(answer: str, target: object) -> bool:
     """Whether the answer's number is the target: the one behind "The answer is", else the last one."""
-    own = answer.split(_NEXT_QUESTION)[0]
+    own = answer.split(_NEXT_QUESTION, maxsplit=1)[0]
     stated = _NUMBER.findall(own.split(_DELIMITER)[-1]) if _DELIMITER in own else []
     numbers = stated[:1] or _NUMBER.findall(own)[-1:]
     found = _float(numbers[0].replace(",", "")) if numbers else None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mlperf_ops.accuracy.model import Request
 from mlperf_ops.accuracy_txt import Target, parse_accuracy_text
+from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import OfficialScript, Scorer
 from mlperf_ops.errors import ConfigError, ToolError
 
@@ -50,9 +51,7 @@ class OfficialOpinion:
     differences: tuple[Difference, ...]
 
 
-def run_script(
-    scorer: Scorer, request: Request, checkout: Path, work: Path, *, python: str = sys.executable
-) -> str:
+def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, python: str = sys.executable) -> str:
     """Run the official script on the same log and return what it says.
 
     Args:
@@ -87,7 +86,11 @@ def run_script(
     done = subprocess.run(
         [python, str(script.resolve()), *_argv(official, request, values)],
         cwd=work,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **{k: v.format_map(values) for k, v in official.env.items()}},
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **{k: v.format_map(values) for k, v in official.env.items()},
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -118,7 +121,7 @@ def _argv(official: OfficialScript, request: Request, values: Mapping[str, str])
 
 
 def compare(
-    scorer: Scorer, ours: Mapping[str, str], text: str, targets: Iterable[Target], patterns: Mapping[str, str]
+    scorer: Scorer, ours: Mapping[str, str], text: str, targets: Iterable[Target], round_: Round
 ) -> OfficialOpinion:
     """Compare our numbers with those that the official script wrote, as written.
 
@@ -127,9 +130,9 @@ def compare(
         ours: Metric -> number as our accuracy.txt writes it.
         text: What the script said.
         targets: The metrics to look for.
-        patterns: The round's accuracy_regex.
+        round_: Its patterns read the text.
     """
-    found = parse_accuracy_text(text.splitlines(), targets, patterns, "$^").texts
+    found = parse_accuracy_text(text.splitlines(), targets, round_.accuracy_regex, round_.hash_regex).texts
     wanted = [metric for metric in scorer.metrics if metric not in scorer.not_computed]
     differing = tuple(
         Difference(metric, ours.get(metric), found.get(metric))

@@ -81,8 +81,8 @@ def score(request: Request, parameters: Parameters) -> Scored:
         items = int(data[-1]) if len(data) and np.isfinite(data[-1]) else -1
         if items < 1 or len(data) != _FIXED_FIELDS + 3 * items:
             raise ResultError(
-                f"{request.log}: entry {response.number}: {len(data)} numbers, of which the last says {items} candidates; "
-                f"expected 3 + 3 per candidate"
+                f"{request.log}: entry {response.number}: {len(data)} numbers, of which the last says {items} "
+                "candidates; expected 3 + 3 per candidate"
             )
         count += 1
         sums.add(data[2 : 2 + items], data[2 + items : 2 + 2 * items], data[2 + 2 * items : -1])

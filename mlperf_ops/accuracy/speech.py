@@ -77,7 +77,7 @@ def joined(right: Sequence[str], said: Sequence[str]) -> tuple[list[str], list[s
 
 
 def _text(indices: Array, alphabet: str, where: str) -> str:
-    if indices.size and not (0 <= indices.min() and indices.max() < len(alphabet)):
+    if indices.size and not (indices.min() >= 0 and indices.max() < len(alphabet)):
         raise ResultError(
             f"{where}: {indices.max()} is no character; the alphabet has {len(alphabet)}",
             hint="is the data logged as another type? --parameter dtype=… says which",

@@ -104,8 +104,8 @@ def _answer(question: Question, window: Window, first: int, last: int, pieces: W
 def project(said: str, original: str, pieces: WordPieces) -> str:
     """Return the part of the original text that the joined word pieces stand for.
 
-    The pieces are lower case, without accents, and split at punctuation. Both texts without spaces are compared place by
-    place; where their lengths differ, or the pieces are not found, the whole original is the answer.
+    The pieces are lower case, without accents, and split at punctuation. Both texts without spaces are compared place
+    by place; where their lengths differ, or the pieces are not found, the whole original is the answer.
     """
     split = " ".join(pieces.words(original))
     at = split.find(said)
@@ -144,4 +144,3 @@ def _f1(said: Sequence[str], right: Sequence[str]) -> float:
         return 0.0
     precision, recall = shared / len(said), shared / len(right)
     return 2 * precision * recall / (precision + recall)
-

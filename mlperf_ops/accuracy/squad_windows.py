@@ -19,6 +19,7 @@ _SPACES = frozenset(" \t\r\n\u202f")
 _SPECIAL_TOKENS = 3  # [CLS], [SEP] and [SEP]
 _LENGTH_BONUS = 0.01  # of two windows with equal context the longer one wins
 _WORDPIECE_MAX_CHARACTERS = 100
+_UNKNOWN = "[UNK]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,14 @@ class WordPieces:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the vocabulary {vocab}: {error}") from error
         ids = {line.strip(): number for number, line in enumerate(lines)}
-        if "[UNK]" not in ids:
+        if _UNKNOWN not in ids:
             raise ConfigError(f"{vocab} is no vocabulary of BERT: it has no line [UNK]")
         self._normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
         self._splitter = tokenizers.pre_tokenizers.BertPreTokenizer()
         self._pieces = tokenizers.models.WordPiece(
-            ids, unk_token="[UNK]", max_input_chars_per_word=_WORDPIECE_MAX_CHARACTERS
+            ids,
+            unk_token=_UNKNOWN,
+            max_input_chars_per_word=_WORDPIECE_MAX_CHARACTERS,
         )
         self._known: dict[str, tuple[str, ...]] = {}
 

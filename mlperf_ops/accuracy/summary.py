@@ -41,7 +41,9 @@ def score(request: Request, parameters: Parameters) -> Scored:
         answer = decoder.text(ids, f"{request.log}: entry {response.number}")
         pairs.append((answer, str(targets[response.index])))
     figures, length = rouge_figures(pairs, request.jobs)
-    shown: dict[str, Json] = {name: str(value) if parameters.form == "texts" else value for name, value in figures.items()}
+    shown: dict[str, Json] = {
+        name: str(value) if parameters.form == "texts" else value for name, value in figures.items()
+    }
     shown |= {"gen_len": length, "gen_num": len(pairs)}
     if parameters.form == "numbers":
         shown |= {"gen_tok_len": tokens, "tokens_per_sample": round(tokens / len(pairs), 1)}

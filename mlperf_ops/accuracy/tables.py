@@ -112,10 +112,11 @@ def _rows(path: Path) -> object:
             return json.loads(text)
         except ValueError as error:
             raise ConfigError(f"{path} is not JSON: {error}") from error
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise ConfigError(f"{path}:{number} is not JSON: {error}") from error
-    return rows
+    return [_row(line, f"{path}:{number}") for number, line in enumerate(text.splitlines(), start=1)]
+
+
+def _row(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{where} is not JSON: {error}") from error

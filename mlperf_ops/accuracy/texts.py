@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mlperf_ops.accuracy.model import EXTRA, Array, library
+from mlperf_ops.accuracy.model import Array, library
 from mlperf_ops.errors import ConfigError, ResultError, ToolError
 
 # What transformers calls clean_up_tokenization_spaces, in its order.
@@ -37,9 +37,7 @@ class Decoder:
         tokenizers: Any = library("tokenizers", "tokenizers")
         file = path / "tokenizer.json" if path.is_dir() else path
         if not file.is_file():
-            raise ConfigError(
-                f"there is no tokenizer at {file}", hint="give the model's folder, or its tokenizer.json"
-            )
+            raise ConfigError(f"there is no tokenizer at {file}", hint="give the model's folder, or its tokenizer.json")
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers raises plain Exception
@@ -116,6 +114,3 @@ def summaries(pairs: Iterable[tuple[str, str]], types: tuple[str, ...], jobs: in
     else:
         for chunk in chunks:
             yield from _summary_chunk(chunk)
-
-
-__all__ = ["EXTRA", "Decoder", "Rouge", "rouge_of", "sentences", "summaries"]

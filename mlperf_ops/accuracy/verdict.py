@@ -86,7 +86,9 @@ def targets_of(scorer: Scorer, round_: Round, model: str, scenario: str) -> tupl
     if scenario not in allowed:
         raise unknown_name(f"scenario of {model} in round {round_.name}", scenario, allowed)
     return tuple(
-        target if scale == 1 else AccuracyTarget(metric=target.metric, min=_times(target.min, scale), max=_times(target.max, scale))
+        target
+        if scale == 1
+        else AccuracyTarget(metric=target.metric, min=_times(target.min, scale), max=_times(target.max, scale))
         for target in round_.accuracy_targets(model, scenario)
         for scale in (scorer.text_scale.get(target.metric, 1),)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class _Question:
 
 
 def command(  # typer shows the help of the options
+    *,
     benchmark: Annotated[
         str,
         typer.Option(help="Benchmark of the round (bert-99.9), all its variants (bert), or one of `catalogue list`."),
@@ -42,9 +44,11 @@ def command(  # typer shows the help of the options
     round_: Annotated[str, typer.Option("--round", help="Round whose targets apply, such as v6.1.")],
     log: Annotated[Path | None, typer.Option(help="mlperf_log_accuracy.json of an accuracy run, whole.")] = None,
     text: Annotated[Path | None, typer.Option(help="Judge this accuracy.txt instead of computing one.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="The right answers; what exactly, says an error without it.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="The right answers; which file, is said when it is left out.")
+    ] = None,
     vocab: Annotated[Path | None, typer.Option(help="vocab.txt of the model (BERT).")] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="The model's folder or tokenizer.json (generated text).")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="The model's folder, or its tokenizer.json.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Items of each sample (dlrm-v2, with --labels day_23).")] = None,
     scenario: Annotated[str, typer.Option(help="A few benchmarks have other targets per scenario.")] = "Offline",
     parameter: Annotated[
@@ -77,7 +81,7 @@ def command(  # typer shows the help of the options
     for model in asked:
         targets_of(scorer, rules, model, scenario)  # a wrong scenario is told before hours of scoring
     if (log is None) == (text is None):
-        raise ConfigError("give either --log or --text", hint="--log computes the figures, --text judges what is written")
+        raise ConfigError("give either --log or --text", hint="--log computes figures, --text judges what is written")
     scored, request = None, None
     if text is not None:
         content = _read(text)
@@ -140,7 +144,7 @@ def _official(
             said = run_script(question.scorer, request, checkout, Path(work), python=python)
         except ToolError as error:
             return None, error
-    return compare(question.scorer, numbers, said, targets, question.round.accuracy_regex), None
+    return compare(question.scorer, numbers, said, targets, question.round), None
 
 
 def _notes(question: _Question, scored: Scored | None) -> tuple[str, ...]:
@@ -229,7 +233,7 @@ def _as_json(  # all of them stand in the file
 
 
 def _score_json(score: Score) -> JsonObject:
-    number = score.value == score.value  # noqa: PLR0124  # NaN is no JSON
+    number = not math.isnan(score.value)  # NaN is no JSON
     return {
         "metric": score.metric,
         "value": score.value if number else None,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, SupportsInt
+from typing import Literal, Protocol, SupportsInt
 
 from mlperf_ops.errors import ResultError, unknown_name
 from mlperf_ops.harness.accuracy_log import Logged, first_responses
@@ -24,6 +24,16 @@ LabelType = Literal["int64", "int32", "float32", "uint8"]
 _FORMATS: dict[LabelType, str] = {"int64": "<q", "int32": "<i", "float32": "<f", "uint8": "<B"}
 # What an int32 class index looks like as a float32, and the other way round.
 _SMALLEST_FLOAT, _LARGEST_CLASS = 1e-30, 100_000_000
+
+
+class Labels(Protocol):
+    """Class indices by sample: a tuple, or an array."""
+
+    def __len__(self) -> int:
+        """Count of samples."""
+
+    def __getitem__(self, index: int, /) -> SupportsInt:
+        """Class index of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def score(spec: Spec, log: Path) -> Score:
 
 def score_classes(
     log: Path,
-    labels: Sequence[SupportsInt],
+    labels: Labels,
     label_type: LabelType = "int64",
     *,
     partial: bool = False,
