@@ -16,6 +16,7 @@ _SUFFIX_PICKLE = (".pkl", ".pickle", ".pkl.gz")
 # What a pickle of numpy arrays or of a pandas table names; anything else is refused before it runs.
 _ALLOWED: dict[str, frozenset[str]] = {
     "builtins": frozenset({"slice", "list", "dict", "tuple", "set", "int", "float", "str", "bytearray"}),
+    "__builtin__": frozenset({"slice"}),
     "collections": frozenset({"OrderedDict"}),
     "_codecs": frozenset({"encode"}),
     "numpy": frozenset({"ndarray", "dtype", "float64", "int64", "str_", "bool_"}),
@@ -23,7 +24,8 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "numpy._core.multiarray": frozenset({"_reconstruct", "scalar"}),
     "numpy.core.numeric": frozenset({"_frombuffer"}),
     "numpy._core.numeric": frozenset({"_frombuffer"}),
-    "pandas": frozenset({"Index", "RangeIndex", "StringDtype"}),
+    "pandas": frozenset({"DataFrame", "Series", "Index", "RangeIndex", "StringDtype", "Int64Dtype"}),
+    "pandas.arrays": frozenset({"IntegerArray", "StringArray"}),
     "pandas.core.frame": frozenset({"DataFrame"}),
     "pandas.core.series": frozenset({"Series"}),
     "pandas.core.indexes.base": frozenset({"Index", "_new_Index"}),

@@ -88,5 +88,3 @@ def test_closed_results_of_v5_1_meet_their_targets() -> None:
             found = read(path, ROUND.accuracy_targets(row["Model"], row["Scenario"]))
             missed += [f"{path}: {score.sentence}" for score in found.scores if not score.met]
     assert missed == []
-
-

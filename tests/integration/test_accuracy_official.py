@@ -1,8 +1,8 @@
 """Our figures against those of the official accuracy scripts, on generated data: equal to the last printed digit.
 
-MLPERF_INFERENCE_CHECKOUT names a checkout of mlcommons/inference. MLPERF_ACCURACY_PYTHON names a Python that has what its
-scripts import (docs/reference/accuracy.md lists it). A script whose packages that Python lacks fails its test, because a
-skip would hide that nothing was compared. nltk's punkt_tab has to be where nltk looks for it (NLTK_DATA), for both.
+MLPERF_INFERENCE_CHECKOUT names a checkout of mlcommons/inference. MLPERF_ACCURACY_PYTHON names a Python that has what
+its scripts import (docs/reference/accuracy.md lists it). A script whose packages that Python lacks fails its test,
+because a skip would hide that nothing was compared. nltk's punkt_tab has to be where nltk looks for it (NLTK_DATA).
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_damage_in_the_middle_is_told_without_reading_the_rest(tmp_path: Path) -
     with log.open("w") as stream:
         stream.write("[\n" + entry(0) + ',\n{"seq_id": 1 "qsl_idx": 2},\n' + f"{entry(1, bytes(5000))},\n" * 2000)
     tracemalloc.start()
-    with pytest.raises(ResultError, match="is not whole JSON: entry 1: Expecting ',' delimiter"):
+    with pytest.raises(ResultError, match=r"is not whole JSON: entry 1: Expecting ',' delimiter"):
         list(read_responses(log))
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -94,7 +94,7 @@ def test_bytes_that_are_no_text_are_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ResultError, match="cannot read .*: Is a directory"):
+    with pytest.raises(ResultError, match=r"cannot read .*: Is a directory"):
         list(read_responses(tmp_path))
 
 

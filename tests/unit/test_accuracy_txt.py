@@ -114,10 +114,15 @@ def test_no_number_misses_by_no_number() -> None:
 
 def test_the_targets_of_a_variant_and_of_a_scenario_are_its_own() -> None:
     line = '{"exact_match": 83.6, "f1": 90.5}\n'
-    met = {name: read(line, *ROUND.accuracy_targets(name, "Offline")).scores[0].met for name in ("bert-99", "bert-99.9")}
+    met = {
+        name: read(line, *ROUND.accuracy_targets(name, "Offline")).scores[0].met for name in ("bert-99", "bert-99.9")
+    }
     assert met == {"bert-99": True, "bert-99.9": False}
     line = '{"f1": 0.781}\n'
-    met = {s: read(line, *ROUND.accuracy_targets("qwen3-vl-235b-a22b", s)).scores[0].met for s in ("Offline", "Interactive")}
+    met = {
+        s: read(line, *ROUND.accuracy_targets("qwen3-vl-235b-a22b", s)).scores[0].met
+        for s in ("Offline", "Interactive")
+    }
     assert met == {"Offline": False, "Interactive": True}
 
 

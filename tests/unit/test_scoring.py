@@ -87,7 +87,11 @@ def test_other_suts_may_log_other_number_types(tmp_path: Path, label_type: Label
 
 @pytest.mark.parametrize(
     ("logged", "read", "told"),
-    [("<i", "float32", "is it logged as another type"), ("<f", "int32", "1.07794e.09 is no class index"), ("<f", "uint8", "4 bytes")],
+    [
+        ("<i", "float32", "is it logged as another type"),
+        ("<f", "int32", "1.07794e.09 is no class index"),
+        ("<f", "uint8", "4 bytes"),
+    ],
 )
 def test_a_class_index_of_another_type_is_told(tmp_path: Path, logged: str, read: LabelType, told: str) -> None:
     log = _log(tmp_path / "log.json", [(0, struct.pack(logged, 3))])
