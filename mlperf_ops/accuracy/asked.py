@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlperf_ops.accuracy.model import Request
-from mlperf_ops.accuracy.registry import module_of
 from mlperf_ops.catalogue.scorer import Scorer
+from mlperf_ops.catalogue.scorer_parameters import METHOD_PARAMETERS
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 
@@ -74,7 +73,6 @@ def request_for(
         if entry.required and known not in given:
             raise ConfigError(f"--{known} is missing", hint=f"{scorer.name} needs {entry.help}")
     merged: dict[str, Json] = {**scorer.parameters, **parameters}
-    counted = {field.name for field in dataclasses.fields(module_of(scorer.method).Parameters)}
-    if "sample_count" in counted:
+    if "sample_count" in METHOD_PARAMETERS[scorer.method].model_fields:
         merged.setdefault("sample_count", sample_count)
     return Request(log, given, merged, partial, jobs)

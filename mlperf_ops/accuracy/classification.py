@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mlperf_ops.accuracy.model import Request, Scored
+from mlperf_ops.catalogue.scorer_parameters import Top1
 from mlperf_ops.harness.labels import read_labels
-from mlperf_ops.harness.scoring import LabelType, score_classes
+from mlperf_ops.harness.scoring import score_classes
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read."""
-
-    dtype: LabelType = "float32"
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Top1) -> Scored:
     """Compare the logged class indices with val_map.txt."""
     labels = read_labels(request.input("labels")).classes
     found = score_classes(request.log, labels, parameters.dtype, partial=request.partial)

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Array, Dtype, Request, Scored, library, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, library, values_of
+from mlperf_ops.catalogue.scorer_parameters import Clicks
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.accuracy_log import Logged, first_responses, read_responses
 
 _TRACE_COLUMN = 2  # items of the sample
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read."""
-
-    dtype: Dtype = "float32"
-    sample_count: int = 0  # samples that there have to be, where no trace says so; 0: as many as the log has
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Clicks) -> Scored:
     """Return the area under the ROC curve and the share of right answers, in percent."""
     metrics = library("sklearn.metrics", "scikit-learn")
     given = "labels" in request.inputs
@@ -48,7 +40,7 @@ def score(request: Request, parameters: Parameters) -> Scored:
     return Scored(f"{text}, queries={len(pairs)}\n", len(pairs), {"AUC": area, "good": good, "items": total})
 
 
-def _beside_labels(request: Request, parameters: Parameters) -> Iterator[tuple[Array, Array]]:
+def _beside_labels(request: Request, parameters: Clicks) -> Iterator[tuple[Array, Array]]:
     count = parameters.sample_count or _highest(request.log) + 1
     for response in first_responses(request.log, count, "the round", partial=request.partial):
         rows = values_of(response, parameters.dtype, request.log, per_item=2).reshape(-1, 2)
@@ -59,7 +51,7 @@ def _highest(log: Path) -> int:
     return max((response.index for response in read_responses(log)), default=-1)
 
 
-def _with_labels(request: Request, parameters: Parameters) -> Iterator[tuple[Array, Array]]:
+def _with_labels(request: Request, parameters: Clicks) -> Iterator[tuple[Array, Array]]:
     trace = request.input("trace")
     starts = _starts(trace)
     labels = _labels(request.input("labels"), int(starts[-1]))

@@ -10,13 +10,13 @@ import contextlib
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlperf_ops.accuracy.model import Request, Scored, library, values_of
+from mlperf_ops.catalogue.scorer_parameters import Detection
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import Logged, first_responses
@@ -25,14 +25,7 @@ _FIELDS = 7
 _STATS = ("mAP", "mAP_50", "mAP_75", "mAP_small", "mAP_medium", "mAP_large")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How classes are numbered: `use_inv_map` when class n of the model is the n-th category of the annotations."""
-
-    use_inv_map: bool = False
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Detection) -> Scored:
     """Evaluate all logged boxes."""
     labels = request.input("labels")
     truth = _annotations(labels)

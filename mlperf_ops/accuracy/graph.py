@@ -6,28 +6,20 @@ the node of sample i. The label file of the large graphs is bare float32 under a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mlperf_ops.accuracy.model import Array, Request, Scored
+from mlperf_ops.catalogue.scorer_parameters import GraphTop1
 from mlperf_ops.convert.torch_stream import read_tensor
 from mlperf_ops.errors import ConfigError, ToolError
-from mlperf_ops.harness.scoring import LabelType, score_classes
+from mlperf_ops.harness.scoring import score_classes
 
 _NPY_MAGIC = b"\x93NUMPY"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read, and which label file."""
-
-    dtype: LabelType = "uint8"
-    label_file: str = "paper/node_label_2K.npy"
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: GraphTop1) -> Scored:
     """Compare the logged classes with the labels of the validation nodes."""
     folder = request.input("labels")
     labels = _labels(folder, folder / parameters.label_file)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Dtype, Request, Scored, values_of
+from mlperf_ops.accuracy.model import Request, Scored, values_of
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder, rouge_of, sentences
+from mlperf_ops.catalogue.scorer_parameters import LongContext
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import first_responses
@@ -24,16 +24,7 @@ _ANSWER = "Answer: "
 _SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read, and the data set's columns."""
-
-    dtype: Dtype = "int64"
-    target_column: str = "gt_output"
-    method_column: str = "metric"
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: LongContext) -> Scored:
     """Return ROUGE-L and exact match in percent, each over its own samples, the length and the tokens per sample."""
     dataset = request.input("labels")
     decoder = Decoder(request.input("tokenizer"))

@@ -7,12 +7,12 @@ that stays with the official script, so that `mbxp` is absent here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from mlperf_ops.accuracy.model import Dtype, Request, Scored, values_of
+from mlperf_ops.accuracy.model import Request, Scored, values_of
 from mlperf_ops.accuracy.summary import rouge_figures
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder
+from mlperf_ops.catalogue.scorer_parameters import MixedAnswers
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import first_responses
@@ -22,16 +22,7 @@ _DELIMITER = "The answer is"
 _NEXT_QUESTION = "\nQ:"  # the model goes on with questions of its own
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read, and the data set's columns."""
-
-    dtype: Dtype = "int64"
-    kind_column: str = "dataset"
-    target_column: str = "gt_output"
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: MixedAnswers) -> Scored:
     """Return ROUGE of the OpenOrca samples, right answers of the GSM8K samples in percent, and tokens per sample."""
     dataset = request.input("labels")
     decoder = Decoder(request.input("tokenizer"))

@@ -6,16 +6,16 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlperf_ops.catalogue.scorer_parameters import Dtype
 from mlperf_ops.errors import ConfigError, ResultError, ToolError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import Logged
 
-Dtype: TypeAlias = Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 Array: TypeAlias = NDArray[Any]
 
 EXTRA = "pip install 'mlperf-ops[metrics]'"

@@ -11,20 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlperf_ops.accuracy.model import Array, Request, Scored, values_of
+from mlperf_ops.catalogue.scorer_parameters import Ranking
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import read_responses
 
 _FIXED_FIELDS = 3
 _ETA = 1e-12  # torchrec keeps probabilities this far from 0 and 1
 _THRESHOLD = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """The task's name in accuracy.txt, and how many responses there have to be (0: any number)."""
-
-    task: str = "rating"
-    sample_count: int = 0
 
 
 @dataclass(slots=True)
@@ -73,7 +66,7 @@ def session_auc(said: Array, labels: Array) -> float | None:
     return float(above / np.float32(positive * (count - positive) + 1e-10))
 
 
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Ranking) -> Scored:
     """Return the three figures over all responses; every response counts, as officially."""
     sums, count = Sums(), 0
     for response in read_responses(request.log):

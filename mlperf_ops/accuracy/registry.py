@@ -1,14 +1,19 @@
-"""Methods by name: the module that has `Parameters` and `score`."""
+"""Methods by name: the module that has `score`, and the parameters that it takes."""
 
 from __future__ import annotations
 
 import importlib
+import json
+from collections.abc import Mapping
 from typing import Any, Protocol, get_args
 
+from pydantic import ValidationError
+
 from mlperf_ops.accuracy.model import Request, Scored
-from mlperf_ops.catalogue.scorer import Method
-from mlperf_ops.errors import ConfigError, ResultError, unknown_name
-from mlperf_ops.typed import load
+from mlperf_ops.catalogue.base import CatalogueModel
+from mlperf_ops.catalogue.scorer_parameters import METHOD_PARAMETERS, Method
+from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.files import Json
 
 METHODS: dict[Method, str] = {
     "top1": "mlperf_ops.accuracy.classification",
@@ -28,23 +33,43 @@ METHODS: dict[Method, str] = {
 class MethodModule(Protocol):
     """A module of METHODS."""
 
-    Parameters: type[Any]
-
-    def score(self, request: Request, parameters: Any) -> Scored:  # noqa: ANN401  # an instance of its Parameters
+    def score(self, request: Request, parameters: Any) -> Scored:  # noqa: ANN401  # an instance of its parameters
         """Score a log."""
 
 
-def module_of(method: str) -> MethodModule:
-    """Import a method's module.
+def known(method: str) -> Method:
+    """Return a method's name as one of those that there are.
 
     Raises:
         ConfigError: No such method.
     """
     for name in get_args(Method):
         if name == method:
-            module: Any = importlib.import_module(METHODS[name])
-            return module  # type: ignore[no-any-return]  # a test holds every module against the protocol
+            return name  # type: ignore[no-any-return]  # one of the literals
     raise unknown_name("method", method, METHODS)
+
+
+def module_of(method: str) -> MethodModule:
+    """Import a method's module."""
+    module: Any = importlib.import_module(METHODS[known(method)])
+    return module  # type: ignore[no-any-return]  # a test holds every module against the protocol
+
+
+def parameters_of(method: str, given: Mapping[str, Json]) -> CatalogueModel:
+    """Check a method's parameters.
+
+    Raises:
+        ConfigError: A parameter is unknown or of another type; names the nearest.
+    """
+    model = METHOD_PARAMETERS[known(method)]
+    try:
+        return model.model_validate_json(json.dumps(dict(given)))
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        name = ".".join(map(str, detail["loc"]))
+        if detail["type"] == "extra_forbidden":
+            raise unknown_name("parameter", name, model.model_fields) from error
+        raise ConfigError(f"parameter {name}: {detail['msg']}; found {given.get(name)!r}") from error
 
 
 def compute(method: str, request: Request) -> Scored:
@@ -55,9 +80,4 @@ def compute(method: str, request: Request) -> Scored:
         ResultError: The log cannot be used.
         ToolError: A library is missing.
     """
-    module = module_of(method)
-    try:
-        parameters = load(module.Parameters, dict(request.parameters), f"parameters of {method}")
-    except ResultError as error:  # JSON that a host wrote is a result; a parameter is the user's
-        raise ConfigError(error.message, hint=error.hint) from error
-    return module.score(request, parameters)
+    return module_of(method).score(request, parameters_of(method, request.parameters))

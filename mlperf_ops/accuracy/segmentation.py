@@ -7,13 +7,13 @@ nifti/<case>/segmentation.nii.gz the truth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Array, Dtype, Request, Scored, library, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, library, values_of
 from mlperf_ops.accuracy.tables import read_pickle
+from mlperf_ops.catalogue.scorer_parameters import Segmentation
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.accuracy_log import first_responses
 
@@ -21,14 +21,7 @@ _SMOOTH = 1e-6
 _CLASSES = (1, 2)  # kidney, tumour
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How a class index is logged."""
-
-    dtype: Dtype = "uint8"
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Segmentation) -> Scored:
     """Return the mean Dice over the cases; of each case the mean of kidney and tumour."""
     folder = request.input("labels")
     cases = _cases(folder / "preprocessed_files.pkl")

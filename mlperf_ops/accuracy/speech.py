@@ -8,26 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from mlperf_ops.accuracy.model import Array, Dtype, Request, Scored, library, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, library, values_of
+from mlperf_ops.catalogue.scorer_parameters import Speech
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.accuracy_log import first_responses
 
 _PARTS = 3  # words that may be one word on the other side
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read. Recordings of the manifest that are longer than the model's window are no samples."""
-
-    alphabet: str
-    dtype: Dtype = "int64"
-    max_duration_s: float = 30.0
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Speech) -> Scored:
     """Return word errors per reference word, and 1 minus that, in percent."""
     normal = library("whisper_normalizer.english", "whisper-normalizer").EnglishTextNormalizer()
     distance = library("rapidfuzz.distance", "rapidfuzz").Levenshtein.distance
@@ -85,7 +76,7 @@ def _text(indices: Array, alphabet: str, where: str) -> str:
     return "".join(alphabet[index] for index in indices.tolist())
 
 
-def _transcripts(path: Path, parameters: Parameters) -> list[str]:
+def _transcripts(path: Path, parameters: Speech) -> list[str]:
     """Transcripts of the samples, reduced to the alphabet."""
     known = frozenset(parameters.alphabet)
     try:

@@ -11,12 +11,12 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Array, Dtype, Request, Scored, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, values_of
 from mlperf_ops.accuracy.squad_windows import Question, Window, WordPieces, read_questions, windows_of
+from mlperf_ops.catalogue.scorer_parameters import Squad
 from mlperf_ops.harness.accuracy_log import first_responses
 
 _PADDING = -10000.0  # logit of the places that a response leaves out
@@ -25,20 +25,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read, and how questions were cut into windows; the values of the reference."""
-
-    dtype: Dtype = "float32"
-    transposed: bool = False
-    max_tokens: int = 384  # of a window
-    max_question_tokens: int = 64
-    stride_tokens: int = 128  # between windows of one paragraph
-    best: int = 20  # starts and ends that are combined
-    max_answer_tokens: int = 30
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Squad) -> Scored:
     """Return F1 and exact match in percent, over all questions."""
     labels = request.input("labels")
     questions = read_questions(labels)
@@ -67,7 +54,7 @@ def score(request: Request, parameters: Parameters) -> Scored:
     return _evaluate(questions, answers, count)
 
 
-def _logits(values: Array, parameters: Parameters) -> Array:
+def _logits(values: Array, parameters: Squad) -> Array:
     """Start and end logits [max_tokens, 2], float64."""
     pairs = values.reshape(2, -1).T if parameters.transposed else values.reshape(-1, 2)
     padded = np.full((parameters.max_tokens, 2), _PADDING)
@@ -75,7 +62,7 @@ def _logits(values: Array, parameters: Parameters) -> Array:
     return padded
 
 
-def best_span(logits: Array, window: Window, parameters: Parameters) -> tuple[float, int, int] | None:
+def best_span(logits: Array, window: Window, parameters: Squad) -> tuple[float, int, int] | None:
     """Return the best valid span of a window: summed logit, first and last token; None when none is valid.
 
     Among equal sums the first one counts, in the order of the start's rank, then of the end's.

@@ -5,30 +5,19 @@ A response is the generated token ids. Row i of the data set is sample i.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
-from mlperf_ops.accuracy.model import Dtype, Request, Scored, values_of
+from mlperf_ops.accuracy.model import Request, Scored, values_of
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder, summaries
+from mlperf_ops.catalogue.scorer_parameters import Summary
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import first_responses
 
 ROUGES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """How the log is read, the data set's column of right answers, and the form of accuracy.txt."""
-
-    dtype: Dtype = "int64"
-    target_column: str = "output"
-    form: Literal["texts", "numbers"] = "texts"  # ROUGE in quotes; or as numbers, and tokens counted
-
-
-def score(request: Request, parameters: Parameters) -> Scored:
+def score(request: Request, parameters: Summary) -> Scored:
     """Return ROUGE in percent, rounded to four digits, the summed length in characters, and the tokens."""
     dataset = request.input("labels")
     decoder = Decoder(request.input("tokenizer"))

@@ -76,13 +76,20 @@ def siblings(scorer: Scorer, round_: Round, asked: Sequence[str]) -> tuple[str, 
     return (*asked, *others)
 
 
+def scenarios_of(round_: Round, model: str) -> tuple[str, ...]:
+    """Return the scenarios that a benchmark may have in any category: Offline first, then the required ones."""
+    suites = round_.rules(model).suites.values()
+    names = dict.fromkeys(name for suite in suites for name in (*suite.required, *suite.all))
+    return tuple(sorted(names, key=lambda name: name != "Offline"))
+
+
 def targets_of(scorer: Scorer, round_: Round, model: str, scenario: str) -> tuple[AccuracyTarget, ...]:
     """Return a benchmark's bounds in the unit that accuracy.txt uses.
 
     Raises:
         ConfigError: The round allows the scenario in no category for this benchmark.
     """
-    allowed = {name for suite in round_.rules(model).suites.values() for name in suite.all}
+    allowed = scenarios_of(round_, model)
     if scenario not in allowed:
         raise unknown_name(f"scenario of {model} in round {round_.name}", scenario, allowed)
     return tuple(

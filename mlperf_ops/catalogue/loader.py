@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from mlperf_ops.catalogue.base import Entry
+from mlperf_ops.catalogue.base import CatalogueModel, Entry
 from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
@@ -24,6 +24,7 @@ from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.catalogue.references import references
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import Scorer
+from mlperf_ops.catalogue.scorer_parameters import METHOD_PARAMETERS
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.tuning import Tuning
@@ -176,7 +177,17 @@ class _Reader:
             self._check_options(entry)
         for platform in self.platforms.values():
             self._check_settings(platform)
+        for scorer in self.scorers.values():
+            self._check_parameters(scorer)
         return made
+
+    def _check_parameters(self, entry: Scorer) -> None:
+        place = self.places[f"scorers/{entry.name}"]
+        model = CatalogueModel if entry.method is None else METHOD_PARAMETERS[entry.method]
+        validate(model, dict(entry.parameters), place.path, place.line, ["parameters"])
+        for name in entry.official.flags:
+            if name not in model.model_fields:
+                raise unknown_name("parameter", name, model.model_fields, where=place.at(["official", "flags", name]))
 
     def _check_settings(self, entry: Platform) -> None:
         place = self.places[f"platforms/{entry.name}"]

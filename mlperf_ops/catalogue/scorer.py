@@ -8,21 +8,7 @@ from pydantic import Field, JsonValue, model_validator
 from typing_extensions import Self
 
 from mlperf_ops.catalogue.base import CatalogueModel, Entry, Name, Positive
-
-Method: TypeAlias = Literal[
-    "top1",
-    "graph_top1",
-    "detection",
-    "squad",
-    "segmentation",
-    "speech",
-    "clicks",
-    "ranking",
-    "summary",
-    "mixed_answers",
-    "long_context",
-]
-"""A module of mlperf_ops.accuracy; `mlperf_ops.accuracy.registry` names it."""
+from mlperf_ops.catalogue.scorer_parameters import Method
 
 InputName: TypeAlias = Literal["labels", "vocab", "tokenizer", "trace"]
 
@@ -60,7 +46,7 @@ class Scorer(Entry):
     metrics: tuple[str, ...] = Field(description="What accuracy.txt states; keys of accuracy_regex.")
     not_computed: tuple[str, ...] = Field(default=(), description="Those of `metrics` that `method` leaves out.")
     benchmarks: dict[Name, tuple[Name, ...]] = Field(description="Family -> its variants in the rounds.")
-    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="Of the method.")
+    parameters: dict[str, JsonValue] = Field(default_factory=dict, description="Of the method; see scorer_parameters.")
     inputs: dict[InputName, ScorerInput] = Field(default_factory=dict)
     library: str = Field(default="", description="What does the mathematics.")
     form: str = Field(description="Example of the line of accuracy.txt.")

@@ -16,7 +16,7 @@ from mlperf_ops.accuracy import compute
 from mlperf_ops.accuracy.asked import parameters_from, request_for
 from mlperf_ops.accuracy.model import Request, Scored
 from mlperf_ops.accuracy.official import OfficialOpinion, compare, run_script
-from mlperf_ops.accuracy.verdict import Judgement, judge, siblings, targets_of, variants
+from mlperf_ops.accuracy.verdict import Judgement, judge, scenarios_of, siblings, targets_of, variants
 from mlperf_ops.accuracy_txt import Score
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.round import Round
@@ -50,7 +50,9 @@ def command(  # typer shows the help of the options
     vocab: Annotated[Path | None, typer.Option(help="vocab.txt of the model (BERT).")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="The model's folder, or its tokenizer.json.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Items of each sample (dlrm-v2, with --labels day_23).")] = None,
-    scenario: Annotated[str, typer.Option(help="A few benchmarks have other targets per scenario.")] = "Offline",
+    scenario: Annotated[
+        str | None, typer.Option(help="A few benchmarks have other targets per scenario; default: Offline.")
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE: how the log is read, such as dtype=int32.")
     ] = None,
@@ -77,6 +79,7 @@ def command(  # typer shows the help of the options
     catalogue = load_catalogue()
     rules = catalogue.round(round_, "--round")
     scorer, asked = variants(catalogue, rules, benchmark)
+    scenario = scenario or scenarios_of(rules, asked[0])[0]
     question = _Question(scorer, rules, asked, scenario)
     for model in asked:
         targets_of(scorer, rules, model, scenario)  # a wrong scenario is told before hours of scoring
