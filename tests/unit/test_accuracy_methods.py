@@ -78,7 +78,7 @@ def test_the_example_of_every_scorer_states_its_metrics() -> None:
 def test_a_parameter_that_does_not_exist_is_the_users_mistake() -> None:
     with pytest.raises(ConfigError, match=r"unknown parameter 'dtipe'.*did you mean 'dtype'"):
         compute("top1", Request(Path("log"), {}, {"dtipe": "int32"}))
-    with pytest.raises(ConfigError, match="parameter dtype: Input should be 'int64'.*found 'int33'"):
+    with pytest.raises(ConfigError, match=r"parameter dtype: Input should be 'int64'.*found 'int33'"):
         compute("top1", Request(Path("log"), {}, {"dtype": "int33"}))
 
 
@@ -574,7 +574,7 @@ def test_a_pickle_that_runs_code_is_refused_before_it_runs(tmp_path: Path, capsy
         ("t.json", "{", "is not JSON"),
         ("t.json", "[]", "holds no list of rows"),
         ("t.json", "[1]", "row 0 is no object"),
-        ("t.json", '[{"outptu": 1}]', r"row 0 has no column 'output'.*did you mean 'outptu'"),
+        ("t.json", '[{"outputs": 1}]', r"row 0 has no column 'output'.*did you mean 'outputs'"),
         ("t.jsonl", '{"output": 1}\n{', r"t\.jsonl:2 is not JSON"),
         ("t.pkl", "x", "is not a table that can be read safely"),
     ],
