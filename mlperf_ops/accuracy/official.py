@@ -40,7 +40,7 @@ class OfficialOpinion:
 
     Attributes:
         script: Its path in the repository.
-        text: What it printed or wrote as accuracy.txt.
+        text: What it printed.
         values: Metric -> number as written.
         differences: Metrics whose numbers, as written, are not ours; empty: both agree to the last digit.
     """
@@ -51,8 +51,23 @@ class OfficialOpinion:
     differences: tuple[Difference, ...]
 
 
+def check_ready(scorer: Scorer, checkout: Path, python: str) -> None:
+    """Look whether the script can be started at all, before hours of scoring.
+
+    Raises:
+        ConfigError: The checkout has no such script, or the interpreter is missing.
+    """
+    if not (checkout / scorer.official.script).is_file():
+        raise ConfigError(
+            f"{checkout} has no {scorer.official.script}",
+            hint="give a checkout of mlcommons/inference at the round's commit",
+        )
+    if shutil.which(python) is None:
+        raise ConfigError(f"--official-python: there is no Python at {python}")
+
+
 def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, python: str = sys.executable) -> str:
-    """Run the official script on the same log and return what it says.
+    """Run the official script on the same log and return what it prints.
 
     Args:
         scorer: Whose script.
@@ -62,19 +77,11 @@ def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, 
         python: Interpreter that has the packages which the script imports.
 
     Raises:
-        ConfigError: The checkout has no such script, or the interpreter is missing.
         ToolError: The script failed, with its last lines; or it is not run from here.
     """
     official = scorer.official
-    script = checkout / official.script
     if not official.argv:
         raise ToolError(f"{official.script} is not run from here; it needs {official.needs}")
-    if not script.is_file():
-        raise ConfigError(
-            f"{checkout} has no {official.script}", hint="give a checkout of mlcommons/inference of the round"
-        )
-    if shutil.which(python) is None:
-        raise ConfigError(f"there is no Python at {python}")
     work = work.resolve()
     names = {"log": request.log.resolve(), "work": work, "tree": checkout.resolve()}
     values = {name: str(value) for name, value in {**request.parameters, **names}.items()}
@@ -83,28 +90,28 @@ def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, 
         link = work / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target.format_map(values))
-    done = subprocess.run(
-        [python, str(script.resolve()), *_argv(official, request, values)],
-        cwd=work,
-        env={
-            **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **{k: v.format_map(values) for k, v in official.env.items()},
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    own = {name: value.format_map(values) for name, value in official.env.items()}
+    try:
+        done = subprocess.run(
+            [python, str((checkout / official.script).resolve()), *_argv(official, request, values)],
+            cwd=work,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **own},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{official.script} could not be run: {error}") from error
     if done.returncode != 0:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-_SHOWN_LINES:]
         raise ToolError(
             f"{official.script} ended with exit code {done.returncode}: {' | '.join(lines)}",
             hint=f"it needs {official.needs}; --official-python names the Python that has them",
         )
-    return (work / official.output).read_text() if official.output else done.stdout
+    return done.stdout
 
 
 def _argv(official: OfficialScript, request: Request, values: Mapping[str, str]) -> Iterable[str]:

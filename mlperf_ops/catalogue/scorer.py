@@ -35,7 +35,6 @@ class OfficialScript(CatalogueModel):
     links: dict[str, str] = Field(
         default_factory=dict, description="Symbolic links to make: path below {work} -> target."
     )
-    output: str = Field(default="", description="File below {work} that it writes; empty: it prints.")
     needs: str = Field(description="What it needs to run, in words.")
 
 

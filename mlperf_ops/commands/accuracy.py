@@ -15,13 +15,13 @@ import typer
 from mlperf_ops.accuracy import compute
 from mlperf_ops.accuracy.asked import parameters_from, request_for
 from mlperf_ops.accuracy.model import Request, Scored
-from mlperf_ops.accuracy.official import OfficialOpinion, compare, run_script
+from mlperf_ops.accuracy.official import OfficialOpinion, check_ready, compare, run_script
 from mlperf_ops.accuracy.verdict import Judgement, judge, scenarios_of, siblings, targets_of, variants
 from mlperf_ops.accuracy_txt import Score
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import Scorer
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ResultError, ToolError
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import JsonObject, sha256_file, write_atomic
 
 
@@ -59,7 +59,7 @@ def command(  # typer shows the help of the options
     partial: Annotated[
         bool, typer.Option("--partial", help="Score the samples that the log has, as for a compliance test.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes for ROUGE.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes for ROUGE; 0: one per core.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Write accuracy.txt here; a file that differs is kept.")] = None,
     official_checkout: Annotated[
         Path | None, typer.Option(help="Checkout of mlcommons/inference: its script must say the same.")
@@ -85,6 +85,10 @@ def command(  # typer shows the help of the options
         targets_of(scorer, rules, model, scenario)  # a wrong scenario is told before hours of scoring
     if (log is None) == (text is None):
         raise ConfigError("give either --log or --text", hint="--log computes figures, --text judges what is written")
+    if official_checkout is not None:
+        if log is None:
+            raise ConfigError("--official-checkout needs --log", hint="the official script scores the log, too")
+        check_ready(scorer, official_checkout, official_python)
     scored, request = None, None
     if text is not None:
         content = _read(text)
@@ -97,22 +101,28 @@ def command(  # typer shows the help of the options
             parameters_from(parameter or ()),
             sample_count=rules.accuracy_sample_count(asked[0], scenario),
             partial=partial,
-            jobs=jobs,
+            jobs=jobs or os.cpu_count() or 1,
         )
         scored = compute(str(scorer.method), request)
         content = scored.text
     judgements = [judge(content, scorer, rules, model, scenario) for model in siblings(scorer, rules, asked)]
-    if output is not None:
-        _write(output, content)
-    opinion, problem = _official(question, request, judgements[0], official_checkout, official_python)
+    # What was computed is shown whatever happens from here on.
+    problems = [] if output is None else _write(output, content)
+    opinion = None
+    if official_checkout is not None and request is not None:
+        try:
+            opinion = _official(question, request, judgements[0], official_checkout, official_python)
+        except ToolError as error:
+            problems.append(error)
     notes = _notes(question, scored)
     if as_json:
-        typer.echo(json.dumps(_as_json(question, content, judgements, scored, request, notes, opinion, problem)))
+        typer.echo(json.dumps(_as_json(question, content, judgements, scored, request, notes, opinion, problems)))
     else:
         _show(content, judgements, asked, notes, opinion)
-    if problem is not None:
+    for problem in problems:
         typer.echo(f"mlperf-ops: error: {problem}", err=True)
-        raise typer.Exit(problem.exit_code)
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
     if not _good(judgements, asked, benchmark) or (opinion is not None and opinion.differences):
         raise typer.Exit(EXIT_VERDICT)
 
@@ -124,30 +134,26 @@ def _read(path: Path) -> str:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _write(path: Path, text: str) -> None:
-    if path.exists():
-        if _read(path) == text:
-            return
-        raise ConfigError(f"{path} exists and says something else; it is not overwritten", hint="name another --output")
-    write_atomic(path, text)
+def _write(path: Path, text: str) -> list[MlperfOpsError]:
+    """Write a file unless another one is there; return what prevented it."""
+    try:
+        if not path.exists():
+            write_atomic(path, text)
+        elif _read(path) != text:
+            raise ConfigError(
+                f"{path} exists and says something else; it is not overwritten", hint="name another --output"
+            )
+    except MlperfOpsError as error:
+        return [error]
+    return []
 
 
-def _official(
-    question: _Question, request: Request | None, ours: Judgement, checkout: Path | None, python: str
-) -> tuple[OfficialOpinion | None, ToolError | None]:
-    """Run the official script where a checkout is given; its failure must not lose our figures."""
-    if checkout is None:
-        return None, None
-    if request is None:
-        raise ConfigError("--official-checkout needs --log", hint="the official script scores the log, too")
+def _official(question: _Question, request: Request, ours: Judgement, checkout: Path, python: str) -> OfficialOpinion:
     targets = targets_of(question.scorer, question.round, ours.model, question.scenario)
     numbers = {score.metric: score.text for score in ours.scores}
     with tempfile.TemporaryDirectory(prefix="mlperf-ops-accuracy.") as work:
-        try:
-            said = run_script(question.scorer, request, checkout, Path(work), python=python)
-        except ToolError as error:
-            return None, error
-    return compare(question.scorer, numbers, said, targets, question.round), None
+        said = run_script(question.scorer, request, checkout, Path(work), python=python)
+    return compare(question.scorer, numbers, said, targets, question.round)
 
 
 def _notes(question: _Question, scored: Scored | None) -> tuple[str, ...]:
@@ -198,7 +204,7 @@ def _as_json(  # all of them stand in the file
     request: Request | None,
     notes: tuple[str, ...],
     opinion: OfficialOpinion | None,
-    problem: ToolError | None,
+    problems: list[MlperfOpsError],
 ) -> JsonObject:
     return {
         "round": question.round.name,
@@ -231,7 +237,7 @@ def _as_json(  # all of them stand in the file
                 {"metric": one_.metric, "ours": one_.ours, "official": one_.official} for one_ in opinion.differences
             ],
         },
-        "official_problem": None if problem is None else str(problem),
+        "problems": [str(problem) for problem in problems],
     }
 
 

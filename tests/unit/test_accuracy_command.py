@@ -118,6 +118,7 @@ def test_an_output_that_says_something_else_is_kept(tmp_path: Path) -> None:
     done = resnet(tmp_path, "--output", text)
     assert done.returncode == 2
     assert "exists and says something else; it is not overwritten" in done.stderr
+    assert "accuracy=78.000%" in done.stdout  # what was computed is not lost
     assert text.read_text() == "accuracy=11.0%\n"
 
 
@@ -152,6 +153,7 @@ def test_a_part_is_scored_when_it_is_asked_for(tmp_path: Path) -> None:
             "unknown parameter 'dtyp'",
         ),
         (["--benchmark", "resnet", "--log", "l", "--labels", "."], 2, "cannot read the label file .: Is a directory"),
+        (["--benchmark", "resnet", "--text", "x", "--official-checkout", "."], 2, "--official-checkout needs --log"),
         (["--benchmark", "stable-diffusion-xl", "--log", "l"], 2, "text_to_image/tools/accuracy_coco.py only"),
     ],
 )
@@ -214,6 +216,12 @@ def test_an_official_script_that_fails_loses_nothing(tmp_path: Path) -> None:
     assert "No module named 'no_such_package'" in done.stderr
     assert "--official-python names the Python that has them" in done.stderr
     assert (tmp_path / "accuracy.txt").is_file()
+
+
+def test_a_python_that_is_missing_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    done = resnet(tmp_path, "--official-checkout", checkout(tmp_path, ""), "--official-python", "/no/such/python")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--official-python: there is no Python at /no/such/python" in done.stderr
 
 
 def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
