@@ -68,7 +68,7 @@ docs: ## Regenerate what is generated: role tables, command line, rules, schemas
 
 lock: ## Renew the locked requirements (needs uv)
 	$(LOCK) -o requirements/run.txt
-	$(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(LOCK) --extra metrics --group dev -c requirements/run.txt -o requirements/dev.txt
 
 setup: ## Install the tools of test and lint into .venv
 	@tools/bootstrap dev

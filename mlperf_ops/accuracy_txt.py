@@ -70,6 +70,21 @@ class Score:
         return _within(self.value, self.minimum, self.maximum)
 
     @property
+    def misses_by(self) -> float:
+        """How far the value is outside its bounds, in the metric's own unit: 0 when met, NaN for no number."""
+        below = 0.0 if self.minimum is None else self.minimum - self.value
+        above = 0.0 if self.maximum is None else self.value - self.maximum
+        return math.nan if math.isnan(self.value) else max(below, above, 0.0)
+
+    @property
+    def sentence(self) -> str:
+        """Value and bounds in words, and by how much the value misses them."""
+        if math.isnan(self.value):
+            return f"{self.metric} is '{self.text}', which is no number; expected {self.limit}"
+        miss = f", missed by {self.misses_by:.6g}" if not self.met else ""
+        return f"{self.metric} is {self.value:.10g}; expected {self.limit}{miss}"
+
+    @property
     def met_officially(self) -> bool:
         """Whether the lines that the official checker reads are within the bounds."""
         return all(_within(_number(text), self.minimum, self.maximum) for text in self.texts[: self.read_officially])

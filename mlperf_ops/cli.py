@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "system": ("system", "Show what is known of each system, and what changed since last round's file."),
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
     "check": ("check", "Check a submission tree and explain every finding."),
+    "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
     "report": ("report", "Write verdict.md and report.html."),
     "catalogue": ("catalogue", "List, show and compare rounds, benchmarks, implementations, components."),
     "user-conf": ("user_conf", "Write LoadGen's user.conf for a benchmark and scenario, or find mistakes in one."),

@@ -22,6 +22,7 @@ from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import JsonObject, write_json
 
@@ -34,6 +35,7 @@ _CATALOGUE: dict[str, type[BaseModel]] = {
     "component": ComponentEntry,
     "implementation": Implementation,
     "platform": Platform,
+    "scorer": Scorer,
 }
 _FILES: dict[str, type] = {
     "plan": model.Plan,

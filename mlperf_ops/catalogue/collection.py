@@ -13,6 +13,7 @@ from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError, unknown_name
 
 _V = TypeVar("_V")
@@ -30,6 +31,7 @@ class Catalogue:
     platforms: Mapping[str, Platform]
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""
@@ -59,6 +61,12 @@ class Catalogue:
     def platform(self, name: str) -> Platform:
         """Return a platform, or raise ConfigError with the nearest name."""
         return _pick("platform", self.platforms, name)
+
+    def scorer_of(self, model: str) -> Scorer:
+        """Return how a round's benchmark is scored, or raise ConfigError with the nearest name."""
+        return _pick(
+            "benchmark with a scorer", {name: entry for entry in self.scorers.values() for name in entry.models}, model
+        )
 
     def family(self, name: str) -> tuple[Benchmark, ...]:
         """Return the benchmarks of a family, in the order of their names, or raise ConfigError."""

@@ -1,8 +1,8 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/ and platforms/ with one YAML
-file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the environment
-variable MLPERF_OPS_CATALOGUE.
+A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/, platforms/ and scorers/ with
+one YAML file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the
+environment variable MLPERF_OPS_CATALOGUE.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from mlperf_ops.catalogue.base import Entry
+from mlperf_ops.catalogue.base import CatalogueModel, Entry
 from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
@@ -24,6 +24,8 @@ from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.catalogue.references import references
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.scorer import Scorer
+from mlperf_ops.catalogue.scorer_parameters import METHOD_PARAMETERS
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.tuning import Tuning
@@ -31,7 +33,10 @@ from mlperf_ops.yamlfile import KeyPath, Locate, load_yaml_with_lines, show_key_
 
 ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
 BUILT_IN = Path(__file__).parent
-_FOLDERS = ("rounds", "earlier_rounds", "benchmarks", "implementations", "components", "platforms", "locks")
+_FOLDERS = (
+    *("rounds", "earlier_rounds", "benchmarks", "implementations"),
+    *("components", "platforms", "scorers", "locks"),
+)
 E = TypeVar("E", bound=Entry)
 
 
@@ -97,6 +102,7 @@ class _Reader:
     implementations: dict[str, Implementation] = field(default_factory=dict)
     components: dict[str, ComponentEntry] = field(default_factory=dict)
     platforms: dict[str, Platform] = field(default_factory=dict)
+    scorers: dict[str, Scorer] = field(default_factory=dict)
     locks: dict[str, Path] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
 
@@ -111,6 +117,8 @@ class _Reader:
             self._add("components", self.components, ComponentEntry, path)
         for path in _yaml_files(folder / "platforms"):
             self._add("platforms", self.platforms, Platform, path)
+        for path in _yaml_files(folder / "scorers"):
+            self._add("scorers", self.scorers, Scorer, path)
         for path in _yaml_files(folder / "benchmarks"):
             self._add_benchmarks(path)
         for path in sorted((folder / "locks").glob("*.txt")):
@@ -166,6 +174,7 @@ class _Reader:
             self.platforms,
             self.locks,
             origins,
+            self.scorers,
         )
         for reference in references(made):
             if reference.name not in reference.known:
@@ -176,7 +185,17 @@ class _Reader:
             self._check_options(entry)
         for platform in self.platforms.values():
             self._check_settings(platform)
+        for scorer in self.scorers.values():
+            self._check_parameters(scorer)
         return made
+
+    def _check_parameters(self, entry: Scorer) -> None:
+        place = self.places[f"scorers/{entry.name}"]
+        model = CatalogueModel if entry.method is None else METHOD_PARAMETERS[entry.method]
+        validate(model, dict(entry.parameters), place.path, place.line, ["parameters"])
+        for name in entry.official.flags:
+            if name not in model.model_fields:
+                raise unknown_name("parameter", name, model.model_fields, where=place.at(["official", "flags", name]))
 
     def _check_settings(self, entry: Platform) -> None:
         place = self.places[f"platforms/{entry.name}"]

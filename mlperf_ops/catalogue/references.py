@@ -9,6 +9,7 @@ from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.scorer import Scorer
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -29,6 +30,8 @@ def references(catalogue: Catalogue) -> Iterator[Reference]:
         yield from _of_round(round_, catalogue)
     for benchmark in catalogue.benchmarks.values():
         yield from _of_benchmark(benchmark, catalogue)
+    for scorer in catalogue.scorers.values():
+        yield from _of_scorer(scorer, catalogue)
     for component in catalogue.components.values():
         if component.convert is not None:
             key = f"components/{component.name}"
@@ -66,6 +69,17 @@ def _models_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
         yield ("endpoints", "allowed_models", index), name
     for test, files in entry.compliance_files.items():
         yield from ((("compliance_files", test, "mean_output_tokens", name), name) for name in files.mean_output_tokens)
+
+
+def _of_scorer(entry: Scorer, catalogue: Catalogue) -> Iterator[Reference]:
+    key = f"scorers/{entry.name}"
+    models = {model for round_ in catalogue.rounds.values() for model in round_.models}
+    metrics = {metric for round_ in catalogue.rounds.values() for metric in round_.accuracy_regex}
+    for family, names in entry.benchmarks.items():
+        for index, name in enumerate(names):
+            yield Reference(key, ("benchmarks", family, index), "benchmark of a round", name, models)
+    for index, metric in enumerate(entry.metrics):
+        yield Reference(key, ("metrics", index), "accuracy metric", metric, metrics)
 
 
 def _of_benchmark(entry: Benchmark, catalogue: Catalogue) -> Iterator[Reference]:

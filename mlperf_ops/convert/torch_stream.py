@@ -108,7 +108,7 @@ def read_tensors(path: Path) -> dict[str, Array]:
     """
     try:
         raw = path.read_bytes()
-        state = _read_archive(raw) if zipfile.is_zipfile(io.BytesIO(raw)) else _read_stream(raw)
+        state = _checked(_archive_state(raw) if zipfile.is_zipfile(io.BytesIO(raw)) else _stream_state(raw))
         return {name: _materialise(name, tensor) for name, tensor in state.items()}
     except OSError as error:
         raise ToolError(f"cannot read {path}: {error.strerror or error}") from error
@@ -116,17 +116,33 @@ def read_tensors(path: Path) -> dict[str, Array]:
         raise ToolError(f"{path} is not a PyTorch weight file that can be read safely: {error}") from error
 
 
-def _read_archive(raw: bytes) -> Mapping[str, object]:
+def read_tensor(path: Path) -> Array:
+    """Read the one tensor of a file that `torch.save` wrote, contiguous.
+
+    Raises:
+        ToolError: The file is no such file, is cut off, or its pickle names anything but tensors.
+    """
+    try:
+        raw = path.read_bytes()
+        state = _archive_state(raw) if zipfile.is_zipfile(io.BytesIO(raw)) else _stream_state(raw)
+        return _materialise(path.name, state)
+    except OSError as error:
+        raise ToolError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # a broken pickle may raise nearly anything
+        raise ToolError(f"{path} is not a PyTorch tensor that can be read safely: {error}") from error
+
+
+def _archive_state(raw: bytes) -> object:
     storages: dict[str, _Storage] = {}
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         root = PurePosixPath(archive.namelist()[0]).parts[0]
         state = _Unpickler(io.BytesIO(archive.read(f"{root}/data.pkl")), storages).load()
         for key, storage in storages.items():
             storage.data = _array(archive.read(f"{root}/data/{key}"), storage)
-    return _checked(state)
+    return state
 
 
-def _read_stream(raw: bytes) -> Mapping[str, object]:
+def _stream_state(raw: bytes) -> object:
     stream = io.BytesIO(raw)
     storages: dict[str, _Storage] = {}
 
@@ -143,7 +159,7 @@ def _read_stream(raw: bytes) -> Mapping[str, object]:
         if count != storage.count:
             raise ValueError(f"storage {key} has {count} elements instead of {storage.count}")
         storage.data = _array(stream.read(count * storage.dtype.itemsize), storage)
-    return _checked(state)
+    return state
 
 
 def _array(raw: bytes, storage: _Storage) -> Array:

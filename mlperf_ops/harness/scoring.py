@@ -1,27 +1,39 @@
 """Accuracy out of LoadGen's accuracy log, in the form of the official scripts.
 
-A task is one function here and one row of SCORERS. This module is shipped to hosts: standard library only.
+A task is one function here and one row of SCORERS. The other metrics of the rounds are scored on the controller
+(mlperf_ops.accuracy), which uses `score_classes` too. This module is shipped to hosts: standard library only.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol, SupportsInt
 
 from mlperf_ops.errors import ResultError, unknown_name
+from mlperf_ops.harness.accuracy_log import Logged, first_responses
 from mlperf_ops.harness.labels import labels_of
 from mlperf_ops.model import Spec
 
-LabelType = Literal["int64", "int32", "float32"]
+LabelType = Literal["int64", "int32", "float32", "uint8"]
 
 # little-endian formats of the class index in a response; the harness logs int64, other SUTs may not
-_FORMATS: dict[LabelType, str] = {"int64": "<q", "int32": "<i", "float32": "<f"}
-_SHOWN = 5
+_FORMATS: dict[LabelType, str] = {"int64": "<q", "int32": "<i", "float32": "<f", "uint8": "<B"}
+# What an int32 class index looks like as a float32, and the other way round.
+_SMALLEST_FLOAT, _LARGEST_CLASS = 1e-30, 100_000_000
+
+
+class Labels(Protocol):
+    """Class indices by sample: a tuple, or an array."""
+
+    def __len__(self) -> int:
+        """Count of samples."""
+
+    def __getitem__(self, index: int, /) -> SupportsInt:
+        """Class index of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,71 +59,53 @@ def score(spec: Spec, log: Path) -> Score:
     return SCORERS[spec.task](spec, log)
 
 
-def score_classes(log: Path, labels: Sequence[int], label_type: LabelType = "int64") -> Score:
+def score_classes(
+    log: Path,
+    labels: Labels,
+    label_type: LabelType = "int64",
+    *,
+    partial: bool = False,
+    source: str = "the label file",
+) -> Score:
     """Score logged class indices against the labels: top-1 in percent.
 
-    A sample that is logged more than once counts once, by its first entry: LoadGen's MultiStream pads the last query
-    with samples that it asked for before. (Rule and line form: mlcommons/inference,
+    A sample that is logged more than once counts once, by its first entry. (Rule and line form: mlcommons/inference,
     vision/classification_and_detection/tools/accuracy-imagenet.py.)
 
     Args:
         log: mlperf_log_accuracy.json, whole.
         labels: Class index of every sample of the library.
         label_type: How the SUT wrote a class index into its response.
+        partial: Score the samples that the log has, instead of refusing a log that lacks some.
+        source: Where the labels come from, for error messages.
 
     Raises:
-        ResultError: The log cannot be read, names a sample that does not exist, or lacks one.
+        ResultError: The log cannot be read, names a sample that does not exist, lacks one, or holds other numbers.
     """
-    found = _read_classes(log, len(labels), label_type)
-    missing = [index for index in range(len(labels)) if index not in found]
-    if missing:
-        shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
-        raise ResultError(
-            f"{log} lacks {len(missing)} of {len(labels)} samples (qsl_idx {shown})",
-            hint="an accuracy run has to answer every sample of the label file; was the run interrupted?",
-        )
-    total = len(labels)
-    good = sum(found[index] == label for index, label in enumerate(labels))
+    form = struct.Struct(_FORMATS[label_type])
+    good = total = 0
+    for response in first_responses(log, len(labels), source, partial=partial):
+        total += 1
+        good += _class_index(response, form, label_type, log) == int(labels[response.index])
     value = 100.0 * good / total
     return Score(value, "%", total, good, f"accuracy={value:.3f}%, good={good}, total={total}\n")
 
 
-def _read_classes(log: Path, sample_count: int, label_type: LabelType) -> dict[int, int]:
-    """First logged class of each sample."""
-    form = struct.Struct(_FORMATS[label_type])
-    found: dict[int, int] = {}
-    for number, entry in enumerate(_entries(log)):
-        where = f"{log}: entry {number}"
-        try:
-            index, data = entry["qsl_idx"], bytes.fromhex(entry["data"])
-        except (TypeError, KeyError, ValueError) as error:
-            raise ResultError(f"{where}: expected an object with qsl_idx and data in hexadecimal") from error
-        if not isinstance(index, int) or not 0 <= index < sample_count:
-            raise ResultError(
-                f"{where}: qsl_idx {index} is not a sample; the label file has {sample_count}",
-                hint="does the label file belong to this run?",
-            )
-        if len(data) != form.size:
-            raise ResultError(f"{where}: data holds {len(data)} bytes; expected {form.size} ({label_type} class index)")
-        answer = form.unpack(data)[0]
-        found.setdefault(index, int(answer) if math.isfinite(answer) else -1)
-    return found
-
-
-def _entries(log: Path) -> list[Any]:
-    try:
-        entries = json.loads(log.read_bytes())
-    except FileNotFoundError as error:
-        raise ResultError(f"{log} is missing", hint="was the run interrupted?") from error
-    except OSError as error:
-        raise ResultError(f"cannot read {log}: {error.strerror or error}") from error
-    except ValueError as error:
+def _class_index(response: Logged, form: struct.Struct, label_type: LabelType, log: Path) -> int:
+    where = f"{log}: entry {response.number}"
+    if len(response.data) != form.size:
         raise ResultError(
-            f"{log} is not whole JSON: {error}", hint="the run was interrupted, or the log is a truncated copy"
-        ) from error
-    if not isinstance(entries, list):
-        raise ResultError(f"{log} holds a {type(entries).__name__}; expected a list of responses")
-    return entries
+            f"{where}: data holds {len(response.data)} bytes; expected {form.size} ({label_type} class index)",
+            hint="is the class index logged as another type?",
+        )
+    answer: float = form.unpack(response.data)[0]
+    if not math.isfinite(answer):
+        return -1
+    if 0 < abs(answer) < _SMALLEST_FLOAT or abs(answer) > _LARGEST_CLASS:
+        raise ResultError(
+            f"{where}: {answer:g} is no class index", hint=f"it was read as {label_type}; is it logged as another type?"
+        )
+    return int(answer)
 
 
 def _image_classification(spec: Spec, log: Path) -> Score:

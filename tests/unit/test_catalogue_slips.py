@@ -26,6 +26,7 @@ from mlperf_ops.catalogue.benchmark import Family
 from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.loader import BUILT_IN
 from mlperf_ops.catalogue.problems import validate
+from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.yamlfile import load_yaml_with_lines
@@ -37,6 +38,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "implementations": Implementation,
     "components": ComponentEntry,
     "platforms": Platform,
+    "scorers": Scorer,
 }
 
 
@@ -178,7 +180,7 @@ FREE_NAMES = re.compile(
     r"^(models|accuracy_regex|model_aliases|inference_formula|common|(matrix\[\d+\]\.entry\.)?precisions"
     r"|endpoints\.(files|compliance|result_field)|user_conf\.(never|audit_only)"
     r"|compliance_files\.TEST..\.(folders|folders_if_nondeterministic)|run_styles\.compliance\.server_qps_factor"
-    r"|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
+    r"|benchmarks|official\.(env|links)|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
 )
 
 

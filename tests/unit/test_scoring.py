@@ -85,6 +85,27 @@ def test_other_suts_may_log_other_number_types(tmp_path: Path, label_type: Label
         score_classes(log, [3, 999])
 
 
+@pytest.mark.parametrize(
+    ("logged", "read", "told"),
+    [
+        ("<i", "float32", "is it logged as another type"),
+        ("<f", "int32", "1.07794e.09 is no class index"),
+        ("<f", "uint8", "4 bytes"),
+    ],
+)
+def test_a_class_index_of_another_type_is_told(tmp_path: Path, logged: str, read: LabelType, told: str) -> None:
+    log = _log(tmp_path / "log.json", [(0, struct.pack(logged, 3))])
+
+    with pytest.raises(ResultError, match=told):
+        score_classes(log, [3], read)
+
+
+def test_a_part_of_the_samples_is_scored_when_it_is_asked_for(tmp_path: Path) -> None:
+    log = _log(tmp_path / "log.json", _int64(1, 0))
+
+    assert score_classes(log, [1, 1, 1], partial=True).text == "accuracy=50.000%, good=1, total=2\n"
+
+
 def test_an_answer_that_is_no_number_is_simply_wrong(tmp_path: Path) -> None:
     log = _log(tmp_path / "log.json", [(0, struct.pack("<f", float("nan")))])
 
@@ -118,11 +139,11 @@ def test_a_log_of_an_interrupted_run_is_refused(real_logs: RealLogs, tmp_path: P
     ("text", "expected"),
     [
         ("", "is not whole JSON"),
-        ("{}", "holds a dict; expected a list"),
+        ("{}", r"starts with '\{'; expected a list"),
         ("[1]", "entry 0: expected an object with qsl_idx and data"),
         ('[{"qsl_idx": 0}]', "entry 0: expected an object with qsl_idx and data"),
         ('[{"qsl_idx": 0, "data": "xyz"}]', "entry 0: expected an object with qsl_idx and data"),
-        ('[{"qsl_idx": "0", "data": ""}]', "entry 0: qsl_idx 0 is not a sample"),
+        ('[{"qsl_idx": "0", "data": ""}]', "entry 0: qsl_idx '0' is not a sample's number"),
         ("[]", "lacks 1 of 1 samples"),
     ],
 )
