@@ -8,7 +8,7 @@ millijoules; a MultiStream result that is inferred from a SingleStream run count
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import re
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ def sortable_time(text: str) -> str:
         ValueError: The text is no such time.
     """
     if not _FIXED_WIDTH.fullmatch(text):
-        text = datetime.datetime.strptime(text, _FORMAT).strftime(_FORMAT)  # noqa: DTZ007  # compared as written
+        text = dt.datetime.strptime(text, _FORMAT).strftime(_FORMAT)  # noqa: DTZ007  # compared as written
     return f"{text[6:10]}{text[:6]}{text[10:].ljust(_LONGEST - 10, '0')}"
 
 
@@ -120,5 +120,5 @@ def power_metric(  # what the official checker takes from four places
     return PowerMetric(energy_mj, average_watts, duration_s, len(watts))
 
 
-def _time(text: str) -> datetime.datetime:
-    return datetime.datetime.strptime(text, _FORMAT)  # noqa: DTZ007  # compared as written
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.strptime(text, _FORMAT)  # noqa: DTZ007  # compared as written
