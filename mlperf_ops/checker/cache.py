@@ -41,19 +41,22 @@ class Cache:
         self._path = folder / f"check-{name}.json"
         self._kept: dict[str, JsonObject] = _read(self._path, self._version)
         self._retold = False
+        self._whole_stamp = ""
 
     def valid(self, units: Iterable[Unit]) -> dict[Unit, Outcome]:
         """Return the outcomes that still hold."""
         held: dict[Unit, Outcome] = {}
         for unit in units:
             entry = self._kept.get(_key(unit))
-            if entry is not None and (outcome := self._hold(entry)) is not None:
+            if entry is not None and (outcome := self._hold(unit, entry)) is not None:
                 held[unit] = outcome
         return held
 
-    def _hold(self, entry: JsonObject) -> Outcome | None:
+    def _hold(self, unit: Unit, entry: JsonObject) -> Outcome | None:
         try:
             folders, files = _texts(entry["folders"]), _texts(entry["files"])
+            if unit.kind == "tree":  # it looks at everything
+                return _outcome(entry, folders, files) if entry["stamp"] == self._whole() else None
             if entry["stamp"] != self._stamp(folders):
                 if entry["content"] != self._content(folders, files):
                     return None
@@ -69,24 +72,31 @@ class Cache:
             return
         entries = {}
         for unit, outcome in known.items():
-            entries[_key(unit)] = self._entry(outcome) if unit in fresh else self._kept[_key(unit)]
+            entries[_key(unit)] = self._entry(unit, outcome) if unit in fresh else self._kept[_key(unit)]
         body = json.dumps(entries, separators=(",", ":"))
         head = json.dumps({"version": self._version, "sha256": sha256_text(body)})
         write_atomic(self._path, f"{head}\n{body}\n")
 
-    def _entry(self, outcome: Outcome) -> JsonObject:
+    def _entry(self, unit: Unit, outcome: Outcome) -> JsonObject:
         young_ns = self._started_ns - _TOO_YOUNG_NS
-        young = any(self._folder(location).newest_ns > young_ns for location in outcome.folders)
+        looked_at = self._tree.folders if unit.kind == "tree" else outcome.folders
+        young = any(self._folder(location).newest_ns > young_ns for location in looked_at)
+        stamp = self._whole() if unit.kind == "tree" else self._stamp(outcome.folders)
         row = None if outcome.row is None else dump(outcome.row)
         findings: list[Json] = [dump(finding) for finding in outcome.findings]
         return {
             "folders": list(outcome.folders),
             "files": list(outcome.files),
-            "stamp": "" if young else self._stamp(outcome.folders),
+            "stamp": "" if young else stamp,
             "content": self._content(outcome.folders, outcome.files),
             "findings": findings,
             "row": row,
         }
+
+    def _whole(self) -> str:
+        if not self._whole_stamp:
+            self._whole_stamp = self._stamp(sorted(self._tree.folders))
+        return self._whole_stamp
 
     def _folder(self, location: str) -> Folder:
         return self._tree.folders.get(location, _NOTHING)

@@ -14,7 +14,7 @@ from mlperf_ops.checker.registry import FAMILIES
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Tree, read_tree
-from mlperf_ops.checker.units import Outcome, apply, list_units
+from mlperf_ops.checker.units import Outcome, list_units
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import Plan
 
@@ -52,7 +52,7 @@ def check_tree(  # all but two are by name and have defaults
     if submitter is not None:
         _require(submitter, tree, read, round_)
     submission = Submission(read, round_)
-    findings = apply((check for family in families for check in family.tree), submission)
+    findings: list[Finding] = []
     results: list[CheckedResult] = []
     for outcome in _outcomes(submission, families, tree, cache, processes):
         if outcome.row is None:
@@ -77,7 +77,7 @@ def check_tree(  # all but two are by name and have defaults
 def _outcomes(
     submission: Submission, families: tuple[Family, ...], tree: Path, folder: Path | None, processes: int | None
 ) -> Iterable[Outcome]:
-    units = list(list_units(submission))
+    units = list(list_units(submission, families))
     if folder is None or families is not FAMILIES:
         return judge(submission, families, units, processes)
     cache = Cache(folder, tree, submission)

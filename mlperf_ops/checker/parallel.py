@@ -1,4 +1,4 @@
-"""Judge units on all cores: forked processes, chunks in the order of the tree, and no end of a process ends the check."""
+"""Judge units on all cores: forked processes, in the order of the tree; the end of a process does not end the check."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcom
     done: dict[int, list[Outcome]] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
         futures: list[Future[list[Outcome]]] = []
-        for number, chunk in enumerate(chunks):
+        for number in range(len(chunks)):
             try:
                 if number == len(futures):
                     futures.extend(pool.submit(_run, later) for later in chunks[number:])
