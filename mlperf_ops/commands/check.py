@@ -272,9 +272,7 @@ def _official(console: Console, report: CheckReport) -> None:
     official = report.official
     accepted = sum(1 for result in official.results if result.passed)
     flags = f" with {' '.join(official.flags)}" if official.flags else ""
-    text = (
-        f"official checker --version {official.version}{flags}: accepts {accepted} of {len(official.results)} results"
-    )
+    text = f"official {official.kind} checker --version {official.version}{flags}: accepts {accepted} of {len(official.results)} results"
     console.print(Text(text + (f" ({official.note})" if official.note else ""), style="bold"))
     for result in official.results:
         for error in () if result.passed else result.errors[:_ERRORS_SHOWN]:
@@ -287,4 +285,5 @@ def _official(console: Console, report: CheckReport) -> None:
             console.print(Text(f"  {run.system}: {run.crash or 'stopped, it ran out of time'}", style="yellow"))
     for one in report.disagreements:
         text = f"  disagreement on {one.location}: ours {one.ours}, official {one.official}: {one.message}"
-        console.print(Text(text, style="bold yellow"))
+        known = f" (known: {one.known})" if one.known else ""
+        console.print(Text(text + known, style="dim" if known else "bold yellow"))
