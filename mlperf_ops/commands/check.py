@@ -28,6 +28,7 @@ from mlperf_ops.checker import (
     with_official,
 )
 from mlperf_ops.checker.baseline import Change, change_since
+from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
 from mlperf_ops.checker.rules import printable
 from mlperf_ops.checker.summary import write_summary
@@ -96,6 +97,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     rules, planned = _question(tree, round_, plan)
     earlier = None if baseline is None else load(CheckReport, read_json(baseline), str(baseline))
     selected = known_rules(only or (), "--only")
+    if official_checker is not None:
+        inspect(official_checker, rules)  # before the tree, which may be large
     report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
     if not report.results and planned is None:
         raise ConfigError(
@@ -272,7 +275,8 @@ def _official(console: Console, report: CheckReport) -> None:
     official = report.official
     accepted = sum(1 for result in official.results if result.passed)
     flags = f" with {' '.join(official.flags)}" if official.flags else ""
-    text = f"official {official.kind} checker --version {official.version}{flags}: accepts {accepted} of {len(official.results)} results"
+    text = f"official {official.kind} checker --version {official.version}{flags}: "
+    text += f"accepts {accepted} of {len(official.results)} results"
     console.print(Text(text + (f" ({official.note})" if official.note else ""), style="bold"))
     for result in official.results:
         for error in () if result.passed else result.errors[:_ERRORS_SHOWN]:
