@@ -7,6 +7,7 @@ of one state of this package. Whatever cannot be read or trusted is not used; a 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -23,10 +24,11 @@ from mlperf_ops.checker.tree import Folder, Tree
 from mlperf_ops.checker.units import Outcome, Unit
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
-from mlperf_ops.typed import dump, load
 
 # A file that changed this shortly before it was read may change again without another time (cf. git's index).
 _TOO_YOUNG_NS = 2_000_000_000
+_FINDING = tuple(field.name for field in dataclasses.fields(Finding))
+_ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
 
 
 class Cache:
@@ -82,8 +84,8 @@ class Cache:
         looked_at = self._tree.folders if unit.kind == "tree" else outcome.folders
         young = any(self._folder(location).newest_ns > young_ns for location in looked_at)
         stamp = self._whole() if unit.kind == "tree" else self._stamp(outcome.folders)
-        row = None if outcome.row is None else dump(outcome.row)
-        findings: list[Json] = [dump(finding) for finding in outcome.findings]
+        row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
+        findings: list[Json] = [[getattr(finding, name) for name in _FINDING] for finding in outcome.findings]
         return {
             "folders": list(outcome.folders),
             "files": list(outcome.files),
@@ -149,12 +151,14 @@ def _outcome(entry: JsonObject, folders: tuple[str, ...], files: tuple[str, ...]
     findings, row = entry["findings"], entry["row"]
     if not isinstance(findings, list):
         raise TypeError(findings)
-    return Outcome(
-        tuple(load(Finding, one, "cache") for one in findings),
-        None if row is None else load(CheckedResult, row, "cache"),
-        folders,
-        files,
-    )
+    made = tuple([Finding(*_values(one, _FINDING)) for one in findings])
+    return Outcome(made, None if row is None else CheckedResult(*_values(row, _ROW)), folders, files)
+
+
+def _values(value: Json, names: tuple[str, ...]) -> list[Any]:
+    if not isinstance(value, list) or len(value) != len(names):
+        raise TypeError(value)
+    return value
 
 
 def rules_digest(submission: Submission) -> str:

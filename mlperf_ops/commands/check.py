@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlperf_ops.aggregate import PLAN, TREE
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker import (
@@ -148,6 +147,8 @@ def _second_opinion(
 
 def _refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
+    from mlperf_ops.aggregate import PLAN, TREE  # noqa: PLC0415  # it imports much, and a re-check is to be quick
+
     below = tree / TREE
     if below.is_dir() and (tree / PLAN).is_file():
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
