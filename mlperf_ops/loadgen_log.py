@@ -21,6 +21,7 @@ from mlperf_ops.files import Json, JsonObject
 
 _MARKER = b":::MLLOG"
 _PREFIX = b':::MLLOG {"key": "'
+_WARNING = b"warning"  # such messages come whenever a thread has time, also after the last result
 _BEFORE_JSON = len(b":::MLLOG ")
 _CLOSING_BRACE = ord("}")
 _IS_ERROR = b'"is_error": true'
@@ -41,7 +42,6 @@ _JUDGED = frozenset(
         b"effective_accuracy_sample_count",
         b"effective_performance_sample_count",
         b"qsl_reported_total_count",
-        b"num_errors",
         b"result_validity",
     }
 )
@@ -122,7 +122,7 @@ class _Reader:
             self.found.update(zip(missing, values, strict=True))
         self.sets_ended += keys.count(b"power_end")
         self.lines += len(lines)
-        self.last_key = keys[-1]
+        self.last_key = next((key for key in reversed(keys) if not key.startswith(_WARNING)), self.last_key)
         return True
 
     def _by_line(self, block: bytes) -> None:
@@ -130,21 +130,23 @@ class _Reader:
         find, startswith = block.find, block.startswith
         offset = len(_PREFIX)
         wanted, found = self.wanted, self.found
-        key, lines = self.last_key, self.lines
+        last_key, lines = self.last_key, self.lines
         while (end := find(b"\n", start)) >= 0:
             lines += 1
             # Every line has to have the form; only the wanted ones are worth decoding.
             if not startswith(_PREFIX, start) or block[end - 1] != _CLOSING_BRACE:
-                key = self._irregular(block[start:end], lines) or key
+                last_key = self._irregular(block[start:end], lines) or last_key
                 start = end + 1
                 continue
             key = block[start + offset : find(b'"', start + offset, end)]
+            if not key.startswith(_WARNING):
+                last_key = key
             if key == b"power_end":
                 self.sets_ended += 1
             if key not in found and (key in wanted if wanted is not None else key not in _BULKY):
                 found[key] = self._decode(block[start:end], lines).get("value")
             start = end + 1
-        self.last_key, self.lines = key, lines
+        self.last_key, self.lines = last_key, lines
 
     def _irregular(self, line: bytes, number: int) -> bytes | None:
         """Read a line that does not end as LoadGen writes it; return its key."""
@@ -194,7 +196,7 @@ class _Reader:
         mode = self.found.get(b"effective_test_mode")
         if mode != "AccuracyOnly":
             return b"result_validity" in self.found and (
-                b"num_errors" in self.found or self.last_key.startswith(b"result_")
+                self.last_key == b"num_errors" or self.last_key.startswith(b"result_")
             )
         total = self.found.get(b"qsl_reported_total_count")
         samples = self.found.get(b"effective_accuracy_sample_count", total)

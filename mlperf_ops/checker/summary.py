@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.model import CheckReport
-from mlperf_ops.checker.table import table_rows
+from mlperf_ops.checker.table import COLUMNS, table_rows
 from mlperf_ops.checker.workbook import Sheet, write_workbook
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json, write_atomic, write_json
@@ -120,7 +120,7 @@ def _by(*keys: str) -> Callable[[JsonObject], list[str]]:
 def _typed(table: Sequence[JsonObject]) -> list[JsonObject]:
     """Return the rows under the report's names, each column typed by all of its values."""
     made: list[JsonObject] = [{} for _ in table]
-    for column in table[0] if table else ():
+    for column in COLUMNS:
         name = _RENAMED.get(column, column)
         texts = [_text(row[column]) for row in table]
         convert = _converter([text for text in texts if text], gaps="" in texts)
@@ -171,7 +171,8 @@ def merged(rows: Iterable[JsonObject]) -> list[JsonObject]:
         last = found[-1] if found else {}
         if not all(last.get(key) == row[key] for key in ("ID", "UsedModel", "Scenario")):
             found.append(last := rest)
-        last[f"{kind}_Result"], last[f"{kind}_Units"] = row["Result"], row["Units"]
+        earlier = {key: last.pop(key) for key in list(last) if key.startswith("Performance_")}
+        last |= {f"{kind}_Result": row["Result"], f"{kind}_Units": row["Units"]} | earlier
     return found
 
 

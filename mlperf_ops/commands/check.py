@@ -112,7 +112,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     if summary is not None:
         kept = write_summary(report, rules, summary)
         if kept:
-            typer.echo(f"{summary}: keeps {_count(len(kept), 'result')} that the official report leaves out", err=True)
+            said = f"keeps {_count(len(kept), 'result')} of scenarios that the round does not list"
+            typer.echo(f"{summary}: {said}; the official report drops them", err=True)
     change = None if earlier is None else change_since(earlier, report)
     if as_json:
         typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
