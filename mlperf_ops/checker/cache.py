@@ -22,7 +22,7 @@ from mlperf_ops.checker.model import CheckedResult, Finding
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Folder, Tree
 from mlperf_ops.checker.units import Outcome, Unit
-from mlperf_ops.errors import MlperfOpsError
+from mlperf_ops.errors import ConfigError, MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
 
 # A file that changed this shortly before it was read may change again without another time (cf. git's index).
@@ -35,7 +35,12 @@ class Cache:
     """The kept outcomes of one tree for one round."""
 
     def __init__(self, folder: Path, tree: Path, submission: Submission) -> None:
-        """Read what was kept; nothing when there is nothing that can be used."""
+        """Read what was kept; nothing when there is nothing that can be used.
+
+        Raises:
+            ConfigError: The folder cannot be written, which is said before the work and not after it.
+        """
+        _require_writable(folder)
         self._tree = submission.tree
         self._started_ns = time.time_ns()
         self._version = rules_digest(submission)
@@ -118,6 +123,15 @@ class Cache:
 
 
 _NOTHING = Folder(stamp="absent")
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the cache {folder} cannot be made: {error.strerror or error}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"the cache {folder} cannot be written")
 
 
 def _key(unit: Unit) -> str:

@@ -35,6 +35,7 @@ def test_every_rule_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) 
         (["TREE", "--round", "v6.1", "--only", "min-durations"], "did you mean 'min-duration'?"),
         (["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"], "did you mean 'TEST-ONLY'?"),
         (["EMPTY", "--round", "v6.1"], "holds no result"),
+        (["TREE", "--round", "v6.1", "--cache", "/dev/null/x"], "the cache /dev/null/x cannot be made"),
         ([], "no tree was given"),
     ],
 )
