@@ -140,8 +140,15 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
 
 def can_fork() -> bool:
     """Whether forking is possible, safe and of use: a fork of a process with threads may hang."""
-    possible = "fork" in multiprocessing.get_all_start_methods() and threading.active_count() == 1
-    return possible and cores() > 1
+    return "fork" in multiprocessing.get_all_start_methods() and _threads() == 1 and cores() > 1
+
+
+def _threads() -> int:
+    """Return how many threads this process has, those of libraries included where the system tells."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
 
 
 def cores() -> int:
