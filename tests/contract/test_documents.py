@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FILES_PAGE = DOCS / "reference" / "files.md"
 # Words that look like variables of the inventory and are not.
-OTHER_NAMES = re.compile(r"mlperf_(ops|loadgen|log_\w+)$")
+OTHER_NAMES = re.compile(r"mlperf_(ops|loadgen|log_\w+|inf_mm_q3vl)$")
 
 
 def blocks(page: Path, language: str = "") -> Iterator[str]:
