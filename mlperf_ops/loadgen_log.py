@@ -9,6 +9,7 @@ This module is shipped to hosts: standard library only.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ _CLOSING_BRACE = ord("}")
 _IS_ERROR = b'"is_error": true'
 _IS_WARNING = b'"is_warning": true'
 _BLOCK_BYTES = 1 << 20
-_LONG_LINE_BYTES = 1 << 11
+_LONG_LINE_BYTES = 1 << 10
 _SAMPLE_BYTES = 1 << 15
 _LONGEST_LINE_BYTES = 256 << 20  # an index list of 20 million samples; more is not a LoadGen log
 _ERRORS_KEPT = 100
@@ -70,13 +71,18 @@ class DetailLog:
     error_count: int = 0
 
 
+@functools.lru_cache(maxsize=8)
+def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(key.encode() for key in keys) | _JUDGED
+
+
 class _Reader:
     """State of one pass over a detail log: by blocks where only some keys are wanted, by lines where all are."""
 
     def __init__(self, path: Path, keys: frozenset[str] | None, *, count_warnings: bool) -> None:
         self.path = path
         self.count_warnings = count_warnings
-        self.wanted = None if keys is None else frozenset(key.encode() for key in keys) | _JUDGED
+        self.wanted = None if keys is None else _encoded(keys)
         self.found: dict[bytes, Json] = {}
         self.errors: list[str] = []
         self.error_count = 0
@@ -208,6 +214,10 @@ class _Reader:
         return self.sets_ended >= -(-samples // set_size) > 0
 
 
+def _name(key: bytes) -> str:
+    return key.decode(errors="replace")
+
+
 def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bool]]:
     """Yield whole lines in blocks, and whether they end with a line feed (False only for the file's cut tail)."""
     tail: list[bytes] = []
@@ -256,11 +266,9 @@ def read_detail(path: Path, keys: frozenset[str] | None = None, *, count_warning
     if not reader.lines and not cut_off:
         raise ResultError(f"{path} is empty", hint="LoadGen did not finish; see console.log of the attempt")
     return DetailLog(
-        values={
-            key.decode(errors="replace"): value
-            for key, value in reader.found.items()
-            if keys is None or key.decode(errors="replace") in keys
-        },
+        values={name: value for key, value in reader.found.items() if (name := _name(key)) in keys}
+        if keys is not None
+        else {_name(key): value for key, value in reader.found.items()},
         errors=tuple(reader.errors),
         warnings=reader.warnings,
         complete=reader.complete() and not cut_off,

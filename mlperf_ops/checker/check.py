@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def check_tree(  # all but two are by name and have defaults
     read = read_tree(tree, submitter, stamps=cache is not None)
     if submitter is not None:
         _require(submitter, tree, read, round_)
+    gc.freeze()  # what was read stays until the end: no collection looks at it, and no process copies it
     submission = Submission(read, round_)
     findings: list[Finding] = []
     results: list[CheckedResult] = []
