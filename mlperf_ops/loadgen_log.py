@@ -37,6 +37,7 @@ _JUDGED = frozenset(
         b"effective_test_mode",
         b"effective_accuracy_sample_count",
         b"effective_performance_sample_count",
+        b"num_errors",
         b"qsl_reported_total_count",
         b"result_validity",
     }
@@ -146,13 +147,14 @@ class _Reader:
     def complete(self) -> bool:
         """Tell whether LoadGen reached the end of the test.
 
-        A performance run ends with the result figures and `num_errors`. An accuracy run has no closing message: it
-        writes `power_end` once per loaded sample set, ceil(samples / performance sample count) times.
+        A performance run ends with the result figures and `num_errors`, which only late warnings follow. An accuracy
+        run has no closing message: it writes `power_end` once per loaded sample set, ceil(samples / performance sample
+        count) times.
         """
         mode = self.found.get(b"effective_test_mode")
         if mode != "AccuracyOnly":
             return b"result_validity" in self.found and (
-                self.last_key == b"num_errors" or self.last_key.startswith(b"result_")
+                b"num_errors" in self.found or self.last_key.startswith(b"result_")
             )
         total = self.found.get(b"qsl_reported_total_count")
         samples = self.found.get(b"effective_accuracy_sample_count", total)

@@ -10,7 +10,14 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from mlperf_ops.catalogue.base import CatalogueModel, Commit, Count, Entry, LoadgenScenario, Name, Positive
-from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, RequiredFiles, SystemDescription
+from mlperf_ops.catalogue.layout import (
+    AuditEvidence,
+    ComplianceFiles,
+    Endpoints,
+    Layout,
+    RequiredFiles,
+    SystemDescription,
+)
 from mlperf_ops.catalogue.userconf_rules import ConfKey, RunStyles, UserConfRules
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import Division, Scenario
@@ -204,6 +211,9 @@ class Round(Entry):
     layout: Layout
     required_files: RequiredFiles
     compliance_files: dict[ComplianceTest, ComplianceFiles]
+    audit_evidence: dict[ComplianceTest, AuditEvidence] = Field(
+        default_factory=dict, description="By compliance test: what its log shows of its audit.config."
+    )
     limits: Limits
     system_description: SystemDescription
     measurements_required_non_empty: tuple[str, ...]

@@ -9,6 +9,7 @@ from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import other_errors
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
+from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.errors import ToolError
 from mlperf_ops.files import sha256_file
 from mlperf_ops.loadgen_log import DetailLog
@@ -66,7 +67,15 @@ ARTIFACTS = Rule(
     "Aggregate again from an accuracy run that kept its samples.",
     _CHECK,
 )
-RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS)
+ENCODING = Rule(
+    "text-encoding",
+    "official",
+    "text file is not UTF-8",
+    "The official checker reads texts as UTF-8 and ends with a traceback at anything else.",
+    "Write the file again as UTF-8; the finding names the byte.",
+    _CHECK,
+)
+RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS, ENCODING)
 
 _CUT = b"\n\n...\n\n"  # between head and tail of a truncated accuracy log
 
@@ -187,6 +196,17 @@ def _digest(place: Result, location: str, stated: str) -> Findings:
         )
 
 
+def encoding(place: Result, text: TextFile) -> Findings:
+    """Report a text file that is not UTF-8."""
+    if text.problem is not None:
+        yield ENCODING.at(place, text.location, f"the file cannot be read as text: {text.problem}", value=text.problem)
+
+
+def accuracy_encoding(place: Result) -> Findings:
+    """Look at the bytes of accuracy.txt."""
+    yield from encoding(place, read_text(place.tree, place.place(place.round.layout.accuracy_txt)))
+
+
 def artifacts(place: Result) -> Findings:
     """Look for the samples of the output that some benchmarks hand in."""
     if place.model_rules is None:
@@ -208,4 +228,4 @@ def artifacts(place: Result) -> Findings:
             )
 
 
-FAMILY = Family("accuracy", "Accuracy run", RULES, result=(accuracy_log, accuracy_text, artifacts))
+FAMILY = Family("accuracy", "Accuracy run", RULES, result=(accuracy_log, accuracy_text, accuracy_encoding, artifacts))

@@ -1,4 +1,4 @@
-"""Benchmarks: which benchmark a folder stands for, and which scenarios and compliance tests have to be there."""
+"""Benchmarks: which benchmark a folder stands for, and which scenarios have to be there."""
 
 from __future__ import annotations
 
@@ -84,26 +84,9 @@ SCENARIO_NOT_ALLOWED = Rule(
     "Remove the folder, or submit it to the open division.",
     _SCENARIOS,
 )
-MISSING_COMPLIANCE = Rule(
-    "missing-compliance",
-    "official",
-    "compliance test is missing",
-    "Closed and network results come with the compliance tests that the round lists for the benchmark.",
-    "Run the compliance tests and put their folders into the result's folder.",
-    "submission_checker: checks/compliance_check.py",
-)
-NOT_JUDGED = Rule(
-    "not-judged",
-    "advice",
-    "part that this checker does not judge yet",
-    "What compliance tests and power measurements say is judged by the official checker only; here they only have to "
-    "be there.",
-    "Give a checkout of the official checker (--official-checker) and read its verdict on these results.",
-    "mlperf-ops",
-)
 RULES = (
     *(UNKNOWN_MODEL, NOT_OFFICIAL, MAPPING_UNREADABLE, MAPPING, UNKNOWN_SCENARIO, SCENARIO_SPELLING, NOT_IN_SUITE),
-    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED, MISSING_COMPLIANCE, NOT_JUDGED),
+    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED),
 )
 
 
@@ -196,20 +179,6 @@ def _scenarios(place: System, here: At, model: str, system_type: str) -> Finding
             )
 
 
-def not_judged(place: System) -> Findings:
-    """Say which parts of a system's results only have to be there."""
-    parts: dict[str, int] = {}
-    for result in place.results():
-        folders = place.submitter.tree.folder(result.location).folders
-        if place.submitter.rules.compliance_tests and set(folders) & set(place.submitter.round.compliance_files):
-            parts["compliance tests"] = parts.get("compliance tests", 0) + 1
-        if result.has_power:
-            parts["power measurements"] = parts.get("power measurements", 0) + 1
-    if parts:
-        said = " and ".join(f"{part} of {count} result{'' if count == 1 else 's'}" for part, count in parts.items())
-        yield NOT_JUDGED.at(place, place.location, f"the contents of {said} are not judged here", value=said)
-
-
 def scenario(place: Result) -> Findings:
     """Check the name of a scenario folder."""
     names = place.round.scenario_names
@@ -232,28 +201,11 @@ def scenario(place: Result) -> Findings:
         )
 
 
-def compliance(place: Result) -> Findings:
-    """Look for the compliance tests that the benchmark needs; their contents are not judged here."""
-    if place.model_rules is None or not place.submitter.rules.compliance_tests:
-        return
-    parent = place.place(place.round.layout.compliance_dir)
-    for test in place.model_rules.compliance:
-        location = f"{parent}/{test}"
-        if not place.tree.has_folder(location):
-            yield MISSING_COMPLIANCE.at(place, location, f"compliance test {test} is missing", limit=test)
-            continue
-        files = place.round.compliance_files[test]
-        wanted = [*files.files, *(f"{folder}/{name}" for folder, names in files.folders.items() for name in names)]
-        for name in wanted:
-            if place.tree.size(f"{location}/{name}") is None:
-                yield MISSING_COMPLIANCE.at(place, f"{location}/{name}", f"{test} lacks {name}", limit=name)
-
-
 FAMILY = Family(
     "benchmarks",
-    "Benchmarks, scenarios and compliance tests",
+    "Benchmarks and scenarios",
     RULES,
     submitter=(mapping,),
-    system=(benchmarks, not_judged),
-    result=(scenario, compliance),
+    system=(benchmarks,),
+    result=(scenario,),
 )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from mlperf_ops.checker import accuracy, benchmarks, measurements, names, performance, sizes, structure, system
+from mlperf_ops.checker import (
+    accuracy,
+    benchmarks,
+    compliance,
+    consistency,
+    measurements,
+    names,
+    performance,
+    sizes,
+    structure,
+    system,
+)
 from mlperf_ops.checker.rules import Family, Rule
 
 BROKEN_CHECK = Rule(
@@ -23,6 +34,8 @@ FAMILIES: tuple[Family, ...] = (
     measurements.FAMILY,
     performance.FAMILY,
     accuracy.FAMILY,
+    compliance.FAMILY,
+    consistency.FAMILY,
     Family("checker", "The checker itself", (BROKEN_CHECK,)),
 )
 
