@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TypeVar, cast
 
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker.metrics import result_metric
+from mlperf_ops.checker.cache import Cache
 from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, FindingsByPlace, ResultVerdict, TreeVerdict
-from mlperf_ops.checker.registry import BROKEN_CHECK, FAMILIES
-from mlperf_ops.checker.rules import Family, Findings, Place
-from mlperf_ops.checker.subjects import Result, Submission
-from mlperf_ops.checker.tree import read_tree
-from mlperf_ops.model import Limit, Plan, Scenario
+from mlperf_ops.checker.parallel import judge
+from mlperf_ops.checker.registry import FAMILIES
+from mlperf_ops.checker.rules import Family
+from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.tree import Tree, read_tree
+from mlperf_ops.checker.units import Outcome, apply, list_units
+from mlperf_ops.errors import unknown_name
+from mlperf_ops.model import Plan
 
-PlaceT = TypeVar("PlaceT", bound=Place)
 _ORDER = {"official": 0, "rules": 1, "advice": 2}
 
 
-def check_tree(
-    tree: Path, round_: Round, plan: Plan | None = None, *, families: tuple[Family, ...] = FAMILIES
+def check_tree(  # all but two are by name and have defaults
+    tree: Path,
+    round_: Round,
+    plan: Plan | None = None,
+    *,
+    families: tuple[Family, ...] = FAMILIES,
+    submitter: str | None = None,
+    only: Collection[str] = (),
+    cache: Path | None = None,
+    processes: int | None = None,
 ) -> CheckReport:
     """Apply all rules to a tree.
 
@@ -30,22 +39,29 @@ def check_tree(
         round_: Round whose rules apply.
         plan: The plan that the tree was made from; what it already rules out is marked as expected.
         families: Rules to apply.
+        submitter: Check only this submitter's folders.
+        only: Ids of the rules that count; empty: all.
+        cache: Folder that keeps what was found; only what has changed since is judged again.
+        processes: How many processes judge; None: one a core where that is worth it.
 
     Raises:
         SubmissionError: There is no such folder.
+        ConfigError: The tree has no such submitter.
     """
-    submission = Submission(read_tree(tree), round_)
-    findings: list[Finding] = list(_apply((check for family in families for check in family.tree), submission))
+    read = read_tree(tree, submitter, stamps=cache is not None)
+    if submitter is not None:
+        _require(submitter, tree, read, round_)
+    submission = Submission(read, round_)
+    findings = apply((check for family in families for check in family.tree), submission)
     results: list[CheckedResult] = []
-    limits = () if plan is None else plan.limits
-    for submitter in submission.submitters():
-        findings += _apply((check for family in families for check in family.submitter), submitter)
-        for system in submitter.systems():
-            findings += _apply((check for family in families for check in family.system), system)
-            for result in system.results():
-                found = _apply((check for family in families for check in family.result), result)
-                findings += (_expected(finding, result, limits, plan) for finding in found)
-                results.append(_row(result))
+    for outcome in _outcomes(submission, families, tree, cache, processes):
+        if outcome.row is None:
+            findings += outcome.findings
+        else:
+            findings += (_expected(finding, outcome.row, plan, round_) for finding in outcome.findings)
+            results.append(outcome.row)
+    if only:
+        findings = [finding for finding in findings if finding.rule in only]
     findings.sort(key=lambda finding: (finding.location.split("/"), _ORDER[finding.severity], finding.rule))
     by_place = FindingsByPlace(findings)
     judged = tuple(dataclasses.replace(row, verdict=_verdict(by_place.of(row.location))) for row in results)
@@ -58,68 +74,55 @@ def check_tree(
     )
 
 
-def _apply(checks: Iterator[Callable[[PlaceT], Findings]], place: PlaceT) -> list[Finding]:
-    """Run checks at a place; a check that fails itself is a finding and hides nothing but itself."""
-    found: list[Finding] = []
-    for check in checks:
-        try:
-            found.extend(check(place))
-        except Exception as error:  # noqa: BLE001, PERF203  # a broken check must not hide the rest
-            name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
-            found.append(
-                BROKEN_CHECK.at(
-                    place, place.location, f"check {name} failed: {type(error).__name__}: {error}", value=name
-                )
-            )
-    return found
+def _outcomes(
+    submission: Submission, families: tuple[Family, ...], tree: Path, folder: Path | None, processes: int | None
+) -> Iterable[Outcome]:
+    units = list(list_units(submission))
+    if folder is None or families is not FAMILIES:
+        return judge(submission, families, units, processes)
+    cache = Cache(folder, tree, submission)
+    known = cache.valid(units)
+    fresh = [unit for unit in units if unit not in known]
+    for unit, outcome in zip(fresh, judge(submission, families, fresh, processes), strict=True):
+        known[unit] = outcome
+    cache.keep(known, changed=fresh)
+    return [known[unit] for unit in units]
 
 
-def _expected(finding: Finding, result: Result, limits: tuple[Limit, ...], plan: Plan | None) -> Finding:
+def _require(submitter: str, tree: Path, read: Tree, round_: Round) -> None:
+    if any(submitter in read.folder(division).folders for division in round_.divisions):
+        return
+    everybody = {
+        entry.name
+        for division in round_.divisions
+        if (tree / division).is_dir()
+        for entry in (tree / division).iterdir()
+        if entry.is_dir()
+    }
+    raise unknown_name(f"submitter in {tree}", submitter, everybody)
+
+
+def _expected(finding: Finding, row: CheckedResult, plan: Plan | None, round_: Round) -> Finding:
     """Mark a finding that the plan itself already ruled out."""
     if not finding.rejects or plan is None:
         return finding
-    for limit in limits:
-        if limit.rule == finding.rule and (limit.benchmark is None or _is_benchmark(limit.benchmark, result, plan)):
+    for limit in plan.limits:
+        if limit.rule == finding.rule and (
+            limit.benchmark is None or _is_benchmark(limit.benchmark, row, plan, round_)
+        ):
             return dataclasses.replace(finding, expected_because=limit.because)
     return finding
 
 
-def _is_benchmark(name: str, result: Result, plan: Plan) -> bool:
+def _is_benchmark(name: str, row: CheckedResult, plan: Plan, round_: Round) -> bool:
     """Whether a result is of a benchmark of the plan: by its folder, or by what the plan maps it to."""
-    if name == result.benchmark:
+    if name == row.benchmark:
         return True
     return any(
         planned.cell.benchmark == name
-        and planned.cell.system == result.system.name
-        and result.round.official_name(planned.official_benchmark) == result.model
+        and planned.cell.system == row.system
+        and round_.official_name(planned.official_benchmark) == row.model
         for planned in plan.cells
-    )
-
-
-def _row(result: Result) -> CheckedResult:
-    """State what a result claims."""
-    log = result.performance.log
-    values = {} if log is None else log.values
-    claimed, measured = cast("Scenario | None", result.scenario), cast("Scenario | None", result.measured_scenario)
-    metric = None
-    if result.model_rules is not None and claimed is not None and measured in result.round.result_field:
-        metric = result_metric(values, result.round, result.model_rules, claimed, measured)
-    validity = values.get("result_validity")
-    return CheckedResult(
-        location=result.location,
-        division=result.submitter.division,
-        submitter=result.submitter.name,
-        system=result.system.name,
-        benchmark=result.benchmark,
-        model=result.model,
-        scenario=claimed,
-        measured_scenario=measured,
-        metric=None if metric is None else metric.value,
-        unit=None if metric is None else metric.unit,
-        accuracy={} if result.accuracy_text is None else result.accuracy_text.texts,
-        validity=validity if isinstance(validity, str) else None,
-        inferred=metric is not None and metric.inferred,
-        verdict="pass",
     )
 
 

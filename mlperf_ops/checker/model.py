@@ -90,6 +90,9 @@ class CheckedResult:
         validity: LoadGen's own verdict on the performance run, VALID or INVALID.
         inferred: The result is computed from another scenario's run.
         verdict: "expected" when all its findings follow from the plan.
+        has_power: It claims a power measurement.
+        power: Power metric, in `power_unit`; None where there is none or the logs do not give it.
+        power_unit: Unit as the official result table names it.
     """
 
     location: str
@@ -106,6 +109,9 @@ class CheckedResult:
     validity: str | None
     inferred: bool
     verdict: ResultVerdict
+    has_power: bool = False
+    power: float | None = None
+    power_unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,15 @@ UNREADABLE = Rule(
 RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, PYCACHE, EMPTY_FOLDER, UNREADABLE)
 
 BESIDE_DIVISIONS = frozenset({".git", ".github", "assets"})  # of a repository that holds the tree
+_PYCACHE = "__pycache__"
+_RESULT_DEPTH = 6  # division/submitter/results/system/benchmark/scenario
 KEPT = ".gitkeep"  # allowed everywhere by the official lists of files
 
 
 def _owner(location: str) -> At:
-    """Return whose results a name problem affects: those of the submitter, or of everybody above one."""
-    return At("/".join(location.split("/")[:2]) if "/" in location else "")
+    """Return what a name affects: the result that it lies in; elsewhere the submission, and no result of it."""
+    parts = location.split("/")
+    return At("/".join(parts[:_RESULT_DEPTH]) if parts[2:3] == ["results"] else location)
 
 
 def names(submission: Submission) -> Findings:
@@ -90,8 +93,9 @@ def names(submission: Submission) -> Findings:
             continue
         if location and not folder.folders and not folder.files and location not in tree.unreadable:
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
-        for name in [*folder.folders, *folder.files]:
-            yield from _name(join(location, name), name)
+        for name in (*folder.folders, *folder.files):
+            if name[0] == "." or name == _PYCACHE or name.split() != [name]:
+                yield from _name(join(location, name), name)
 
 
 def _name(location: str, name: str) -> Findings:
@@ -101,7 +105,7 @@ def _name(location: str, name: str) -> Findings:
         yield HIDDEN_NAME.at(_owner(location), location, f"the name '{name}' starts with a dot", value=name)
     if any(character.isspace() for character in name):
         yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
-    if name == "__pycache__":
+    if name == _PYCACHE:
         yield PYCACHE.at(_owner(location), location, "compiled Python files are no part of a submission")
 
 

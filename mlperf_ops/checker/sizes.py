@@ -35,7 +35,7 @@ def file_sizes(submission: Submission) -> Findings:
         for name, size_bytes in folder.files.items():
             if size_bytes > limit_mb * _MIB:
                 yield FILE_SIZE.at(
-                    At("/".join(location.split("/")[:2])),
+                    At(join(location, name)),
                     join(location, name),
                     f"{name} has {size_bytes / _MIB:.1f} MiB; at most {limit_mb} MiB are allowed",
                     value=f"{size_bytes} bytes",
@@ -47,7 +47,8 @@ def accuracy_logs(place: Result) -> Findings:
     """Compare the accuracy logs of a result, and of its compliance tests, with the limit of truncation."""
     limit_bytes = place.round.limits.accuracy_log_max_bytes
     own = place.place(place.round.layout.accuracy_json)
-    tests = [f"{place.location}/{test}/accuracy/{_ACCURACY_LOG}" for test in place.round.compliance_files]
+    parent = place.place(place.round.layout.compliance_dir)
+    tests = [f"{parent}/{test}/accuracy/{_ACCURACY_LOG}" for test in place.round.compliance_files]
     for location in (own, *tests):
         size_bytes = place.tree.size(location)
         if size_bytes is not None and size_bytes > limit_bytes:

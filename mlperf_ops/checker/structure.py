@@ -94,8 +94,9 @@ UNKNOWN_FOLDER = Rule(
 OLD_LAYOUT = Rule(
     "old-layout",
     "rules",
-    "folder of an earlier layout",
-    "Since v6.0 measurements and compliance tests are in the results folders and the code is in src/.",
+    "folder of another round's layout",
+    "Since v6.0 measurements and compliance tests are in the results folders and the code is in src/; before, each had "
+    "a folder of its own and the code was in code/.",
     "Aggregate the raw results again for this round.",
     "submission_structure.md against submission_checker/constants.py of v6.x",
 )
@@ -114,8 +115,17 @@ RULES = (
 
 _DOCUMENTS = ("*.md", "*.pdf")
 _ABOUT_SUBMITTER = ("*.md", "*.pdf", "*.txt", "LICENSE*", "NOTICE*", "model_mapping.json")
-_SUBMITTER_FOLDERS = frozenset({"results", "systems", "src", "documentation"})
-_OLD_FOLDERS = {"measurements": "results/", "compliance": "results/", "code": "src/"}
+_RESULT_SLASHES = "division/submitter/results/system/benchmark/scenario".count("/")
+_OF_EVERY_LAYOUT = frozenset({"results", "systems", "documentation"})
+
+
+def _moving_folders(place: Submitter) -> dict[str, str]:
+    """Return what has different folders in different rounds: a name of it in some round -> its folder in this one."""
+    layout = place.round.layout
+    measurements, compliance, source = (
+        template.split("/")[2] for template in (layout.measurements_dir, layout.compliance_dir, layout.src_dir)
+    )
+    return {"measurements": measurements, "compliance": compliance, "code": source, "src": source}
 
 
 def top(submission: Submission) -> Findings:
@@ -127,7 +137,7 @@ def top(submission: Submission) -> Findings:
         if name not in submission.round.divisions and name not in BESIDE_DIVISIONS:
             guess = nearest(name, submission.round.divisions)
             yield UNKNOWN_DIVISION.at(
-                everything,
+                At(name),
                 name,
                 f"'{name}' is no division" + (f"; did you mean '{guess}'?" if guess else ""),
                 value=name,
@@ -148,9 +158,11 @@ def _strays(
     patterns = (*allowed, KEPT)
     for name in files:
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            here = join(location, name)
+            # Above the results it is the submission that is not as it should be, and none of its results.
             yield STRAY_FILE.at(
-                place,
-                join(location, name),
+                place if place.location.count("/") >= _RESULT_SLASHES else At(here),
+                here,
                 f"{name} does not belong into {where}",
                 value=name,
                 limit=", ".join(allowed) or "no files",
@@ -163,33 +175,38 @@ def submitter(place: Submitter) -> Findings:
     tree, here = place.tree, At(place.location)
     folder = tree.folder(place.location)
     yield from _strays(here, place.location, folder.files, _ABOUT_SUBMITTER, "a submitter's folder", "advice")
+    moving = _moving_folders(place)
+    known = _OF_EVERY_LAYOUT | set(moving.values())
     for name in folder.folders:
-        if name in _OLD_FOLDERS:
+        location = f"{place.location}/{name}"
+        if name in known:
+            continue
+        if name in moving:
             yield OLD_LAYOUT.at(
-                here,
-                f"{place.location}/{name}",
-                f"{name}/ is of an earlier layout",
+                At(location),
+                location,
+                f"{name}/ is not of the layout of {place.round.name}",
                 value=name,
-                limit=_OLD_FOLDERS[name],
+                limit=f"{moving[name]}/",
             )
-        elif name not in _SUBMITTER_FOLDERS:
-            guess = nearest(name, _SUBMITTER_FOLDERS)
+        else:
+            guess = nearest(name, known)
             yield UNKNOWN_FOLDER.at(
-                here,
-                f"{place.location}/{name}",
+                At(location),
+                location,
                 f"the layout has no folder {name}/" + (f"; did you mean '{guess}'?" if guess else ""),
                 value=name,
-                limit=", ".join(sorted(_SUBMITTER_FOLDERS)),
+                limit=", ".join(sorted(known)),
             )
     if "results" not in folder.folders:
         yield MISSING_RESULTS.at(here, place.location, "the submitter has no folder results/")
     source = place.place(place.round.layout.src_dir)
     if not tree.has_folder(source):
-        yield MISSING_SRC.at(here, source, "the submitter has no folder src/")
+        yield MISSING_SRC.at(here, source, f"the submitter has no folder {source.rpartition('/')[2]}/")
     documents = [place.place(template) for template in place.round.layout.calibration_any_of]
     if place.rules.calibration and not any(tree.size(document) for document in documents):
         yield MISSING_CALIBRATION.at(
-            here, documents[-1], "there is no calibration document", limit=" or ".join(documents)
+            At(documents[-1]), documents[-1], "there is no calibration document", limit=" or ".join(documents)
         )
     systems = set(tree.folder(f"{place.location}/results").folders)
     yield from _strays(
@@ -206,9 +223,10 @@ def submitter(place: Submitter) -> Findings:
         system, dot, ending = name.rpartition(".")
         if dot and ending == "json" and system not in systems:
             guess = nearest(system, systems)
+            location = f"{place.location}/systems/{name}"
             yield SYSTEM_WITHOUT_RESULTS.at(
-                here,
-                f"{place.location}/systems/{name}",
+                At(location),
+                location,
                 f"there are no results of system '{system}'" + (f"; did you mean '{guess}'?" if guess else ""),
                 value=system,
             )
@@ -230,10 +248,14 @@ def result(place: Result) -> Findings:
     files, power = place.round.required_files, place.has_power
     with_power = files.measurements_dir.with_power_also_glob if power else ()
     folder = place.tree.folder(place.location)
-    yield from _set(place, place.location, files.measurements_dir, strays="advice", patterns=with_power)
+    described = place.place(place.round.layout.measurements_dir)
+    patterns = (*with_power, "*.json") if place.round.layout.measurements_also else with_power
+    yield from _set(place, described, files.measurements_dir, strays="advice", patterns=patterns)
+    if place.round.layout.measurements_also and not place.measurements.exists:
+        yield _missing(place, place.measurements.location, "official")
     for pattern in with_power:
-        if not _nearby(place, pattern):
-            yield _missing(place, join(place.location, pattern), "rules")
+        if not _nearby(place, described, pattern):
+            yield _missing(place, join(described, pattern), "rules")
     tests = set(place.round.compliance_files)
     for name in folder.folders:
         if name not in tests | {"accuracy", "performance"}:
@@ -293,9 +315,9 @@ def _missing(place: Result, location: str, severity: Severity) -> Finding:
     return MISSING_FILE.at(place, location, f"{location.rpartition('/')[2]} is missing", severity=severity)
 
 
-def _nearby(place: Result, pattern: str) -> bool:
-    """Whether a file of the pattern is in the result's folder or one of the three above it."""
-    parts = place.location.split("/")
+def _nearby(place: Result, location: str, pattern: str) -> bool:
+    """Whether a file of the pattern is in a folder or one of the three above it."""
+    parts = location.split("/")
     return any(
         fnmatch.fnmatchcase(name, pattern)
         for depth in range(4)

@@ -5,6 +5,8 @@ A result is dropped as soon as it was checked, so that memory does not grow with
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +45,9 @@ _MORE_KEYS = frozenset(
 )
 
 
+_PARSED_KEPT = 32
+
+
 @dataclass(frozen=True, slots=True)
 class JsonFile:
     """A JSON object of the tree; `value` is None when it is missing or broken, `problem` says why it is broken."""
@@ -78,6 +83,7 @@ class Submission:
         self.round = round_
         self.scenario_by_folded = {name.casefold(): name for name in round_.scenario_names}
         self.log_keys = frozenset(round_.loadgen_fields_read) | _MORE_KEYS
+        self._parsed: dict[str, JsonFile] = {}
 
     def submitters(self) -> Iterator[Submitter]:
         """Yield the submitters of all divisions that the round knows."""
@@ -87,16 +93,15 @@ class Submission:
                     yield Submitter(self, division, name)
 
     def json(self, location: str) -> JsonFile:
-        """Read a JSON object."""
+        """Read a JSON object; the last ones are remembered, because a system's results share some."""
         if self.tree.size(location) is None:
             return JsonFile(location, exists=False, value=None, problem=None)
-        try:
-            value = json.loads(self.tree.path(location).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            return JsonFile(location, exists=True, value=None, problem=f"it is not JSON: {error}")
-        if not isinstance(value, dict):
-            return JsonFile(location, exists=True, value=None, problem=f"it holds a {type(value).__name__}, no object")
-        return JsonFile(location, exists=True, value=value, problem=None)
+        path = self.tree.path(location)
+        if location not in self._parsed:
+            if len(self._parsed) == _PARSED_KEPT:
+                self._parsed.clear()
+            self._parsed[location] = _parse(location, path)
+        return self._parsed[location]
 
     def log(self, location: str) -> LogFile:
         """Read a detail log."""
@@ -104,11 +109,23 @@ class Submission:
             return LogFile(location, exists=False, log=None, problem=None)
         path = self.tree.path(location)
         try:
-            return LogFile(location, exists=True, log=read_detail(path, self.log_keys), problem=None)
+            return LogFile(location, exists=True, log=read_detail(path, self.log_keys, count_warnings=False), problem=None)
         except ResultError as error:
             problem = error.message.replace(str(path), path.name)
             foreign = isinstance(error, ForeignLineError)
             return LogFile(location, exists=True, log=None, problem=problem, foreign=foreign)
+
+
+def _parse(location: str, path: Path) -> JsonFile:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return JsonFile(location, exists=True, value=None, problem=f"it is not JSON: {error}")
+    except RecursionError:
+        return JsonFile(location, exists=True, value=None, problem="it is nested too deeply")
+    if not isinstance(value, dict):
+        return JsonFile(location, exists=True, value=None, problem=f"it holds a {type(value).__name__}, no object")
+    return JsonFile(location, exists=True, value=value, problem=None)
 
 
 class Submitter:
@@ -239,8 +256,17 @@ class Result:
 
     @cached_property
     def measurements(self) -> JsonFile:
-        """measurements.json."""
-        return self.submitter.submission.json(self.place(self.round.layout.measurements))
+        """The measurements; the location of a missing file is the layout's first name for it."""
+        layout, also = self.round.layout, self.round.layout.measurements_also
+        first = self.place(layout.measurements)
+        if also:
+            names = {"system": glob.escape(self.system.name), "scenario": glob.escape(self.folder)}
+            patterns = [glob.escape(first.rpartition("/")[2]), *(self.submitter.place(one, **names) for one in also)]
+            folder = self.place(layout.measurements_dir)
+            for name in self.tree.folder(folder).files:
+                if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                    return self.submitter.submission.json(f"{folder}/{name}")
+        return self.submitter.submission.json(first)
 
     @cached_property
     def performance(self) -> LogFile:

@@ -1,7 +1,12 @@
-"""One walk over a submission tree: names, sizes and links, without opening a file."""
+"""One walk over a submission tree: names, sizes and links, without opening a file.
+
+A tree can note which of its folders and files a check looks at, so that the check's findings can be kept for as long as
+nothing of these has changed (`mlperf_ops.checker.cache`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -12,10 +17,19 @@ from mlperf_ops.errors import SubmissionError
 
 @dataclass(slots=True)
 class Folder:
-    """What a folder holds, by name; sizes in bytes."""
+    """What a folder holds, by name; sizes in bytes.
+
+    Attributes:
+        folders: Names of the folders in it, sorted.
+        files: Name -> size of the files in it, sorted.
+        stamp: Changes when a name, size, time or file number in it changes; "" when the walk was without stamps.
+        newest_ns: Time of the latest change in it.
+    """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    stamp: str = ""
+    newest_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +48,34 @@ class Link:
 
 
 @dataclass(slots=True)
+class Touched:
+    """What was looked at: folders by their names, files also by their contents."""
+
+    folders: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Tree:
-    """The names below a folder. Locations are relative, with "/"; "" is the root."""
+    """The names below a folder. Locations are relative, with "/"; "" is the root.
+
+    A check of a submitter, system or result has to ask through the methods, which note what it looks at.
+    """
 
     root: Path
     folders: dict[str, Folder] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    touched: Touched = field(default_factory=Touched)
 
     def folder(self, location: str) -> Folder:
         """Return what a folder holds; an empty one when it does not exist."""
+        self.touched.folders.add(location)
         return self.folders.get(location) or Folder()
 
     def has_folder(self, location: str) -> bool:
         """Whether there is such a folder."""
+        self.touched.folders.add(location.rpartition("/")[0])
         return location in self.folders
 
     def size(self, location: str) -> int | None:
@@ -56,7 +84,9 @@ class Tree:
         return self.folder(parent).files.get(name)
 
     def path(self, location: str) -> Path:
-        """Return the absolute path of a location."""
+        """Return the absolute path of a location, to read it."""
+        self.touched.folders.add(location.rpartition("/")[0])
+        self.touched.files.add(location)
         return self.root / location
 
 
@@ -65,8 +95,13 @@ def join(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
-def read_tree(root: Path) -> Tree:
+def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False) -> Tree:
     """Walk a submission tree. Links are noted; only one to a file inside the tree counts as a file itself.
+
+    Args:
+        root: The tree.
+        submitter: Leave out the folders of all other submitters.
+        stamps: Also stamp every folder.
 
     Raises:
         SubmissionError: There is no such folder.
@@ -81,28 +116,49 @@ def read_tree(root: Path) -> Tree:
         location = pending.pop()
         folder = tree.folders[location] = Folder()
         try:
-            with os.scandir(root / location) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(f"{root}/{location}") as entries:
+                found = sorted(entries, key=_name)
         except OSError as error:
             tree.unreadable[location] = error.strerror or str(error)
             continue
+        others = submitter is not None and location != "" and "/" not in location
+        states: list[tuple[int, ...]] = []
         for entry in found:
-            here = join(location, entry.name)
+            here = f"{location}/{entry.name}" if location else entry.name
             if entry.is_symlink():
-                _note_link(tree, folder, entry, here)
+                states.append(_note_link(tree, folder, entry, here))
             elif entry.is_dir(follow_symlinks=False):
-                folder.folders.append(entry.name)
-                pending.append(here)
+                if not others or entry.name == submitter:
+                    folder.folders.append(entry.name)
+                    pending.append(here)
             else:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     folder.files[entry.name] = status.st_size
+                    states.append(_state(status))
                 else:  # reading a pipe or a device might never end
                     tree.unreadable[here] = "it is no regular file"
+        if stamps:
+            _stamp(folder, states)
     return tree
 
 
-def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> None:
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells a file from an earlier one: it was changed, replaced, or moved here."""
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _stamp(folder: Folder, states: list[tuple[int, ...]]) -> None:
+    text = repr((folder.folders, folder.files, states))
+    folder.stamp = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
+    folder.newest_ns = max((max(state[:2], default=0) for state in states), default=0)
+
+
+def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:
     target = os.readlink(entry.path)
     resolved = os.path.realpath(entry.path)
     problem: str | None = None
@@ -113,5 +169,8 @@ def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: st
     elif not (resolved + os.sep).startswith(os.path.realpath(tree.root) + os.sep):
         problem = "it leads out of the tree"
     tree.links.append(Link(location, target, problem))
-    if problem is None and os.path.isfile(resolved):
-        folder.files[entry.name] = os.path.getsize(resolved)
+    if problem is not None or not os.path.isfile(resolved):
+        return ()
+    status = os.stat(resolved)
+    folder.files[entry.name] = status.st_size
+    return _state(status)

@@ -1,0 +1,92 @@
+"""Judge units on all cores: forked processes, chunks in the order of the tree, and no end of a process ends the check."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from mlperf_ops.checker.rules import Family
+from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.units import Outcome, Unit, broken_unit, run_unit
+
+_CHUNK = 24  # units; a few dozen logs
+_WORTH_A_PROCESS = 48  # units; below, a fork costs more than it saves
+
+# What forked processes inherit instead of receiving it.
+_inherited: tuple[Submission, tuple[Family, ...]] | None = None
+
+
+def judge(
+    submission: Submission, families: tuple[Family, ...], units: Sequence[Unit], processes: int | None = None
+) -> Iterator[Outcome]:
+    """Yield the outcome of each unit, in order.
+
+    Args:
+        submission: The tree and the round.
+        families: Rules to apply.
+        units: What to judge.
+        processes: How many processes; None: one a core where that is worth it.
+    """
+    wanted = processes or (_cores() if len(units) >= _WORTH_A_PROCESS else 1)
+    if wanted < 2 or not _can_fork():  # noqa: PLR2004  # one process is this one
+        for unit in units:
+            yield run_unit(submission, families, unit)
+        return
+    global _inherited  # noqa: PLW0603  # the fork copies it; nothing else reads it
+    _inherited = (submission, families)
+    chunks = [units[start : start + _CHUNK] for start in range(0, len(units), _CHUNK)]
+    try:
+        yield from _forked(chunks, wanted)
+    finally:
+        _inherited = None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _can_fork() -> bool:
+    """Whether forking is possible and safe: a fork of a process with threads may hang."""
+    return "fork" in multiprocessing.get_all_start_methods() and threading.active_count() == 1
+
+
+def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcome]:
+    broken: list[int] = []
+    done: dict[int, list[Outcome]] = {}
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        futures: list[Future[list[Outcome]]] = []
+        for number, chunk in enumerate(chunks):
+            try:
+                if number == len(futures):
+                    futures.extend(pool.submit(_run, later) for later in chunks[number:])
+                outcomes = futures[number].result()
+            except BrokenProcessPool:  # a process was killed, such as for its memory
+                broken.append(number)
+                continue
+            if broken:
+                done[number] = outcomes
+            else:
+                yield from outcomes
+    for number in range(broken[0], len(chunks)) if broken else ():
+        yield from done[number] if number in done else _one_by_one(chunks[number])
+
+
+def _one_by_one(chunk: Sequence[Unit]) -> Iterator[Outcome]:
+    """Judge each unit in a process of its own, after one of them ended a shared one."""
+    for unit in chunk:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+            try:
+                yield from pool.submit(_run, [unit]).result()
+            except BrokenProcessPool:
+                yield broken_unit(unit, "the process that judged it was ended, perhaps for want of memory")
+
+
+def _run(units: Sequence[Unit]) -> list[Outcome]:
+    if _inherited is None:
+        raise RuntimeError("only forked processes of `judge` run this")
+    submission, families = _inherited
+    return [run_unit(submission, families, unit) for unit in units]
