@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.compliance.audit import named_test, test_problem
+from mlperf_ops.compliance.audit import named_test, problem_of
 from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Limit, Mode, PlannedCell
 from mlperf_ops.plan_request import Wanted
 
@@ -34,7 +34,7 @@ def _tests(wanted: Wanted, round_: Round) -> Iterator[tuple[ComplianceTest, str 
         asked = set(round_.rules(official).compliance) if official in round_.models else set()
     for test in COMPLIANCE_TESTS:
         if test in asked:
-            yield test, test_problem(round_, test, official) if official in round_.models else None
+            yield test, problem_of(round_, test, official) if official in round_.models else None
 
 
 def missing_tests(cells: Iterable[PlannedCell], round_: Round, division: Division) -> Iterator[Limit]:

@@ -35,7 +35,7 @@ def named_test(round_: Round, test: str, where: str = "") -> ComplianceTest:
     raise unknown_name("compliance test", test, round_.compliance, where=where)
 
 
-def test_problem(round_: Round, test: ComplianceTest, official: str) -> str | None:
+def problem_of(round_: Round, test: ComplianceTest, official: str) -> str | None:
     """Say why a benchmark cannot run a test, or return None."""
     wanted = round_.rules(official).compliance
     if test in wanted:
