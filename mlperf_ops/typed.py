@@ -18,6 +18,10 @@ from mlperf_ops.files import JsonObject
 
 T = TypeVar("T")
 
+UNSET: Mapping[str, bool] = types.MappingProxyType({"omit_default": True})
+"""Metadata of a field that `dump` leaves out while it has its default: what was written before the field existed, and
+its digest, stay as they are."""
+
 
 @functools.cache
 def _hints(cls: Hashable) -> dict[str, Any]:
@@ -84,4 +88,19 @@ def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # a typ
 
 def dump(instance: object) -> JsonObject:
     """Return the JSON object of a dataclass instance; `load` of it gives an equal instance."""
-    return dataclasses.asdict(instance)  # type: ignore[call-overload, no-any-return]
+    made: JsonObject = dataclasses.asdict(instance)  # type: ignore[call-overload]
+    _drop_unset(instance, made)
+    return made
+
+
+def _drop_unset(instance: object, made: Any) -> None:  # noqa: ANN401  # JSON is data here
+    for field in dataclasses.fields(instance):  # type: ignore[arg-type]
+        value = getattr(instance, field.name)
+        if field.metadata.get("omit_default") and value == field.default:
+            del made[field.name]
+        elif dataclasses.is_dataclass(value):
+            _drop_unset(value, made[field.name])
+        elif isinstance(value, tuple):
+            for item, dumped in zip(value, made[field.name], strict=True):
+                if dataclasses.is_dataclass(item):
+                    _drop_unset(item, dumped)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, Field
 
 from mlperf_ops.catalogue.base import CatalogueModel
 
@@ -77,23 +77,6 @@ class ComplianceFiles(CatalogueModel):
     mean_output_tokens: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Benchmark -> allowed [low, high] mean output length."
     )
-
-
-class AuditEvidence(CatalogueModel):
-    """What the log of a compliance run shows of its audit.config: LoadGen's keys and their values."""
-
-    equal: dict[str, StrictBool | StrictInt | str] = Field(default_factory=dict)
-    at_least: dict[str, StrictInt] = Field(default_factory=dict)
-    at_least_by_model: dict[str, dict[str, StrictInt]] = Field(
-        default_factory=dict, description="Benchmark -> keys that differ from `at_least`."
-    )
-    score_thresholds: dict[str, float] = Field(
-        default_factory=dict, description="Benchmark -> least score that the verification accepts."
-    )
-
-    def least(self, model: str) -> dict[str, int]:
-        """Return the smallest accepted values of a benchmark's log."""
-        return self.at_least | self.at_least_by_model.get(model, {})
 
 
 class SystemDescription(CatalogueModel):

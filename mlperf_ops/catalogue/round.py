@@ -10,21 +10,14 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from mlperf_ops.catalogue.base import CatalogueModel, Commit, Count, Entry, LoadgenScenario, Name, Positive
-from mlperf_ops.catalogue.layout import (
-    AuditEvidence,
-    ComplianceFiles,
-    Endpoints,
-    Layout,
-    RequiredFiles,
-    SystemDescription,
-)
+from mlperf_ops.catalogue.compliance_rules import ComplianceRun, RetiredTest
+from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, RequiredFiles, SystemDescription
 from mlperf_ops.catalogue.userconf_rules import ConfKey, RunStyles, UserConfRules
 from mlperf_ops.errors import unknown_name
-from mlperf_ops.model import Division, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Scenario
 
 Suite: TypeAlias = Literal["datacenter", "edge", "datacenter,edge"]
 SystemType: TypeAlias = Literal["datacenter", "edge", "datacenter,edge", "edge,datacenter"]
-ComplianceTest: TypeAlias = Literal["TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 ConfValue: TypeAlias = int | float
 LoadgenSettings: TypeAlias = dict[LoadgenScenario | Literal["*"], dict[ConfKey, ConfValue]]
 
@@ -211,8 +204,9 @@ class Round(Entry):
     layout: Layout
     required_files: RequiredFiles
     compliance_files: dict[ComplianceTest, ComplianceFiles]
-    audit_evidence: dict[ComplianceTest, AuditEvidence] = Field(
-        default_factory=dict, description="By compliance test: what its log shows of its audit.config."
+    compliance: dict[ComplianceTest, ComplianceRun]
+    compliance_retired: tuple[RetiredTest, ...] = Field(
+        default=(), description="Tests of past rounds, for a clear answer to who asks for one."
     )
     limits: Limits
     system_description: SystemDescription

@@ -96,7 +96,12 @@ def accuracy_log(place: Result) -> Findings:
             place, here, f"the run's mode is {mode}; expected AccuracyOnly", value=mode, limit="AccuracyOnly"
         )
     elif not log.complete:
-        yield log_rule.LOG_INCOMPLETE.at(place, here, "the log does not reach the end of the test")
+        yield log_rule.LOG_INCOMPLETE.at(
+            place,
+            here,
+            "the log does not reach the end of the test",
+            severity="official" if log.cut_line else None,
+        )
     scenario = log.values.get("effective_scenario")
     if scenario is not None and scenario not in (place.scenario, place.measured_scenario):
         yield log_rule.LOG_SCENARIO.at(

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable
 
 from mlperf_ops.catalogue.layout import ComplianceFiles
-from mlperf_ops.catalogue.round import ComplianceTest
 from mlperf_ops.checker import compliance_rules as rule
 from mlperf_ops.checker.accuracy import encoding
 from mlperf_ops.checker.compliance_runs import FULL_RUNS, runs
@@ -20,6 +19,7 @@ from mlperf_ops.checker.rules import Family, Findings
 from mlperf_ops.checker.structure import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.model import ComplianceTest
 
 _PASSED = "TEST PASS"
 _ACCURACY_TEXT = "verify_accuracy.txt"
@@ -231,8 +231,8 @@ def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
                 value=f"{label} = {text.number(label):g}",
                 limit=f"{label} = 0",
             )
-    evidence = place.round.audit_evidence.get(test)
-    least = None if evidence is None else evidence.score_thresholds.get(place.model or "")
+    own = place.round.compliance[test].models.get(place.model or "")
+    least = None if own is None else own.accuracy_minimum
     score = text.number("Accuracy score")
     if least is not None and score is not None and score < least:
         yield rule.TEXT.at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlperf_ops.catalogue.round import ComplianceTest
+from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
 from mlperf_ops.checker import compliance_rules as rule
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
@@ -14,23 +14,32 @@ from mlperf_ops.checker.subjects import LogFile, Result
 from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog
+from mlperf_ops.model import ComplianceTest
 
 # The tests whose log the official checker judges as it judges a performance run. Their runs are of full length; those
 # of the other tests are as long as their audit.config says.
 FULL_RUNS = frozenset({"TEST01", "TEST04"})
+_MODE, _PERFORMANCE = "effective_test_mode", "PerformanceOnly"
 # What identifies a run: two logs that agree in all of it are of one run, whatever was edited since.
 _IDENTITY = ("test_datetime", "power_begin", "power_end", "result_mean_latency_ns")
 
-# The verification scripts' tolerances: 10 %, and 20 % of latencies so short that they vary from run to run.
-_TOLERANCE = 0.10
-_SHORT_TOLERANCE = 0.20
-_SHORT_NS = {"SingleStream": 200_000, "MultiStream": 1_600_000}
 _SAME_FIGURE = 2e-3  # texts have two decimals, logs six digits
+_STREAMS = ("SingleStream", "MultiStream")  # their figure is a latency in ns
+_NS = 1e9
+# Key of audit.config -> key of the log, for what tells a compliance run from any other. Counts and durations are left
+# out: they are the run's own length.
+_EQUAL = {
+    "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
+    "performance_issue_unique": "effective_performance_issue_unique",
+    "performance_issue_same": "effective_performance_issue_same",
+    "performance_issue_same_index": "effective_performance_issue_same_index",
+}
+_AT_LEAST = {"accuracy_log_sampling_target": "effective_accuracy_log_sampling_target"}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs of one benchmark and how the speed of the second may differ.
+    """Two runs of one benchmark and how the speed of the second may differ, in the unit that is compared.
 
     Attributes:
         reference: Figure of the performance run.
@@ -51,26 +60,20 @@ class Comparison:
         return above and (self.highest is None or self.test <= self.highest)
 
 
-def compare(test: str, scenario: str, reference: float, tested: float) -> Comparison:
+def compare(bounds: PerformanceBounds, scenario: str, reference: float, tested: float) -> Comparison:
     """Return how the speed of a compliance run compares with that of the performance run.
 
-    TEST01 must be neither faster nor slower; TEST04, where one sample is asked again and again, must not be faster.
-    TEST04 compares speeds, so that a latency's bound is a lower one.
-
     Args:
-        test: TEST01 or TEST04.
+        bounds: The round's bounds of the test.
         scenario: Scenario of both runs.
         reference: Figure of the performance run: latency in ns of the streams, else samples per second.
         tested: Figure of the compliance run.
     """
-    short = scenario in _SHORT_NS and reference <= _SHORT_NS[scenario]
-    if test == "TEST01":
-        tolerance = _SHORT_TOLERANCE if short else _TOLERANCE
-        return Comparison(reference, tested, reference * (1 - tolerance), reference * (1 + tolerance))
-    if scenario in _SHORT_NS:
-        # The script compares queries per second with a bound meant for ns, so that every stream gets 20 %.
-        return Comparison(reference, tested, reference / (1 + _SHORT_TOLERANCE), None)
-    return Comparison(reference, tested, None, reference * (1 + _TOLERANCE))
+    if bounds.as_rate and scenario in _STREAMS:
+        reference, tested = _NS / reference, _NS / tested
+    limit = next((value for name, value in bounds.fast_up_to.items() if name == scenario), None)
+    part = bounds.part_if_fast if limit is not None and reference <= limit else bounds.part
+    return Comparison(reference, tested, reference * (1 - part) if bounds.slower_too else None, reference * (1 + part))
 
 
 def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
@@ -112,19 +115,15 @@ def _one_run(first: DetailLog, second: DetailLog) -> bool:
 
 def _evidence(place: Result, test: ComplianceTest, file: LogFile, log: DetailLog) -> Findings:
     """Look for what audit.config sets; a run of the wrong mode is told by log-mode."""
-    wanted = place.round.audit_evidence.get(test)
-    if wanted is None or place.model is None:
-        return
-    values = log.values
-    wrong: list[tuple[str, Json, str]] = [
-        (key, values.get(key), str(value).lower() if isinstance(value, bool) else str(value))
-        for key, value in wanted.equal.items()
-        if values.get(key) != value and not (key == "effective_test_mode" and test in FULL_RUNS)
-    ]
-    for key, least in wanted.least(place.model).items():
-        found = number(values.get(key))
-        if found is None or found < least:
-            wrong.append((key, values.get(key), f"at least {least}"))
+    asked = place.round.compliance[test].settings(place.model or "")
+    wrong: list[tuple[str, Json, str]] = []
+    if test not in FULL_RUNS and log.values.get(_MODE) != _PERFORMANCE:
+        wrong.append((_MODE, log.values.get(_MODE), _PERFORMANCE))
+    for key, value in asked.items():
+        if key in _EQUAL and log.values.get(_EQUAL[key]) != value:  # True is 1 here
+            wrong.append((_EQUAL[key], log.values.get(_EQUAL[key]), str(value)))
+        elif key in _AT_LEAST and not (number(log.values.get(_AT_LEAST[key])) or 0) >= value:
+            wrong.append((_AT_LEAST[key], log.values.get(_AT_LEAST[key]), f"at least {value}"))
     if wrong:
         yield rule.EVIDENCE.at(
             place,
@@ -158,7 +157,7 @@ def _seeds(place: Result, file: LogFile, log: DetailLog) -> Findings:
         )
 
 
-def _speed(place: Result, test: str, location: str, file: LogFile, original: DetailLog) -> Findings:
+def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, original: DetailLog) -> Findings:
     """Compute the verdict on the speed from the logs, and compare the text with them."""
     assert file.log is not None  # noqa: S101  # for the type checker
     scenario, tested = measured_scenario(original), measured_scenario(file.log)
@@ -188,9 +187,12 @@ def _speed(place: Result, test: str, location: str, file: LogFile, original: Det
             value=f"{file.log.values.get(target)} ns",
             limit=f"{original.values.get(target)} ns",
         )
-    outcome = compare(test, scenario, reference, figure)
+    speed_bounds = place.round.compliance[test].performance
+    if speed_bounds is None:
+        return
+    outcome = compare(speed_bounds, scenario, reference, figure)
     if not outcome.accepted:
-        unit = "ns" if scenario in _SHORT_NS else "samples per second"
+        unit = "ns" if scenario in _STREAMS and not speed_bounds.as_rate else "per second"
         bounds = [
             f"{word} {bound:.6g}"
             for word, bound in (("at least", outcome.lowest), ("at most", outcome.highest))
@@ -199,8 +201,8 @@ def _speed(place: Result, test: str, location: str, file: LogFile, original: Det
         yield rule.SPEED.at(
             place,
             file.location,
-            f"{test} measured {figure:.6g} {unit}, the performance run {reference:.6g} ({field})",
-            value=f"{figure:.6g} {unit}",
+            f"{test} measured {outcome.test:.6g} {unit}, the performance run {outcome.reference:.6g} ({field})",
+            value=f"{outcome.test:.6g} {unit}",
             limit=f"{' and '.join(bounds)} {unit}",
         )
     text = read_text(place.tree, f"{location}/verify_performance.txt")
@@ -217,7 +219,7 @@ def _stated(  # what is compared with what
     ):
         said = text.number(label)
         # Streams are stated as latency in ns, or as queries per second.
-        forms = (value, 1e9 / value) if scenario in _SHORT_NS else (value,)
+        forms = (value, _NS / value) if scenario in _STREAMS else (value,)
         if said is not None and not any(abs(said - form) <= _SAME_FIGURE * abs(form) + 0.01 for form in forms):
             yield rule.TEXT.at(
                 place,

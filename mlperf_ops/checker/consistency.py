@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import LogFile, Result, Submission
+from mlperf_ops.checker.texts import read_text
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog, read_summary
@@ -72,6 +74,7 @@ _NUMBERS = {
     "sample_index_rng_seed": "effective_sample_index_rng_seed",
     "schedule_rng_seed": "effective_schedule_rng_seed",
 }
+_CLOSING = re.compile(r"No errors encountered|\bERRORS? encountered", re.IGNORECASE)
 _MEAN = "Mean latency (ns)"
 _MEANS = {"MultiStream": "result_mean_query_latency_ns"}
 _ROUNDED = 2e-3
@@ -91,6 +94,9 @@ _CONF_OF_SERVER = {
 def summaries(place: Result) -> Findings:
     """Compare the summaries of the performance run and of the compliance runs with their detail logs."""
     yield from _summary(place, place.performance, place.place(place.round.layout.perf_summary))
+    accuracy = place.place(place.round.layout.acc_detail).replace("_detail.", "_summary.")
+    if place.tree.size(accuracy):
+        yield from _whole(place, accuracy, ())
     for file in _compliance_logs(place):
         yield from _summary(place, file, file.location.replace("_detail.", "_summary."))
 
@@ -105,8 +111,25 @@ def _compliance_logs(place: Result) -> Iterator[LogFile]:
             yield file
 
 
+def _whole(place: Result, location: str, labels: Iterable[str]) -> Findings:
+    """Report what a summary lacks: it ends with the number of errors, in whatever mode."""
+    text = read_text(place.tree, location).text
+    lacking = [label for label in labels if not re.search(rf"(?m)^{label}\s*:", text)]
+    if lacking or not _CLOSING.search(text):
+        yield SUMMARY.at(
+            place,
+            location,
+            f"the summary has no line '{lacking[0]}'" if lacking else "the summary does not reach its end",
+            value=", ".join(lacking) or None,
+        )
+
+
 def _summary(place: Result, file: LogFile, location: str) -> Findings:
     if file.log is None or not place.tree.size(location):
+        return
+    broken = list(_whole(place, location, _TEXTS))
+    yield from broken
+    if broken:
         return
     try:
         stated = read_summary(place.path(location))

@@ -58,7 +58,7 @@ def performance_log(place: Result, file: LogFile, *, equal_issue: bool = True) -
             here,
             "the log does not reach the end of the test" if not log.complete else f"the log lacks {', '.join(lacking)}",
             value=", ".join(lacking) or None,
-            severity="official" if lacking else None,
+            severity="official" if lacking or log.cut_line else None,
         )
     for check in (_settings, _size, _duration, _latency, _token_latency, _validity, _outcome, _network):
         yield from check(place, here, log)

@@ -109,7 +109,9 @@ class Submission:
             return LogFile(location, exists=False, log=None, problem=None)
         path = self.tree.path(location)
         try:
-            return LogFile(location, exists=True, log=read_detail(path, self.log_keys, count_warnings=False), problem=None)
+            return LogFile(
+                location, exists=True, log=read_detail(path, self.log_keys, count_warnings=False), problem=None
+            )
         except ResultError as error:
             problem = error.message.replace(str(path), path.name)
             foreign = isinstance(error, ForeignLineError)

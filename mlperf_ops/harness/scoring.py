@@ -35,8 +35,13 @@ class Score:
     text: str  # accuracy.txt
 
 
-def score(spec: Spec, log: Path) -> Score:
+def score(spec: Spec, log: Path, *, partial: bool = False) -> Score:
     """Score a cell's accuracy log.
+
+    Args:
+        spec: Whose task and data set count.
+        log: mlperf_log_accuracy.json, whole.
+        partial: The log holds the answers to some samples only (a compliance test's), which are all that is scored.
 
     Raises:
         ConfigError: The task has no scorer, or the label file is wrong.
@@ -44,10 +49,10 @@ def score(spec: Spec, log: Path) -> Score:
     """
     if spec.task not in SCORERS:
         raise unknown_name("task", spec.task, SCORERS)
-    return SCORERS[spec.task](spec, log)
+    return SCORERS[spec.task](spec, log, partial)
 
 
-def score_classes(log: Path, labels: Sequence[int], label_type: LabelType = "int64") -> Score:
+def score_classes(log: Path, labels: Sequence[int], label_type: LabelType = "int64", *, partial: bool = False) -> Score:
     """Score logged class indices against the labels: top-1 in percent.
 
     A sample that is logged more than once counts once, by its first entry: LoadGen's MultiStream pads the last query
@@ -58,20 +63,21 @@ def score_classes(log: Path, labels: Sequence[int], label_type: LabelType = "int
         log: mlperf_log_accuracy.json, whole.
         labels: Class index of every sample of the library.
         label_type: How the SUT wrote a class index into its response.
+        partial: Score the logged samples only; else a missing one is an error.
 
     Raises:
         ResultError: The log cannot be read, names a sample that does not exist, or lacks one.
     """
     found = _read_classes(log, len(labels), label_type)
     missing = [index for index in range(len(labels)) if index not in found]
-    if missing:
+    if missing and (not partial or not found):
         shown = ", ".join(map(str, missing[:_SHOWN])) + (", …" if len(missing) > _SHOWN else "")
         raise ResultError(
             f"{log} lacks {len(missing)} of {len(labels)} samples (qsl_idx {shown})",
             hint="an accuracy run has to answer every sample of the label file; was the run interrupted?",
         )
-    total = len(labels)
-    good = sum(found[index] == label for index, label in enumerate(labels))
+    total = len(found)
+    good = sum(answer == labels[index] for index, answer in found.items())
     value = 100.0 * good / total
     return Score(value, "%", total, good, f"accuracy={value:.3f}%, good={good}, total={total}\n")
 
@@ -114,8 +120,8 @@ def _entries(log: Path) -> list[Any]:
     return entries
 
 
-def _image_classification(spec: Spec, log: Path) -> Score:
-    return score_classes(log, labels_of(spec.dataset).classes)
+def _image_classification(spec: Spec, log: Path, partial: bool) -> Score:  # noqa: FBT001  # called by table
+    return score_classes(log, labels_of(spec.dataset).classes, partial=partial)
 
 
-SCORERS: dict[str, Callable[[Spec, Path], Score]] = {"image_classification": _image_classification}
+SCORERS: dict[str, Callable[[Spec, Path, bool], Score]] = {"image_classification": _image_classification}
