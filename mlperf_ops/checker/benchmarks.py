@@ -93,6 +93,8 @@ RULES = (
 def mapping(place: Submitter) -> Findings:
     """Check model_mapping.json."""
     file, here = place.mapping_file, At(place.location)
+    if place.rules.model_mapping and place.tree.has_folder(file.location):
+        yield MAPPING_UNREADABLE.at(here, file.location, "model_mapping.json is a folder")
     if file.problem is not None:
         yield MAPPING_UNREADABLE.at(here, file.location, f"model_mapping.json cannot be read: {file.problem}")
     for name, official in (file.value or {}).items():

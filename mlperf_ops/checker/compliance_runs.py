@@ -102,7 +102,8 @@ def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
             value=file.log.values.get("test_datetime"),
         )
         return  # what a copy lacks needs no findings of its own
-    yield from _evidence(place, test, file, file.log)
+    if file.log.complete:  # else log-incomplete says so
+        yield from _evidence(place, test, file, file.log)
     if original is not None and test in FULL_RUNS:
         yield from _speed(place, test, location, file, original)
 

@@ -13,6 +13,7 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree, run_official, with_official
 from tests.support.attempts import RealLogs
+from tests.support.damage import Damage, damages
 from tests.support.faults import CLOSED_FAULTS, FAULTS
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
 
@@ -64,6 +65,20 @@ def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
     report = both(tree)
     assert report.official is not None
     assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+@pytest.mark.parametrize("damage", list(damages()), ids=str)
+def test_it_objects_exactly_to_the_damages_that_we_say_it_objects_to(
+    damage: Damage, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[damage.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    damage.inflict(tree.root)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == all(severity != "official" for _, severity in damage.expected)
     assert report.disagreements == ()
 
 
