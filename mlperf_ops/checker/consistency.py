@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -165,7 +166,7 @@ def _same(text: str, value: Json) -> bool:
         said = float(text)
     except ValueError:
         return True
-    return logged is None or abs(said - logged) <= _ROUNDED * abs(logged) + _HALF_CENT
+    return logged is None or not math.isfinite(logged) or abs(said - logged) <= _ROUNDED * abs(logged) + _HALF_CENT
 
 
 def audit_settings(place: Result) -> Findings:

@@ -23,6 +23,7 @@ _COUNTS = frozenset(
         "effective_min_duration_ms",
     }
 )
+_LATENCIES = frozenset({"effective_target_latency_ns", "result_99.00_percentile_latency_ns"})
 _SHOWN_ERRORS = 3
 
 
@@ -90,8 +91,12 @@ def _needed(place: Result, log: DetailLog) -> set[str]:
 
 
 def _usable(log: DetailLog, key: str) -> bool:
-    """Whether a log has a key and, where it counts something, a number."""
-    return key in log.values and (key not in _COUNTS or number(log.values[key]) is not None)
+    """Whether a log has a key, and where it is compared as a number, a number."""
+    if key not in log.values:
+        return False
+    if key in _COUNTS or key in _LATENCIES:
+        return number(log.values[key]) is not None
+    return key != "effective_scenario" or isinstance(log.values[key], str)
 
 
 def _stops_early(place: Result, log: DetailLog) -> bool:
@@ -275,7 +280,7 @@ def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
 def _validity(place: Result, here: str, log: DetailLog) -> Findings:
     validity = log.values.get("result_validity")
     early = [error for error in log.errors if ENDED_EARLY in error]
-    if validity is not None and validity != "VALID":
+    if "result_validity" in log.values and validity != "VALID":
         reason = str(log.values.get("result_invalid_reason") or "").strip()
         yield rule.VALIDITY.at(
             place,

@@ -16,6 +16,7 @@ from tests.support.attempts import RealLogs
 from tests.support.damage import Damage, damages
 from tests.support.faults import CLOSED_FAULTS, FAULTS
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
+from tests.support.value_faults import HARMLESS, VALUE_FAULTS, Harmless
 
 CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")
 pytestmark = [
@@ -54,7 +55,7 @@ def test_both_accept_the_good_tree_with_the_same_numbers(good: dict[str, TreeUnd
         assert theirs.row["Accuracy"] == ", ".join(f"{metric}: {value}" for metric, value in ours.accuracy.items())
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS], ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS, *VALUE_FAULTS], ids=str)
 def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
     fault: Fault, good: dict[str, TreeUnderTest], tmp_path: Path
 ) -> None:
@@ -65,6 +66,20 @@ def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
     report = both(tree)
     assert report.official is not None
     assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+@pytest.mark.parametrize("change", HARMLESS, ids=str)
+def test_it_accepts_what_is_just_within_a_limit(
+    change: Harmless, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[change.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    change.plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted
     assert report.disagreements == ()
 
 

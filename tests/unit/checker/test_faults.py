@@ -13,6 +13,9 @@ from mlperf_ops.checker.registry import all_rules
 from tests.support.attempts import RealLogs
 from tests.support.faults import CLOSED_FAULTS, FAULTS
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61
+from tests.support.value_faults import HARMLESS, VALUE_FAULTS, Harmless
+
+ALL_FAULTS = (*FAULTS, *CLOSED_FAULTS, *VALUE_FAULTS)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def test_nobody_objects_to_the_good_tree(good: dict[str, TreeUnderTest], divisio
     assert {result.verdict for result in report.results} == {"pass"}
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS], ids=str)
+@pytest.mark.parametrize("fault", ALL_FAULTS, ids=str)
 def test_a_planted_fault_gives_its_finding_and_no_other(
     fault: Fault, good: dict[str, TreeUnderTest], tmp_path: Path
 ) -> None:
@@ -38,7 +41,7 @@ def test_a_planted_fault_gives_its_finding_and_no_other(
     tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
     shutil.copytree(pristine.root, tree.root)
     fault.plant(tree)
-    report = check_tree(tree.root, round_v61())
+    report = check_tree(tree.root, round_v61(), processes=1)
     assert Counter((one.rule, one.severity) for one in report.findings) == {(fault.rule, fault.severity): 1}
     assert report.verdict == ("submittable" if fault.severity == "advice" else "rejected")
     (finding,) = report.findings
@@ -50,14 +53,26 @@ def test_a_planted_fault_gives_its_finding_and_no_other(
         assert failed == {result.location for result in report.results if finding.concerns(result.location)}
 
 
+@pytest.mark.parametrize("change", HARMLESS, ids=str)
+def test_what_is_just_within_a_limit_gives_no_finding(
+    change: Harmless, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[change.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    change.plant(tree)
+    assert [(one.rule, one.message) for one in check_tree(tree.root, round_v61(), processes=1).findings] == []
+
+
 def test_every_rule_has_a_fault_or_a_test_of_its_own() -> None:
-    planted = {fault.rule for fault in (*FAULTS, *CLOSED_FAULTS)}
+    planted = {fault.rule for fault in ALL_FAULTS}
     elsewhere = {
         "no-results",
         "scenario-not-allowed",
         "equal-issue",
         "token-latency",
         "network-sut-name",
+        "shared-log",
         "accuracy-artifacts",
         "check-failed",
         "system-field-spelling",
