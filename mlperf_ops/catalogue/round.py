@@ -12,6 +12,7 @@ from typing_extensions import Self
 from mlperf_ops.catalogue.base import CatalogueModel, Commit, Count, Entry, LoadgenScenario, Name, Positive
 from mlperf_ops.catalogue.compliance_rules import ComplianceRun, RetiredTest
 from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, RequiredFiles, SystemDescription
+from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.catalogue.userconf_rules import ConfKey, RunStyles, UserConfRules
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import ComplianceTest, Division, Scenario
@@ -208,6 +209,7 @@ class Round(Entry):
     compliance_retired: tuple[RetiredTest, ...] = Field(
         default=(), description="Tests of past rounds, for a clear answer to who asks for one."
     )
+    power: PowerRules
     limits: Limits
     system_description: SystemDescription
     measurements_required_non_empty: tuple[str, ...]

@@ -10,6 +10,7 @@ from mlperf_ops.checker import (
     measurements,
     names,
     performance,
+    power,
     sizes,
     structure,
     system,
@@ -28,6 +29,7 @@ FAMILIES: tuple[Family, ...] = (
     accuracy.FAMILY,
     compliance.FAMILY,
     consistency.FAMILY,
+    power.FAMILY,
     Family("checker", "The checker itself", (BROKEN_CHECK,)),
 )
 

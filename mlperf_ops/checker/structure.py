@@ -268,13 +268,15 @@ def result(place: Result) -> Findings:
             )
     run = place.place(place.round.layout.perf_detail).rpartition("/")[0]
     accuracy = place.place(place.round.layout.acc_detail).rpartition("/")[0]
-    yield from _set(
-        place, run, files.performance, strays="rules", also=files.performance.with_power_also if power else ()
-    )
     yield from _set(place, accuracy, files.accuracy, strays="rules")
-    if power:
-        yield from _set(place, place.place(place.round.layout.power_dir), files.power, strays="rules")
-        yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="rules")
+    if not power:
+        yield from _set(place, run, files.performance, strays="rules")
+        return
+    # Of a power measurement the modular checker lists the folders itself.
+    measured = place.place(place.round.layout.power_dir)
+    yield from _set(place, run, files.performance, strays="official", also=files.performance.with_power_also)
+    yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="official")
+    yield from _set(place, measured, files.power, strays="official")
 
 
 # Files whose absence only earlier official checkers reject; the modular one does without.
@@ -282,7 +284,9 @@ _NOT_READ = frozenset({"mlperf_log_summary.txt"})
 # Files of which the modular checker only wants to know the size, so that a folder will do.
 _ONLY_SIZE = frozenset({"mlperf_log_accuracy.json"})
 # Files that other families read, and so miss what should be in them.
-_READ_ELSEWHERE = frozenset({"mlperf_log_detail.txt", "accuracy.txt", "measurements.json"})
+_READ_ELSEWHERE = frozenset(
+    {"mlperf_log_detail.txt", "accuracy.txt", "measurements.json", "client.json", "server.json", "spl.txt"}
+)
 # Files whose emptiness the modular checker rejects itself.
 _EMPTY_REJECTED = frozenset({"user.conf", "README.md"})
 
@@ -296,10 +300,12 @@ def _set(
     also: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
 ) -> Findings:
-    present = place.tree.folder(location).files
+    present, listed = place.tree.folder(location).files, strays == "official"
     for name in (*files.required, *also):
         if name not in present:
-            unread = name in _NOT_READ or (name in _ONLY_SIZE and place.tree.has_folder(join(location, name)))
+            unread = (not listed and name in _NOT_READ) or (
+                name in _ONLY_SIZE and place.tree.has_folder(join(location, name))
+            )
             yield _missing(place, join(location, name), "rules" if unread else "official")
         elif not present[name] and name not in _READ_ELSEWHERE:
             yield EMPTY_FILE.at(
@@ -310,6 +316,8 @@ def _set(
                 severity="official" if name in _EMPTY_REJECTED else None,
             )
     optional = files.optional or place.round.required_files.performance.optional
+    if files is place.round.required_files.power:
+        optional = tuple(name for name in optional if name != "mlperf_log_accuracy.json")
     allowed = (*files.required, *optional, *also, *patterns)
     yield from _strays(At(place.location), location, present, allowed, f"{location.rpartition('/')[2]}/", strays)
 
