@@ -169,34 +169,40 @@ def power(place: Result) -> Findings:
             )
 
 
-def nameplate(place: System) -> Findings:
-    """Check the description of a system's power supplies, where the round has one."""
+def nameplate_file(place: System) -> Findings:
+    """Check that a nameplate can be read: the official checker reads it of every system."""
+    location, _, problem = _nameplate(place)
+    if location is not None and problem is not None:
+        yield NAMEPLATE.at(place, location, f"the nameplate is no YAML: {problem}")
+
+
+def nameplate(place: Result) -> Findings:
+    """Check what the nameplate of a result with power says, unless the description states the design power."""
+    location, value, problem = _nameplate(place.system)
+    stated = "system_power_capacity" in (place.system.description.value or {})
+    if location is None or problem is not None or stated or not place.has_power:
+        return
+    if place.tree.size(location) is None:
+        yield NAMEPLATE.at(place, location, "there is no nameplate of the system's power supplies", severity="advice")
+        return
+    wrong = "it is empty" if value is None else next(_problems(value), None)
+    if wrong is not None:
+        yield NAMEPLATE.at(place, location, f"the nameplate does not give the design power: {wrong}")
+
+
+def _nameplate(place: System) -> tuple[str | None, Json, str | None]:
+    """Return location (None: the round has none), content and why it cannot be read."""
     template = place.submitter.round.layout.nameplate_power
     if template is None:
-        return
+        return None, None, None
     location = place.submitter.place(template, system=place.name)
-    measured = any(result.has_power for result in place.results())
-    stated = "system_power_capacity" in (place.description.value or {})
     if place.submitter.tree.size(location) is None:
-        if measured and not stated:
-            yield NAMEPLATE.at(
-                place, location, "a system with power results has no nameplate of its power supplies", severity="advice"
-            )
-        return
+        return location, None, None
     try:
-        value = yaml.safe_load(place.submitter.tree.path(location).read_text(encoding="utf-8"))
+        text = place.submitter.tree.path(location).read_text(encoding="utf-8")
+        return location, yaml.safe_load(text), None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        yield NAMEPLATE.at(place, location, f"the nameplate is no YAML: {type(error).__name__}")
-        return
-    problem = "it is empty" if value is None else next(_problems(value), None)
-    if problem is not None:
-        # Read for every system, but only used where power was measured.
-        yield NAMEPLATE.at(
-            place,
-            location,
-            f"the nameplate does not give the design power: {problem}",
-            severity="official" if measured and not stated else "advice",
-        )
+        return location, None, type(error).__name__
 
 
 def _problems(value: Json) -> Iterator[str]:
@@ -234,4 +240,4 @@ def _leaves(value: Json, label: str = "the system", depth: int = 0) -> Iterator[
 
 _DEEPEST = 20
 
-FAMILY = Family("power", "Power", RULES, system=(nameplate,), result=(power,))
+FAMILY = Family("power", "Power", RULES, system=(nameplate_file,), result=(power, nameplate))

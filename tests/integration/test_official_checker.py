@@ -15,6 +15,8 @@ from mlperf_ops.checker import CheckReport, check_tree, run_official, with_offic
 from tests.support.attempts import RealLogs
 from tests.support.damage import Damage, damages
 from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
+from tests.support.power_trees import measure
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
 from tests.support.value_faults import HARMLESS, VALUE_FAULTS, Harmless
 
@@ -80,6 +82,26 @@ def test_it_accepts_what_is_just_within_a_limit(
     report = both(tree)
     assert report.official is not None
     assert report.official.accepted
+    assert report.disagreements == ()
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> TreeUnderTest:
+    tree = good_tree(tmp_path_factory.mktemp("power"), real_logs)
+    measure(tree)
+    return tree
+
+
+@pytest.mark.parametrize("fault", [*POWER_FAULTS, *POWER_FILES, *POWER_HARMLESS], ids=str)
+def test_it_objects_to_a_power_measurement_exactly_where_we_say_so(
+    fault: Fault, measured: TreeUnderTest, tmp_path: Path
+) -> None:
+    tree = TreeUnderTest(tmp_path / "tree", measured.division, measured.benchmark)
+    shutil.copytree(measured.root, tree.root)
+    fault.plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (fault.severity != "official")
     assert report.disagreements == ()
 
 
