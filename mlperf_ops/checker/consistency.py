@@ -295,8 +295,9 @@ def shared_logs(submission: Submission) -> Findings:
             ends = _ends(submission.tree.path(filed.location))
             earlier = first.setdefault(ends, []) if ends else []
             other = next((one for one in earlier if not _may_share(one, filed)), None)
+            own = any(one.place.location == filed.place.location for one in earlier)  # other rules tell what is wrong
             earlier.append(filed)
-            if other is not None:
+            if other is not None and not own:
                 yield SHARED_LOG.at(
                     filed.place,
                     filed.location,
@@ -328,10 +329,8 @@ def _ends(path: Path) -> bytes | None:
 
 
 def _may_share(first: _Filed, second: _Filed) -> bool:
-    """Whether one run may be filed at both places; within a result other rules tell what is wrong."""
+    """Whether one run may be filed at both places."""
     one, other = first.place, second.place
-    if one.location == other.location:
-        return True
     same_system = (one.submitter.name, one.system.name) == (other.submitter.name, other.system.name)
     return same_system and first.role == second.role and _one_benchmark(one, other)
 

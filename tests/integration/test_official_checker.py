@@ -14,7 +14,8 @@ import pytest
 from mlperf_ops.checker import CheckReport, check_tree, run_official, with_official
 from tests.support.attempts import RealLogs
 from tests.support.damage import Damage, damages
-from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.faults import CLOSED_FAULTS, FAULTS, Plant
+from tests.support.llm_faults import LLM_FAULTS, LLM_HARMLESS, llm_tree
 from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
 from tests.support.power_trees import measure
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
@@ -102,6 +103,30 @@ def test_it_objects_to_a_power_measurement_exactly_where_we_say_so(
     report = both(tree)
     assert report.official is not None
     assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> TreeUnderTest:
+    return llm_tree(tmp_path_factory.mktemp("llm"), real_logs)
+
+
+_LLM_CHANGES = [
+    *((fault.name, fault.severity, fault.plant) for fault in LLM_FAULTS),
+    *((name, "advice", plant) for name, plant in LLM_HARMLESS),
+]
+
+
+@pytest.mark.parametrize(("name", "severity", "plant"), _LLM_CHANGES, ids=[name for name, _, _ in _LLM_CHANGES])
+def test_it_objects_to_a_language_model_exactly_where_we_say_so(
+    name: str, severity: str, plant: Plant, language_model: TreeUnderTest, tmp_path: Path
+) -> None:
+    tree = TreeUnderTest(tmp_path / "tree", language_model.division, language_model.benchmark)
+    shutil.copytree(language_model.root, tree.root)
+    plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (severity != "official"), name
     assert report.disagreements == ()
 
 
