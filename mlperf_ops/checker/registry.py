@@ -11,6 +11,7 @@ from mlperf_ops.checker import (
     names,
     performance,
     power,
+    secrets,
     sizes,
     structure,
     system,
@@ -30,6 +31,7 @@ FAMILIES: tuple[Family, ...] = (
     compliance.FAMILY,
     consistency.FAMILY,
     power.FAMILY,
+    secrets.FAMILY,
     Family("checker", "The checker itself", (BROKEN_CHECK,)),
 )
 
