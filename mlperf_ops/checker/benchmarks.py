@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submitter, System
 from mlperf_ops.errors import nearest
@@ -84,9 +87,26 @@ SCENARIO_NOT_ALLOWED = Rule(
     "Remove the folder, or submit it to the open division.",
     _SCENARIOS,
 )
+DUPLICATE = Rule(
+    "duplicate-benchmark",
+    "rules",
+    "one benchmark under two names",
+    "An official name and its alias are one benchmark: a system would have two results for it, and the result table "
+    "shows both.",
+    "Keep the better result, under the official name.",
+    _MAPPING,
+)
+PRIVATE_ID = Rule(
+    "private-id",
+    "advice",
+    "private id does not fit the system",
+    "privateid.json is made by the official checker for one name of the system; a renamed system has another id.",
+    "Remove privateid.json; the official checker makes a new one with --private-ids.",
+    "submission_checker: utils.py generate_private_id",
+)
 RULES = (
     *(UNKNOWN_MODEL, NOT_OFFICIAL, MAPPING_UNREADABLE, MAPPING, UNKNOWN_SCENARIO, SCENARIO_SPELLING, NOT_IN_SUITE),
-    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED),
+    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED, DUPLICATE, PRIVATE_ID),
 )
 
 
@@ -181,6 +201,46 @@ def _scenarios(place: System, here: At, model: str, system_type: str) -> Finding
             )
 
 
+def duplicates(place: System) -> Findings:
+    """Look for a benchmark under its official name and under an alias, both with the same scenario."""
+    round_, tree = place.submitter.round, place.submitter.tree
+    first: dict[tuple[str, str], str] = {}
+    for benchmark in place.benchmarks():
+        official = benchmark if benchmark in round_.models else round_.model_aliases.get(benchmark)
+        if official not in round_.models:
+            continue
+        for folder in tree.folder(f"{place.location}/{benchmark}").folders:
+            earlier = first.setdefault((official, folder.casefold()), benchmark)
+            if earlier != benchmark:
+                location = f"{place.location}/{benchmark}/{folder}"
+                yield DUPLICATE.at(
+                    At(location),
+                    location,
+                    f"'{benchmark}' and '{earlier}' are both {official}, and both have {folder}",
+                    value=benchmark,
+                    limit=earlier,
+                )
+
+
+def private_id(place: System) -> Findings:
+    """Check privateid.json, where there is one."""
+    file = place.submitter.submission.json(
+        place.submitter.place(place.submitter.round.layout.private_id, system=place.name)
+    )
+    if not file.exists:
+        return
+    found = (file.value or {}).get(place.name)
+    suffix = hashlib.sha256(place.name.encode()).digest()[2:4].hex()
+    if not isinstance(found, str) or not re.fullmatch(rf"[a-z]+-[a-z]+-{suffix}", found):
+        yield PRIVATE_ID.at(
+            place,
+            file.location,
+            f"the private id of '{place.name}' " + ("is missing" if found is None else f"is {found!r}"),
+            value=None if found is None else str(found),
+            limit=f"…-…-{suffix}",
+        )
+
+
 def scenario(place: Result) -> Findings:
     """Check the name of a scenario folder."""
     names = place.round.scenario_names
@@ -208,6 +268,6 @@ FAMILY = Family(
     "Benchmarks and scenarios",
     RULES,
     submitter=(mapping,),
-    system=(benchmarks,),
+    system=(benchmarks, duplicates, private_id),
     result=(scenario,),
 )

@@ -7,6 +7,7 @@ from mlperf_ops.checker import (
     benchmarks,
     compliance,
     consistency,
+    endpoints,
     measurements,
     names,
     performance,
@@ -31,6 +32,7 @@ FAMILIES: tuple[Family, ...] = (
     compliance.FAMILY,
     consistency.FAMILY,
     power.FAMILY,
+    endpoints.FAMILY,
     secrets.FAMILY,
     Family("checker", "The checker itself", (BROKEN_CHECK,)),
 )

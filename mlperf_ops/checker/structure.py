@@ -250,6 +250,9 @@ def result(place: Result) -> Findings:
     folder = place.tree.folder(place.location)
     described = place.place(place.round.layout.measurements_dir)
     patterns = (*with_power, "*.json") if place.round.layout.measurements_also else with_power
+    if place.is_endpoints:
+        yield from _endpoints(place)
+        return
     yield from _set(place, described, files.measurements_dir, strays="advice", patterns=patterns)
     if place.round.layout.measurements_also and not place.measurements.exists:
         yield _missing(place, place.measurements.location, "official")
@@ -277,6 +280,18 @@ def result(place: Result) -> Findings:
     yield from _set(place, run, files.performance, strays="official", also=files.performance.with_power_also)
     yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="official")
     yield from _set(place, measured, files.power, strays="official")
+
+
+def _endpoints(place: Result) -> Findings:
+    """Look at the files of a result of MLPerf Endpoints, which has neither logs nor user.conf."""
+    files = place.round.required_files.measurements_dir
+    described = tuple(name for name in files.required if name != "user.conf")
+    theirs = tuple(place.round.endpoints.files.values())
+    optional = (*place.round.required_files.performance.optional, *(name for name in theirs if "/" not in name))
+    yield from _set(place, place.location, FileSet(required=described, optional=optional), strays="advice")
+    for name in theirs:
+        if place.tree.size(f"{place.location}/{name}") is None:
+            yield _missing(place, f"{place.location}/{name}", "official")
 
 
 # Files whose absence only earlier official checkers reject; the modular one does without.

@@ -314,6 +314,14 @@ class Result:
         """Whether the result claims a power measurement."""
         return self.tree.has_folder(self.place(self.round.layout.power_dir))
 
+    @cached_property
+    def is_endpoints(self) -> bool:
+        """Whether the result comes from MLPerf Endpoints: it has neither detail log, and some of their files."""
+        layout, files = self.round.layout, self.round.endpoints.files
+        if any(self.tree.size(self.place(log)) is not None for log in (layout.perf_detail, layout.acc_detail)):
+            return False
+        return any(self.tree.size(f"{self.location}/{name}") is not None for name in files.values())
+
     @property
     def is_server_run(self) -> bool:
         """An Interactive result is a LoadGen Server run: not an inference."""

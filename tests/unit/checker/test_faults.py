@@ -12,6 +12,7 @@ from mlperf_ops.checker import check_tree
 from mlperf_ops.checker.registry import all_rules
 from tests.support.attempts import RealLogs
 from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.power_faults import POWER_FAULTS, POWER_FILES
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61
 from tests.support.value_faults import HARMLESS, VALUE_FAULTS, Harmless
 
@@ -65,7 +66,7 @@ def test_what_is_just_within_a_limit_gives_no_finding(
 
 
 def test_every_rule_has_a_fault_or_a_test_of_its_own() -> None:
-    planted = {fault.rule for fault in ALL_FAULTS}
+    planted = {fault.rule for fault in (*ALL_FAULTS, *POWER_FAULTS, *POWER_FILES)}
     elsewhere = {
         "no-results",
         "scenario-not-allowed",
@@ -73,6 +74,11 @@ def test_every_rule_has_a_fault_or_a_test_of_its_own() -> None:
         "token-latency",
         "network-sut-name",
         "shared-log",
+        "duplicate-benchmark",
+        "private-id",
+        "secret",
+        "private-detail",
+        *(rule for rule in all_rules() if rule.startswith("endpoints-")),
         "accuracy-artifacts",
         "check-failed",
         "system-field-spelling",
