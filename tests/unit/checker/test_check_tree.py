@@ -12,7 +12,8 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree
 from mlperf_ops.checker.check import check_tree as check_with_families
-from mlperf_ops.checker.reference import rules_markdown
+from mlperf_ops.checker.examples import EXAMPLES
+from mlperf_ops.checker.reference import pages
 from mlperf_ops.checker.registry import FAMILIES, all_rules
 from mlperf_ops.checker.rules import Family, Findings
 from mlperf_ops.checker.subjects import Result
@@ -34,7 +35,7 @@ from tests.support.submission_trees import (
 )
 
 SHORT_RUNS = ("dataset-size", "min-duration", "min-queries", "early-stopping", "loadgen-validity")
-DOCUMENT = Path(__file__).parents[3] / "docs/reference/rules.md"
+REFERENCE = Path(__file__).parents[3] / "docs/reference"
 
 
 def plan_with(limits: tuple[Limit, ...], benchmark: str = "efficientnet-lite0", official: str = "resnet") -> Plan:
@@ -351,10 +352,14 @@ def test_checking_changes_nothing_in_the_tree(tmp_path: Path, real_logs: RealLog
     assert {path: path.stat().st_mtime_ns for path in tree.root.rglob("*")} == before
 
 
-def test_the_document_of_the_rules_is_current() -> None:
-    assert DOCUMENT.read_text() == rules_markdown(), (
-        "run python -m mlperf_ops.checker.registry > docs/reference/rules.md"
-    )
+def test_the_pages_of_the_rules_are_current() -> None:
+    made = pages()
+    assert {name: (REFERENCE / name).read_text() for name in made} == made, "run make docs"
+    assert {f"rules/{path.name}" for path in (REFERENCE / "rules").glob("*.md")} == set(made) - {"rules.md"}
+
+
+def test_every_rule_has_an_example() -> None:
+    assert set(EXAMPLES) == set(all_rules())
 
 
 def test_no_two_rules_have_one_id() -> None:
