@@ -6,6 +6,7 @@ A pattern is matched at the start of a line, as the official checker does.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -140,7 +141,11 @@ def parse_accuracy_text(
     met = {target.metric: target.min is None for target in wanted}
     minimum = {target.metric: target.min for target in wanted}
     hash_text: str | None = None
+    # Most lines of most scripts' output are neither; one look tells.
+    either = _any_of((*compiled.values(), hash_line))
     for line in lines:
+        if either is not None and not either.match(line):
+            continue
         for metric, pattern in compiled.items():
             if match := pattern.match(line):
                 found[metric].append(match[1])
@@ -166,6 +171,15 @@ def parse_accuracy_text(
         missing=tuple(metric for metric, texts in found.items() if not texts),
         hash_text=hash_text,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _any_of(patterns: tuple[re.Pattern[str], ...]) -> re.Pattern[str] | None:
+    """Return one pattern for all; None where they cannot be joined, such as for flags of their own."""
+    try:
+        return re.compile("|".join(f"(?:{pattern.pattern})" for pattern in patterns))
+    except re.error:
+        return None
 
 
 def read_accuracy_text(

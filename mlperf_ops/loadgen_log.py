@@ -9,6 +9,7 @@ This module is shipped to hosts: standard library only.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -21,12 +22,13 @@ from mlperf_ops.files import Json, JsonObject
 
 _MARKER = b":::MLLOG"
 _PREFIX = b':::MLLOG {"key": "'
+_WARNING = b"warning"  # such messages come whenever a thread has time, also after the last result
 _BEFORE_JSON = len(b":::MLLOG ")
 _CLOSING_BRACE = ord("}")
 _IS_ERROR = b'"is_error": true'
 _IS_WARNING = b'"is_warning": true'
 _BLOCK_BYTES = 1 << 20
-_LONG_LINE_BYTES = 1 << 11
+_LONG_LINE_BYTES = 1 << 10
 _SAMPLE_BYTES = 1 << 15
 _LONGEST_LINE_BYTES = 256 << 20  # an index list of 20 million samples; more is not a LoadGen log
 _ERRORS_KEPT = 100
@@ -40,7 +42,6 @@ _JUDGED = frozenset(
         b"effective_test_mode",
         b"effective_accuracy_sample_count",
         b"effective_performance_sample_count",
-        b"num_errors",
         b"qsl_reported_total_count",
         b"result_validity",
     }
@@ -72,13 +73,18 @@ class DetailLog:
     cut_line: bool = False
 
 
+@functools.lru_cache(maxsize=8)
+def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(key.encode() for key in keys) | _JUDGED
+
+
 class _Reader:
     """State of one pass over a detail log: by blocks where only some keys are wanted, by lines where all are."""
 
     def __init__(self, path: Path, keys: frozenset[str] | None, *, count_warnings: bool) -> None:
         self.path = path
         self.count_warnings = count_warnings
-        self.wanted = None if keys is None else frozenset(key.encode() for key in keys) | _JUDGED
+        self.wanted = None if keys is None else _encoded(keys)
         self.found: dict[bytes, Json] = {}
         self.errors: list[str] = []
         self.error_count = 0
@@ -126,7 +132,7 @@ class _Reader:
             self.found.update(zip(missing, values, strict=True))
         self.sets_ended += keys.count(b"power_end")
         self.lines += len(lines)
-        self.last_key = keys[-1]
+        self.last_key = next((key for key in reversed(keys) if not key.startswith(_WARNING)), self.last_key)
         return True
 
     def _require_utf8(self, block: bytes) -> None:
@@ -141,21 +147,23 @@ class _Reader:
         find, startswith = block.find, block.startswith
         offset = len(_PREFIX)
         wanted, found = self.wanted, self.found
-        key, lines = self.last_key, self.lines
+        last_key, lines = self.last_key, self.lines
         while (end := find(b"\n", start)) >= 0:
             lines += 1
             # Every line has to have the form; only the wanted ones are worth decoding.
             if not startswith(_PREFIX, start) or block[end - 1] != _CLOSING_BRACE:
-                key = self._irregular(block[start:end], lines) or key
+                last_key = self._irregular(block[start:end], lines) or last_key
                 start = end + 1
                 continue
             key = block[start + offset : find(b'"', start + offset, end)]
+            if not key.startswith(_WARNING):
+                last_key = key
             if key == b"power_end":
                 self.sets_ended += 1
             if key not in found and (key in wanted if wanted is not None else key not in _BULKY):
                 found[key] = self._decode(block[start:end], lines).get("value")
             start = end + 1
-        self.last_key, self.lines = key, lines
+        self.last_key, self.lines = last_key, lines
 
     def _irregular(self, line: bytes, number: int) -> bytes | None:
         """Read a line that does not end as LoadGen writes it; return its key."""
@@ -198,14 +206,14 @@ class _Reader:
     def complete(self) -> bool:
         """Tell whether LoadGen reached the end of the test.
 
-        A performance run ends with the result figures and `num_errors`, which only late warnings follow. An accuracy
+        A performance run ends with the result figures and `num_errors`, after which only warnings come. An accuracy
         run has no closing message: it writes `power_end` once per loaded sample set, ceil(samples / performance sample
         count) times.
         """
         mode = self.found.get(b"effective_test_mode")
         if mode != "AccuracyOnly":
             return b"result_validity" in self.found and (
-                b"num_errors" in self.found or self.last_key.startswith(b"result_")
+                self.last_key == b"num_errors" or self.last_key.startswith(b"result_")
             )
         total = self.found.get(b"qsl_reported_total_count")
         samples = self.found.get(b"effective_accuracy_sample_count", total)
@@ -215,6 +223,10 @@ class _Reader:
         if not isinstance(samples, int) or not isinstance(set_size, int) or set_size < 1:
             return self.sets_ended > 0
         return self.sets_ended >= -(-samples // set_size) > 0
+
+
+def _name(key: bytes) -> str:
+    return key.decode(errors="replace")
 
 
 def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bool]]:
@@ -265,11 +277,9 @@ def read_detail(path: Path, keys: frozenset[str] | None = None, *, count_warning
     if not reader.lines and not cut_off:
         raise ResultError(f"{path} is empty", hint="LoadGen did not finish; see console.log of the attempt")
     return DetailLog(
-        values={
-            key.decode(errors="replace"): value
-            for key, value in reader.found.items()
-            if keys is None or key.decode(errors="replace") in keys
-        },
+        values={name: value for key, value in reader.found.items() if (name := _name(key)) in keys}
+        if keys is not None
+        else {_name(key): value for key, value in reader.found.items()},
         errors=tuple(reader.errors),
         warnings=reader.warnings,
         complete=reader.complete() and not cut_off,

@@ -186,7 +186,7 @@ def _digest(place: Result, location: str, stated: str) -> Findings:
     if size_bytes is None or size_bytes > place.round.limits.accuracy_log_max_bytes:
         return
     try:
-        if _CUT in place.path(log).read_bytes():
+        if _CUT in place.path(log).read_bytes().replace(b"\r\n", b"\n"):
             return
         real = sha256_file(place.path(log))
     except OSError as error:

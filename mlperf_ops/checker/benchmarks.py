@@ -166,6 +166,7 @@ def benchmarks(place: System) -> Findings:
                 f"'{benchmark}' is not mapped; the official checker guesses {model}",
                 value=benchmark,
                 limit=model,
+                severity="advice",
             )
         if model is not None and submitter.rules.all_required_scenarios and place.system_type is not None:
             yield from _scenarios(place, here, model, place.system_type)

@@ -7,6 +7,7 @@ of one state of this package. Whatever cannot be read or trusted is not used; a 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -21,19 +22,25 @@ from mlperf_ops.checker.model import CheckedResult, Finding
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Folder, Tree
 from mlperf_ops.checker.units import Outcome, Unit
-from mlperf_ops.errors import MlperfOpsError
+from mlperf_ops.errors import ConfigError, MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
-from mlperf_ops.typed import dump, load
 
 # A file that changed this shortly before it was read may change again without another time (cf. git's index).
 _TOO_YOUNG_NS = 2_000_000_000
+_FINDING = tuple(field.name for field in dataclasses.fields(Finding))
+_ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
 
 
 class Cache:
     """The kept outcomes of one tree for one round."""
 
     def __init__(self, folder: Path, tree: Path, submission: Submission) -> None:
-        """Read what was kept; nothing when there is nothing that can be used."""
+        """Read what was kept; nothing when there is nothing that can be used.
+
+        Raises:
+            ConfigError: The folder cannot be written, which is said before the work and not after it.
+        """
+        _require_writable(folder)
         self._tree = submission.tree
         self._started_ns = time.time_ns()
         self._version = rules_digest(submission)
@@ -41,19 +48,22 @@ class Cache:
         self._path = folder / f"check-{name}.json"
         self._kept: dict[str, JsonObject] = _read(self._path, self._version)
         self._retold = False
+        self._whole_stamp = ""
 
     def valid(self, units: Iterable[Unit]) -> dict[Unit, Outcome]:
         """Return the outcomes that still hold."""
         held: dict[Unit, Outcome] = {}
         for unit in units:
             entry = self._kept.get(_key(unit))
-            if entry is not None and (outcome := self._hold(entry)) is not None:
+            if entry is not None and (outcome := self._hold(unit, entry)) is not None:
                 held[unit] = outcome
         return held
 
-    def _hold(self, entry: JsonObject) -> Outcome | None:
+    def _hold(self, unit: Unit, entry: JsonObject) -> Outcome | None:
         try:
             folders, files = _texts(entry["folders"]), _texts(entry["files"])
+            if unit.kind == "tree":  # it looks at everything
+                return _outcome(entry, folders, files) if entry["stamp"] == self._whole() else None
             if entry["stamp"] != self._stamp(folders):
                 if entry["content"] != self._content(folders, files):
                     return None
@@ -69,24 +79,31 @@ class Cache:
             return
         entries = {}
         for unit, outcome in known.items():
-            entries[_key(unit)] = self._entry(outcome) if unit in fresh else self._kept[_key(unit)]
+            entries[_key(unit)] = self._entry(unit, outcome) if unit in fresh else self._kept[_key(unit)]
         body = json.dumps(entries, separators=(",", ":"))
         head = json.dumps({"version": self._version, "sha256": sha256_text(body)})
         write_atomic(self._path, f"{head}\n{body}\n")
 
-    def _entry(self, outcome: Outcome) -> JsonObject:
+    def _entry(self, unit: Unit, outcome: Outcome) -> JsonObject:
         young_ns = self._started_ns - _TOO_YOUNG_NS
-        young = any(self._folder(location).newest_ns > young_ns for location in outcome.folders)
-        row = None if outcome.row is None else dump(outcome.row)
-        findings: list[Json] = [dump(finding) for finding in outcome.findings]
+        looked_at = self._tree.folders if unit.kind == "tree" else outcome.folders
+        young = any(self._folder(location).newest_ns > young_ns for location in looked_at)
+        stamp = self._whole() if unit.kind == "tree" else self._stamp(outcome.folders)
+        row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
+        findings: list[Json] = [[getattr(finding, name) for name in _FINDING] for finding in outcome.findings]
         return {
             "folders": list(outcome.folders),
             "files": list(outcome.files),
-            "stamp": "" if young else self._stamp(outcome.folders),
+            "stamp": "" if young else stamp,
             "content": self._content(outcome.folders, outcome.files),
             "findings": findings,
             "row": row,
         }
+
+    def _whole(self) -> str:
+        if not self._whole_stamp:
+            self._whole_stamp = self._stamp(sorted(self._tree.folders))
+        return self._whole_stamp
 
     def _folder(self, location: str) -> Folder:
         return self._tree.folders.get(location, _NOTHING)
@@ -106,6 +123,15 @@ class Cache:
 
 
 _NOTHING = Folder(stamp="absent")
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the cache {folder} cannot be made: {error.strerror or error}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"the cache {folder} cannot be written")
 
 
 def _key(unit: Unit) -> str:
@@ -139,12 +165,14 @@ def _outcome(entry: JsonObject, folders: tuple[str, ...], files: tuple[str, ...]
     findings, row = entry["findings"], entry["row"]
     if not isinstance(findings, list):
         raise TypeError(findings)
-    return Outcome(
-        tuple(load(Finding, one, "cache") for one in findings),
-        None if row is None else load(CheckedResult, row, "cache"),
-        folders,
-        files,
-    )
+    made = tuple([Finding(*_values(one, _FINDING)) for one in findings])
+    return Outcome(made, None if row is None else CheckedResult(*_values(row, _ROW)), folders, files)
+
+
+def _values(value: Json, names: tuple[str, ...]) -> list[Any]:
+    if not isinstance(value, list) or len(value) != len(names):
+        raise TypeError(value)
+    return value
 
 
 def rules_digest(submission: Submission) -> str:

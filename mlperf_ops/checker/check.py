@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from mlperf_ops.checker.registry import FAMILIES
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Tree, read_tree
-from mlperf_ops.checker.units import Outcome, apply, list_units
+from mlperf_ops.checker.units import Outcome, list_units
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import Plan
 
@@ -51,8 +52,9 @@ def check_tree(  # all but two are by name and have defaults
     read = read_tree(tree, submitter, stamps=cache is not None)
     if submitter is not None:
         _require(submitter, tree, read, round_)
+    gc.freeze()  # what was read stays until the end: no collection looks at it, and no process copies it
     submission = Submission(read, round_)
-    findings = apply((check for family in families for check in family.tree), submission)
+    findings: list[Finding] = []
     results: list[CheckedResult] = []
     for outcome in _outcomes(submission, families, tree, cache, processes):
         if outcome.row is None:
@@ -77,7 +79,7 @@ def check_tree(  # all but two are by name and have defaults
 def _outcomes(
     submission: Submission, families: tuple[Family, ...], tree: Path, folder: Path | None, processes: int | None
 ) -> Iterable[Outcome]:
-    units = list(list_units(submission))
+    units = list(list_units(submission, families))
     if folder is None or families is not FAMILIES:
         return judge(submission, families, units, processes)
     cache = Cache(folder, tree, submission)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.checker.defects import CheckerKind
 from mlperf_ops.errors import ConfigError
 
 _PACKAGE = Path("tools/submission/submission_checker/main.py")
+_SCRIPT = Path("tools/submission/submission_checker.py")  # until the end of 2025; the tag of a round has its own
 _GIT_SECONDS = 30
 
 
@@ -20,12 +22,14 @@ class Checkout:
     """A checkout.
 
     Attributes:
-        package_folder: Folder from which `python -m submission_checker.main` runs.
+        package_folder: Folder from which it runs.
+        kind: "modular": `python -m submission_checker.main`; "release": the script `submission_checker.py`.
         commit: Its commit; None without git.
         note: What to know about it; None when it is exactly what the round names.
     """
 
     package_folder: Path
+    kind: CheckerKind
     commit: str | None
     note: str | None
 
@@ -36,6 +40,8 @@ def inspect(checkout: Path, round_: Round) -> Checkout:
     Raises:
         ConfigError: The folder is no such checkout.
     """
+    if not (checkout / _PACKAGE).is_file() and (checkout / _SCRIPT).is_file():
+        return _release(checkout)
     if not (checkout / _PACKAGE).is_file():
         raise ConfigError(
             f"{checkout} has no {_PACKAGE}; expected a checkout of {round_.checker.repository}",
@@ -45,14 +51,23 @@ def inspect(checkout: Path, round_: Round) -> Checkout:
     pinned = round_.checker.commit
     top = _git(checkout, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != checkout.resolve():
-        return Checkout(folder, None, f"the checkout has no git; it should be commit {pinned[:12]}")
+        return Checkout(folder, "modular", None, f"the checkout has no git; it should be commit {pinned[:12]}")
     commit = _git(checkout, "rev-parse", "HEAD")
     notes = []
     if commit != pinned:
         notes.append(f"the checkout is at commit {(commit or 'unknown')[:12]}; round {round_.name} names {pinned[:12]}")
     if changed := _changed_files(checkout):
         notes.append(f"{_PACKAGE.parent} differs from its commit: {', '.join(changed)}")
-    return Checkout(folder, commit, "; ".join(notes) or None)
+    return Checkout(folder, "modular", commit, "; ".join(notes) or None)
+
+
+def _release(checkout: Path) -> Checkout:
+    """Describe a checkout with the single-file checker, which belongs to the tag that it was taken from."""
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    own = top is not None and Path(top).resolve() == checkout.resolve()
+    commit = _git(checkout, "rev-parse", "HEAD") if own else None
+    note = "the release checker of an earlier tag, which knows the round under the same name"
+    return Checkout((checkout / _SCRIPT).resolve().parent, "release", commit, note)
 
 
 def _changed_files(checkout: Path) -> list[str]:

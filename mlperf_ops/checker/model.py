@@ -145,7 +145,7 @@ class OfficialRun:
 
 @dataclass(frozen=True, slots=True)
 class OfficialReport:
-    """What the official modular checker of a checkout said.
+    """What the official checker of a checkout said.
 
     Attributes:
         commit: Commit of the checkout; None without git.
@@ -153,6 +153,7 @@ class OfficialReport:
         note: What to know about the checkout, such as another commit; None when there is nothing.
         flags: Flags that were given beyond --input, --version and --csv.
         accepted: It found no error in any system, and at least one result.
+        kind: "modular" since January 2026; "release" is the single script of an earlier round's tag.
     """
 
     commit: str | None
@@ -163,16 +164,26 @@ class OfficialReport:
     runs: tuple[OfficialRun, ...]
     results: tuple[OfficialResult, ...]
     accepted: bool
+    kind: Literal["modular", "release"] = "modular"
 
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A result on which the official checker and our findings of severity "official" differ."""
+    """A result on which the official checker and our findings of severity "official" differ.
+
+    Attributes:
+        location: The scenario folder.
+        ours: What our findings say.
+        official: What it says.
+        message: Our rules, or its reasons.
+        known: The known defect of the official checker that explains it; None when nothing does.
+    """
 
     location: str
     ours: Literal["accepts", "rejects"]
     official: Literal["accepts", "rejects", "crashed"]
     message: str
+    known: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The official modular checker of a given checkout as a second opinion.
+"""The official checker of a given checkout as a second opinion: the modular one, or the script of an earlier tag.
 
-It runs unmodified, as `python -m submission_checker.main` from its own folder, once per system over links to that
-system's files, so that a crash hides one system only. Neither the checkout nor the tree is written to.
+It runs unmodified, from its own folder, once per system over links to that system's files, so that a crash hides one
+system only. Neither the checkout nor the tree is written to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker.checkout import inspect
+from mlperf_ops.checker.checkout import Checkout, inspect
+from mlperf_ops.checker.defects import known_defect
 from mlperf_ops.checker.model import (
     CheckedResult,
     CheckReport,
@@ -43,6 +44,7 @@ _SKIPPED_RULES = {
     "--skip-extra-accuracy-files-check": {"accuracy-artifacts"},
 }
 _ERRORS_SHOWN = 3
+_BY_SYSTEM = ("systems", "measurements", "compliance")
 
 
 def run_official(  # all but three are by name and have defaults
@@ -79,7 +81,7 @@ def run_official(  # all but three are by name and have defaults
     systems = list(_systems(tree))
 
     def run(system: str) -> tuple[OfficialRun, list[OfficialResult]]:
-        return _run_system(found.package_folder, tree, system, round_, python or sys.executable, flags, timeout_seconds)
+        return _run_system(found, tree, system, round_, python or sys.executable, flags, timeout_seconds)
 
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         outcomes = list(pool.map(run, systems))
@@ -95,6 +97,7 @@ def run_official(  # all but three are by name and have defaults
         accepted=bool(results)
         and all(run.exit_code == 0 for run, _ in outcomes)
         and all(result.passed for result in results),
+        kind=found.kind,
     )
 
 
@@ -122,7 +125,9 @@ def _link_farm(farm: Path, tree: Path, system: str) -> None:
     home = farm / division / submitter
     home.mkdir(parents=True)
     for entry in sorted((tree / division / submitter).iterdir()):
-        if entry.name != "results":
+        if entry.name in _BY_SYSTEM and rest and entry.is_dir():
+            _link_own(home / entry.name, entry, rest[-1])
+        elif entry.name != "results":
             (home / entry.name).symlink_to(entry)
     if rest:
         (home / "results").mkdir()
@@ -131,17 +136,33 @@ def _link_farm(farm: Path, tree: Path, system: str) -> None:
         (home / "results").mkdir()
 
 
+def _link_own(home: Path, folder: Path, system: str) -> None:
+    """Link what belongs to a system; what belongs to others would count as systems without results."""
+    home.mkdir()
+    for name in (system, f"{system}.json", f"{system}_power.yaml"):
+        if (folder / name).exists():
+            (home / name).symlink_to(folder / name)
+
+
+def _command(found: Checkout, python: str, farm: Path, csv: Path, version: str) -> tuple[list[str], OfficialLog]:
+    """Return how the checker is called, and what reads its log."""
+    given = ["--input", str(farm), "--version", version, "--csv", str(csv)]
+    if found.kind == "modular":
+        return [python, "-m", "submission_checker.main", *given], OfficialLog(str(farm))
+    # It changes into the tree, so that the paths that it prints are relative.
+    return [python, str(found.package_folder / "submission_checker.py"), *given], OfficialLog(None)
+
+
 def _run_system(  # one call
-    folder: Path, tree: Path, system: str, round_: Round, python: str, flags: tuple[str, ...], timeout_seconds: float
+    found: Checkout, tree: Path, system: str, round_: Round, python: str, flags: tuple[str, ...], timeout_seconds: float
 ) -> tuple[OfficialRun, list[OfficialResult]]:
     with tempfile.TemporaryDirectory(prefix="mlperf-ops-official-") as temporary:
         # Without links in its own path, so that what the checker prints can be compared with it.
         scratch = Path(temporary).resolve()
         farm, csv = scratch / "tree", scratch / "summary.csv"
         _link_farm(farm, tree, system)
-        command = [python, "-m", "submission_checker.main", "--input", str(farm), "--version", round_.checker.version]
-        log = OfficialLog(str(farm))
-        exit_code = _run([*command, "--csv", str(csv), *flags], folder, log, timeout_seconds)
+        command, log = _command(found, python, farm, csv, round_.checker.version)
+        exit_code = _run([*command, *flags], found.package_folder, log, timeout_seconds)
         rows = read_csv(csv, str(farm))
     results = [
         OfficialResult(
@@ -202,7 +223,7 @@ def _run(command: list[str], folder: Path, log: OfficialLog, timeout_seconds: fl
 def with_official(report: CheckReport, official: OfficialReport) -> CheckReport:
     """Put the second opinion beside ours; a tree that it rejects for reasons that we do not see is rejected."""
     found = disagreements(report.results, report.findings, official)
-    surprised = any(one.official != "accepts" for one in found)
+    surprised = any(one.official != "accepts" and one.known is None for one in found)
     crashed = any(run.exit_code != 0 and not any(_of(run, one) for one in official.results) for run in official.runs)
     refused = surprised or (report.verdict == "submittable" and (crashed or not official.accepted))
     return dataclasses.replace(
@@ -236,24 +257,30 @@ def disagreements(
     known = {result.location for result in results}
     official_findings = [one for one in findings if one.severity == "official" and one.rule not in skipped]
     by_place = FindingsByPlace(official_findings)
+    # The release checkers also enforce rules that the modular one lost.
+    strict = by_place
+    if official.kind == "release":
+        strict = FindingsByPlace(one for one in findings if one.rejects and one.rule not in skipped)
     found: list[Disagreement] = []
     for result in official.results:
         if result.passed is None:
             objections = [finding for finding in official_findings if _explains_crash(finding, result)]
         else:
-            objections = by_place.of(result.location)
+            objections = (by_place if result.passed else strict).of(result.location)
         says: Literal["accepts", "rejects", "crashed"] = (
             "accepts" if result.passed else "crashed" if result.passed is None else "rejects"
         )
         if bool(objections) == (says != "accepts") and result.location in known:
             continue
-        if objections:
-            message = f"we expect it to object: {', '.join(sorted({finding.rule for finding in objections}))}"
-        else:
-            message = "; ".join(result.errors[:_ERRORS_SHOWN]) or "it gives no reason"
+        broken = sorted({finding.rule for finding in objections})
+        reasons = "; ".join(result.errors[:_ERRORS_SHOWN])
         found.append(
             Disagreement(
-                location=result.location, ours="rejects" if objections else "accepts", official=says, message=message
+                location=result.location,
+                ours="rejects" if objections else "accepts",
+                official=says,
+                message=f"we expect it to object: {', '.join(broken)}" if broken else reasons or "it gives no reason",
+                known=known_defect(official.kind, says, broken, reasons),
             )
         )
     return tuple(found)

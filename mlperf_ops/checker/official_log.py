@@ -1,7 +1,8 @@
-"""Reading what the official modular checker prints and writes: log lines on stderr, and its CSV."""
+"""Reading what the official checkers print and write: log lines on stderr, and their CSV."""
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from mlperf_ops.checker.rules import printable
 
 _ERRORS_KEPT = 50
 _LEVEL = re.compile(r"^\[[^\]]* (?P<level>[A-Z]+)\] (?P<text>.*)$|^(?P<level2>[A-Z]+):[\w.]+:(?P<text2>.*)$")
-_PASSED = re.compile(r"^Results (?P<path>.+) (?P<metric>\S+)$")
+_PASSED = re.compile(r"^Results (?P<path>.+?) (?P<metric>\S+)(?: with power_metric = .*)?$")
+_RELATIVE = re.compile(r"\b(?:closed|open|network)/[^\s,;'\")]+")
 _FAILED = re.compile(r"^NoResults (?P<path>.+)$")
 _SUMMARY = re.compile(r"^SUMMARY: ")
 _USAGE_ERROR = re.compile(r"^\S+\.py: error: ")
@@ -21,10 +23,10 @@ _RESULT_DEPTH = 6  # division/submitter/results/system/benchmark/scenario
 class OfficialLog:
     """Verdicts, and error lines by result. Most error lines do not name their result: the line before them does."""
 
-    def __init__(self, root: str) -> None:
-        """Note the --input folder, with which every path in the log starts."""
-        self._root = root.rstrip("/") + "/"
-        self._path = re.compile(re.escape(self._root) + r"[^\s,;'\")]+")
+    def __init__(self, root: str | None) -> None:
+        """Note the --input folder, with which every path in the log starts; None: paths are relative to it."""
+        self._root = "" if root is None else root.rstrip("/") + "/"
+        self._path = re.compile(re.escape(self._root) + r"[^\s,;'\")]+") if root is not None else _RELATIVE
         self._current: str | None = None
         self._in_traceback = False
         self.metrics: dict[str, float | None] = {}
@@ -75,7 +77,7 @@ class OfficialLog:
                 kept.append(printable(self._without_root(text)))
 
     def _without_root(self, text: str) -> str:
-        return text.replace(self._root, "")
+        return text.replace(self._root, "") if self._root else text
 
     def _location(self, path: str) -> str | None:
         """Return the result folder of a path below the root; None for a path above a result."""
@@ -104,8 +106,8 @@ def _number(text: str) -> float | None:
 def read_csv(path: Path, root: str) -> dict[str, dict[str, str]]:
     """Read the checker's CSV: result folder -> column -> text; a missing file gives nothing.
 
-    Every value is in quotes and none is escaped, so that a row is cut at quote-comma-quote; a row whose values hold
-    just that is left out.
+    The modular checker puts every value in quotes and escapes none, so that a row is cut at quote-comma-quote; a row
+    whose values hold just that is left out. The release checkers quote some values.
     """
     if not path.is_file():
         return {}
@@ -113,6 +115,8 @@ def read_csv(path: Path, root: str) -> dict[str, dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     for line in lines[1:]:
         columns, values = lines[0].split(","), line.strip()[1:-1].split('","')
+        if not line.startswith('"'):
+            values = next(csv.reader([line]), [])
         if len(values) != len(columns):
             continue
         row = dict(zip(columns, values, strict=True))

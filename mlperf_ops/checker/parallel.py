@@ -1,16 +1,15 @@
-"""Judge units on all cores: forked processes, chunks in the order of the tree, and no end of a process ends the check."""
+"""Judge units on all cores: forked processes, in the order of the tree; the end of a process does not end the check."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.tree import can_fork, cores
 from mlperf_ops.checker.units import Outcome, Unit, broken_unit, run_unit
 
 _CHUNK = 24  # units; a few dozen logs
@@ -31,8 +30,8 @@ def judge(
         units: What to judge.
         processes: How many processes; None: one a core where that is worth it.
     """
-    wanted = processes or (_cores() if len(units) >= _WORTH_A_PROCESS else 1)
-    if wanted < 2 or not _can_fork():  # noqa: PLR2004  # one process is this one
+    wanted = processes or (cores() if len(units) >= _WORTH_A_PROCESS else 1)
+    if wanted < 2 or not can_fork():  # noqa: PLR2004  # one process is this one
         for unit in units:
             yield run_unit(submission, families, unit)
         return
@@ -45,21 +44,12 @@ def judge(
         _inherited = None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _can_fork() -> bool:
-    """Whether forking is possible and safe: a fork of a process with threads may hang."""
-    return "fork" in multiprocessing.get_all_start_methods() and threading.active_count() == 1
-
-
 def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcome]:
     broken: list[int] = []
     done: dict[int, list[Outcome]] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
         futures: list[Future[list[Outcome]]] = []
-        for number, chunk in enumerate(chunks):
+        for number in range(len(chunks)):
             try:
                 if number == len(futures):
                     futures.extend(pool.submit(_run, later) for later in chunks[number:])

@@ -25,6 +25,8 @@ _LONGEST = 600
 
 def printable(text: str) -> str:
     """Return a text of the tree without control characters (a terminal obeys them) and of bounded length."""
+    if text.isprintable() and len(text) <= _LONGEST:
+        return text
     shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
 

@@ -58,7 +58,7 @@ def accuracy_logs(place: Result) -> Findings:
                 f"the accuracy log has {size_bytes} bytes; at most {limit_bytes} are allowed",
                 value=f"{size_bytes} bytes",
                 limit=f"{limit_bytes} bytes",
-                severity=None if location == own else "rules",
+                severity=None if location == own else "advice",
             )
 
 

@@ -155,9 +155,10 @@ def top(submission: Submission) -> Findings:
 def _strays(
     place: At, location: str, files: Iterable[str], allowed: Iterable[str], where: str, severity: Severity | None = None
 ) -> Findings:
-    patterns = (*allowed, KEPT)
+    exact = {KEPT, *allowed}
+    patterns = [pattern for pattern in allowed if "*" in pattern]
     for name in files:
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+        if name not in exact and not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             here = join(location, name)
             # Above the results it is the submission that is not as it should be, and none of its results.
             yield STRAY_FILE.at(
@@ -249,11 +250,12 @@ def result(place: Result) -> Findings:
     with_power = files.measurements_dir.with_power_also_glob if power else ()
     folder = place.tree.folder(place.location)
     described = place.place(place.round.layout.measurements_dir)
-    patterns = (*with_power, "*.json") if place.round.layout.measurements_also else with_power
     if place.is_endpoints:
         yield from _endpoints(place)
         return
-    yield from _set(place, described, files.measurements_dir, strays="advice", patterns=patterns)
+    # A folder of their own (before v6.0) also holds notes, mlperf.conf and the like; nobody listed what may be there.
+    own = described != place.location
+    yield from _set(place, described, files.measurements_dir, strays=None if own else "advice", patterns=with_power)
     if place.round.layout.measurements_also and not place.measurements.exists:
         yield _missing(place, place.measurements.location, "official")
     for pattern in with_power:
@@ -311,7 +313,7 @@ def _set(
     location: str,
     files: FileSet,
     *,
-    strays: Severity,
+    strays: Severity | None,
     also: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
 ) -> Findings:
@@ -330,6 +332,8 @@ def _set(
                 value="0 bytes",
                 severity="official" if name in _EMPTY_REJECTED else None,
             )
+    if strays is None:
+        return
     optional = files.optional or place.round.required_files.performance.optional
     if files is place.round.required_files.power:
         optional = tuple(name for name in optional if name != "mlperf_log_accuracy.json")

@@ -7,12 +7,19 @@ nothing of these has changed (`mlperf_ops.checker.cache`).
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import stat
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mlperf_ops.errors import SubmissionError
+
+_TOP = 3  # division/submitter/results: from here on two processes share the walk
+_WORTH_A_PROCESS = 12  # folders of that depth for each
 
 
 @dataclass(slots=True)
@@ -111,9 +118,65 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
     tree = Tree(root)
-    pending = [""]
+    pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
+    half = pending[::2]
+    if len(half) < _WORTH_A_PROCESS or not can_fork():
+        _walk(tree, pending, submitter, stamps=stamps)
+        return tree
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        future = pool.submit(_walk_apart, root, half, stamps)
+        _walk(tree, pending[1::2], submitter, stamps=stamps)
+        try:
+            folders, tree_links, unreadable = future.result()
+        except BrokenProcessPool:
+            _walk(tree, half, submitter, stamps=stamps)
+        else:
+            tree.folders.update((location, Folder(*values)) for location, values in folders)
+            tree.links += tree_links
+            tree.unreadable |= unreadable
+    tree.links.sort(key=lambda link: link.location.split("/"))
+    return tree
+
+
+def can_fork() -> bool:
+    """Whether forking is possible, safe and of use: a fork of a process with threads may hang."""
+    return "fork" in multiprocessing.get_all_start_methods() and _threads() == 1 and cores() > 1
+
+
+def _threads() -> int:
+    """Return how many threads this process has, those of libraries included where the system tells."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _walk_apart(
+    root: Path,
+    starts: list[str],
+    stamps: bool,  # noqa: FBT001  # a call of another process
+) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], str, int]]], list[Link], dict[str, str]]:
+    """Walk in another process; plain tuples are quicker to send than objects."""
+    part = Tree(root)
+    _walk(part, starts, None, stamps=stamps)
+    plain = [(location, (one.folders, one.files, one.stamp, one.newest_ns)) for location, one in part.folders.items()]
+    return plain, part.links, part.unreadable
+
+
+def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool, depth: int | None = None) -> list[str]:
+    """Read folders and all below them; with `depth`, return the folders of that depth instead of reading them."""
+    pending, left = list(starts), []
+    root = str(tree.root)
     while pending:
         location = pending.pop()
+        if depth is not None and location.count("/") == depth - 1 and location:
+            left.append(location)
+            continue
         folder = tree.folders[location] = Folder()
         try:
             with os.scandir(f"{root}/{location}") as entries:
@@ -140,7 +203,7 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
                     tree.unreadable[here] = "it is no regular file"
         if stamps:
             _stamp(folder, states)
-    return tree
+    return left
 
 
 def _name(entry: os.DirEntry[str]) -> str:
@@ -155,7 +218,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 def _stamp(folder: Folder, states: list[tuple[int, ...]]) -> None:
     text = repr((folder.folders, folder.files, states))
     folder.stamp = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
-    folder.newest_ns = max((max(state[:2], default=0) for state in states), default=0)
+    folder.newest_ns = max([max(state[:2], default=0) for state in states], default=0)
 
 
 def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
-"""Units of a check: a submitter, a system or a result, each judged by itself, in any process and in any order.
+"""Units of a check: a check of the whole tree, a submitter, a system, a result.
 
-What one unit finds depends on nothing but the round, the rules and what it looks at in the tree.
+Each is judged by itself, in any process and in any order. What one unit finds depends on nothing but the round, the
+rules and what it looks at in the tree.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal, TypeVar, cast
 
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import CheckedResult, Finding
-from mlperf_ops.checker.rules import Family, Findings, Place, Rule
+from mlperf_ops.checker.rules import At, Family, Findings, Place, Rule
 from mlperf_ops.checker.subjects import Result, Submission, Submitter, System
 from mlperf_ops.checker.tree import Touched
 from mlperf_ops.errors import ResultError
@@ -32,9 +33,9 @@ BROKEN_CHECK = Rule(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is judged by itself."""
+    """What is judged by itself; `location` of a check of the whole tree is the check's name."""
 
-    kind: Literal["submitter", "system", "result"]
+    kind: Literal["tree", "submitter", "system", "result"]
     location: str
 
 
@@ -55,8 +56,11 @@ class Outcome:
     files: tuple[str, ...] = ()
 
 
-def list_units(submission: Submission) -> Iterator[Unit]:
-    """Yield the units of a tree in its order."""
+def list_units(submission: Submission, families: tuple[Family, ...]) -> Iterator[Unit]:
+    """Yield the units of a tree: what takes the whole tree first, then its places in their order."""
+    for family in families:
+        for check in family.tree:
+            yield Unit("tree", _name(check))
     for submitter in submission.submitters():
         yield Unit("submitter", submitter.location)
         for system in submitter.systems():
@@ -68,6 +72,9 @@ def list_units(submission: Submission) -> Iterator[Unit]:
 def run_unit(submission: Submission, families: tuple[Family, ...], unit: Unit) -> Outcome:
     """Apply the rules to a unit. Nothing that is in a tree, and no defect of a check, raises here."""
     submission.tree.touched = touched = Touched()
+    if unit.kind == "tree":
+        checks = (check for family in families for check in family.tree if _name(check) == unit.location)
+        return Outcome(tuple(apply(checks, submission)), None)
     division, name, *rest = unit.location.split("/")
     submitter = Submitter(submission, division, name)
     row = None
@@ -91,8 +98,8 @@ def run_unit(submission: Submission, families: tuple[Family, ...], unit: Unit) -
 
 def broken_unit(unit: Unit, why: str) -> Outcome:
     """Return the outcome of a unit that could not be judged, such as one that ended its process."""
-    place = _Bare(unit.location)
-    finding = BROKEN_CHECK.at(place, unit.location, f"the check of this {unit.kind} failed: {why}", value=why)
+    location = "" if unit.kind == "tree" else unit.location
+    finding = BROKEN_CHECK.at(At(location), location, f"the check of this {unit.kind} failed: {why}", value=why)
     if unit.kind != "result":
         return Outcome((finding,), None)
     division, submitter, _, system, benchmark, _ = unit.location.split("/")
@@ -115,11 +122,6 @@ def broken_unit(unit: Unit, why: str) -> Outcome:
     return Outcome((finding,), row)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bare:
-    location: str
-
-
 def apply(checks: Iterable[Callable[[PlaceT], Findings]], place: PlaceT) -> list[Finding]:
     """Run checks at a place; a check that fails itself is a finding and hides nothing but itself."""
     found: list[Finding] = []
@@ -127,13 +129,17 @@ def apply(checks: Iterable[Callable[[PlaceT], Findings]], place: PlaceT) -> list
         try:
             found.extend(check(place))
         except Exception as error:  # noqa: BLE001, PERF203  # a broken check must not hide the rest
-            name = f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
+            name = _name(check)
             found.append(
                 BROKEN_CHECK.at(
                     place, place.location, f"check {name} failed: {type(error).__name__}: {error}", value=name
                 )
             )
     return found
+
+
+def _name(check: Callable[..., Findings]) -> str:
+    return f"{check.__module__.rpartition('.')[2]}.{check.__name__}"
 
 
 def _row(result: Result) -> CheckedResult:

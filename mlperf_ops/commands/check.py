@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlperf_ops.aggregate import PLAN, TREE
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker import (
     CheckedResult,
     CheckReport,
@@ -26,9 +26,14 @@ from mlperf_ops.checker import (
     run_official,
     with_official,
 )
+from mlperf_ops.checker.baseline import Change, change_since
+from mlperf_ops.checker.checkout import inspect
+from mlperf_ops.checker.explain import known_rules, rule_page
 from mlperf_ops.checker.rules import printable
+from mlperf_ops.checker.summary import write_summary
+from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
-from mlperf_ops.files import read_json, write_json
+from mlperf_ops.files import read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
 from mlperf_ops.typed import dump, load
 
@@ -46,9 +51,24 @@ _NAMED = 3  # system, benchmark and scenario name a result well enough beside it
 _WIDTH_OF_A_FILE = 140
 
 
-def command(  # typer shows the help of the options
-    tree: Annotated[Path, typer.Argument(help="Folder that holds the divisions, such as results/local/submission.")],
+def command(  # noqa: PLR0917  # typer makes an option of each
+    tree: Annotated[
+        Path | None, typer.Argument(help="Folder that holds the divisions, such as results/local/submission.")
+    ] = None,
     round_: Annotated[str | None, typer.Option("--round", help="Round whose rules apply; default: the plan's.")] = None,
+    submitter: Annotated[str | None, typer.Option(help="Check only this submitter's folders.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Show and judge by this rule only; may be repeated.")] = None,
+    explain: Annotated[str | None, typer.Option(help="Print the page of a rule and end.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the result table here, by the official columns.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Write summary_results.json and summary.xlsx, as the official report, here.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An earlier checks.json: show what is new since, and what is gone.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps what was found, so that only what changed is judged again.")
+    ] = None,
     plan: Annotated[Path | None, typer.Option(help="plan.json: what it rules out itself is expected.")] = None,
     official_checker: Annotated[
         Path | None, typer.Option(help="Checkout of mlcommons/inference whose checker gives a second opinion.")
@@ -62,10 +82,49 @@ def command(  # typer shows the help of the options
 ) -> None:
     """Check a submission tree by the rules of a round, and explain every finding.
 
-    Exit code 0: submittable. 1: somebody objects, be it expected or not.
+    Exit code 0: submittable. 1: somebody objects, be it expected or not. 2: wrong input, such as an unknown submitter
+    or a tree without results. With --only, the named rules alone decide; --baseline changes what is shown, not the
+    exit code.
 
     Example: mlperf-ops check results/local/submission --round v6.1 --plan results/local/plan.json
     """
+    if explain is not None:
+        typer.echo(rule_page(explain), nl=False)
+        return
+    if tree is None:
+        raise ConfigError("no tree was given", hint="name the folder that holds the divisions")
+    rules, planned = _question(tree, round_, plan)
+    earlier = None if baseline is None else load(CheckReport, read_json(baseline), str(baseline))
+    selected = known_rules(only or (), "--only")
+    if official_checker is not None:
+        inspect(official_checker, rules)  # before the tree, which may be large
+    report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
+    if not report.results and planned is None:
+        raise ConfigError(
+            f"{tree} holds no result" + (f" of {submitter}" if submitter else ""),
+            hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
+        )
+    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note)
+    if output is not None:
+        write_json(output, dump(report))
+    if csv is not None:
+        write_atomic(csv, csv_text(table_rows(report, rules)))
+    if summary is not None:
+        kept = write_summary(report, rules, summary)
+        if kept:
+            said = f"keeps {_count(len(kept), 'result')} of scenarios that the round does not list"
+            typer.echo(f"{summary}: {said}; the official report drops them", err=True)
+    change = None if earlier is None else change_since(earlier, report)
+    if as_json:
+        typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
+    else:
+        show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE), change)
+    if report.verdict != "submittable":
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round, Plan | None]:
+    """Return the round and the plan by which to check."""
     planned = None if plan is None else load(Plan, read_json(plan), str(plan))
     name = round_ or (planned.round if planned is not None else None)
     if name is None:
@@ -73,29 +132,24 @@ def command(  # typer shows the help of the options
     if planned is not None and planned.round != name:
         raise ConfigError(f"{plan} is a plan of round {planned.round}, and --round is {name}")
     _refuse_run_folder(tree)
-    rules = load_catalogue().round(name, "--round" if round_ else str(plan))
-    report = check_tree(tree, rules, planned)
-    if official_checker is None:
-        report = _noted(report, official_note or "no checkout of the official checker was given")
-    else:
-        try:
-            opinion = run_official(official_checker, tree, rules, flags=tuple(official_flag or ()))
-        except ToolError as error:
-            report = _noted(report, str(error))
-        else:
-            report = with_official(report, opinion)
-    if output is not None:
-        write_json(output, dump(report))
-    if as_json:
-        typer.echo(json.dumps(dump(report)))
-    else:
-        show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE))
-    if report.verdict != "submittable":
-        raise typer.Exit(EXIT_VERDICT)
+    return load_catalogue().round(name, "--round" if round_ else str(plan)), planned
+
+
+def _second_opinion(
+    report: CheckReport, rules: Round, checkout: Path | None, flags: tuple[str, ...], note: str
+) -> CheckReport:
+    if checkout is None:
+        return _noted(report, note or "no checkout of the official checker was given")
+    try:
+        return with_official(report, run_official(checkout, Path(report.tree), rules, flags=flags))
+    except ToolError as error:
+        return _noted(report, str(error))
 
 
 def _refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
+    from mlperf_ops.aggregate import PLAN, TREE  # noqa: PLC0415  # it imports much, and a re-check is to be quick
+
     below = tree / TREE
     if below.is_dir() and (tree / PLAN).is_file():
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
@@ -105,13 +159,43 @@ def _noted(report: CheckReport, note: str) -> CheckReport:
     return dataclasses.replace(report, official_note=note)
 
 
-def show(report: CheckReport, console: Console) -> None:
-    """Print the results with their findings, then what each broken rule means, then the verdict."""
+def show(report: CheckReport, console: Console, change: Change | None = None) -> None:
+    """Print the results with their findings, then what each broken rule means, then the verdict.
+
+    Args:
+        report: What was found.
+        console: Where to.
+        change: Show only what is new since an earlier report, and what is gone.
+    """
+    if change is not None:
+        _gone(console, change)
+        places = {finding.affects for finding in change.new}
+        touched = tuple(result for result in report.results if result.location in places)
+        _body(dataclasses.replace(report, findings=change.new, results=touched), console)
+    else:
+        _body(report, console)
+    _verdict(report, console)
+
+
+def _gone(console: Console, change: Change) -> None:
+    words = f"since the baseline: {len(change.new)} new, {len(change.gone)} gone, {change.known} as before"
+    console.print(Text(words, style="bold"))
+    for finding in change.gone:
+        console.print(
+            Text(f" gone      {finding.rule}: {finding.message} [{printable(finding.location)}]", style="green")
+        )
+
+
+def _body(report: CheckReport, console: Console) -> None:
     official = {} if report.official is None else {result.location: result for result in report.official.results}
-    left = list(report.findings)
+    places = {result.location for result in report.results}
+    of_results: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        if finding.affects in places:
+            of_results.setdefault(finding.affects, []).append(finding)
+    left = [finding for finding in report.findings if finding.affects not in places]
     for result in report.results:
-        own = [finding for finding in left if finding.affects == result.location]
-        left = [finding for finding in left if finding.affects != result.location]
+        own = of_results.get(result.location, [])
         console.print(_heading(result, official.get(result.location)))
         _findings(console, own, result.location)
     if left:
@@ -119,6 +203,9 @@ def show(report: CheckReport, console: Console) -> None:
         _findings(console, left, "")
     _meanings(console, report.findings)
     _official(console, report)
+
+
+def _verdict(report: CheckReport, console: Console) -> None:
     style, words = _VERDICT[report.verdict]
     counts = Text(f"{report.verdict.upper()} ", style=style)
     counts.append(f"for round {report.round}: {words}; {_count(len(report.results), 'result')}, ", style="default")
@@ -190,9 +277,8 @@ def _official(console: Console, report: CheckReport) -> None:
     official = report.official
     accepted = sum(1 for result in official.results if result.passed)
     flags = f" with {' '.join(official.flags)}" if official.flags else ""
-    text = (
-        f"official checker --version {official.version}{flags}: accepts {accepted} of {len(official.results)} results"
-    )
+    text = f"official {official.kind} checker --version {official.version}{flags}: "
+    text += f"accepts {accepted} of {len(official.results)} results"
     console.print(Text(text + (f" ({official.note})" if official.note else ""), style="bold"))
     for result in official.results:
         for error in () if result.passed else result.errors[:_ERRORS_SHOWN]:
@@ -205,4 +291,5 @@ def _official(console: Console, report: CheckReport) -> None:
             console.print(Text(f"  {run.system}: {run.crash or 'stopped, it ran out of time'}", style="yellow"))
     for one in report.disagreements:
         text = f"  disagreement on {one.location}: ours {one.ours}, official {one.official}: {one.message}"
-        console.print(Text(text, style="bold yellow"))
+        known = f" (known: {one.known})" if one.known else ""
+        console.print(Text(text + known, style="dim" if known else "bold yellow"))

@@ -204,7 +204,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("accuracy log that is not truncated", "accuracy-log-size", "official", _not_truncated),
     # Benchmarks
     Fault("unknown benchmark", "unknown-benchmark", "official", rename(lambda t: t.result("Offline").parent, "resnut")),
-    Fault("no mapping", "model-mapping", "rules", remove("model_mapping.json")),
+    Fault("no mapping", "model-mapping", "advice", remove("model_mapping.json")),
     Fault(
         "mapping to nothing",
         "model-mapping",
@@ -323,7 +323,7 @@ CLOSED_FAULTS: tuple[Fault, ...] = (
     _closed(
         "compliance log not truncated",
         "accuracy-log-size",
-        "rules",
+        "advice",
         write("{result}/TEST01/accuracy/mlperf_log_accuracy.json", "x" * 10241),
     ),
     _closed("low accuracy", "accuracy-target", "official", accuracy_text("90.000", "75.695")),

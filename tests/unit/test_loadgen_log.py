@@ -211,3 +211,49 @@ def test_the_module_needs_the_standard_library_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("keys", [None, frozenset({"result_validity"})])
+def test_warnings_after_the_last_result_do_not_make_a_log_incomplete(
+    keys: frozenset[str] | None, real_logs: RealLogs, log: Path
+) -> None:
+    lines = (
+        (real_logs.get("Offline", "performance", 20) / "mlperf_log_detail.txt").read_text().splitlines(keepends=True)
+    )
+    late = next(line for line in lines if '"key": "test_datetime"' in line).replace("test_datetime", "warning_generic")
+    log.write_text("".join([*lines, late]))
+    assert read_detail(log, keys).complete
+    log.write_text("".join([*lines[: len(lines) // 2], late]))
+    assert not read_detail(log, keys).complete
+
+
+def test_a_block_with_one_odd_line_gives_what_all_lines_give(real_logs: RealLogs, log: Path) -> None:
+    lines = (
+        (real_logs.get("SingleStream", "performance", 20) / "mlperf_log_detail.txt")
+        .read_text()
+        .splitlines(keepends=True)
+    )
+    wanted = frozenset({"effective_scenario", "result_validity", "early_stopping_latency_ss"})
+    log.write_text("".join(lines))
+    sound = read_detail(log, wanted)
+    assert set(sound.values) == wanted
+    log.write_text("".join([*lines[:9], "\n", *lines[9:]]))
+    assert read_detail(log, wanted) == sound
+
+
+def test_two_messages_on_one_line_are_not_taken_for_one(real_logs: RealLogs, log: Path) -> None:
+    lines = (
+        (real_logs.get("Offline", "performance", 20) / "mlperf_log_detail.txt").read_text().splitlines(keepends=True)
+    )
+    number = next(n for n, line in enumerate(lines) if '"key": "result_validity"' in line)
+    lines[number] = lines[number].rstrip("\n") + ', {"value": "VALID"}\n'
+    log.write_text("".join(lines))
+    with pytest.raises(ResultError, match=rf":{number + 1}: the LoadGen message is not JSON"):
+        read_detail(log, frozenset({"result_validity"}))
+
+
+def test_warnings_are_counted_only_where_they_are_asked_for(real_logs: RealLogs, log: Path) -> None:
+    text = (real_logs.get("Offline", "performance", 20) / "mlperf_log_detail.txt").read_text()
+    log.write_text(text.replace('"is_warning": false', '"is_warning": true', 3))
+    assert read_detail(log, frozenset({"result_validity"})).warnings == 3
+    assert read_detail(log, frozenset({"result_validity"}), count_warnings=False).warnings == 0

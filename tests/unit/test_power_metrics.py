@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.errors import ResultError
-from mlperf_ops.power_metrics import power_metric, sortable_time
+from mlperf_ops.power_metrics import power_metric, power_time
 
 BEGIN, END = "07-25-2025 10:00:00.000", "07-25-2025 10:10:00.500"
 
@@ -78,7 +78,15 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
         power_metric(tmp_path / "spl.txt", BEGIN, END, "Offline", None)
 
 
-def test_times_sort_as_text_whatever_their_width() -> None:
-    texts = ["12-31-2024 23:59:59.9", "1-1-2025 0:00:00.5", "01-01-2025 00:00:00.500001", "07-25-2025 10:00:00.000"]
-    assert sorted(texts, key=sortable_time) == texts
-    assert sortable_time("01-01-2025 00:00:00.5") == sortable_time("1-1-2025 0:0:0.500000")
+def test_times_of_any_width_are_read() -> None:
+    texts = ["12-31-2024 23:59:59.9", "1-1-2025 0:00:00.5", "01-01-2025 00:00:00.500001", "07-25-2025 10:00:00.482"]
+    times = [power_time(text) for text in texts]
+    assert sorted(times) == times
+    assert times[3].isoformat() == "2025-07-25T10:00:00.482000"
+    assert power_time("01-01-2025 00:00:00.500") == times[1]
+
+
+@pytest.mark.parametrize("text", ["", "07-25-2025T10:00:00.482", "13-25-2025 10:00:00.482", "07-25-2025 10:00:00+01:0"])
+def test_what_is_no_time_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="time data"):
+        power_time(text)

@@ -1,0 +1,1 @@
+"""What a check costs, beside the official checker on the same tree."""

@@ -1,0 +1,167 @@
+"""The cache of a check: what changed is judged again, what did not is not, and nothing stale or broken is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from mlperf_ops.catalogue.round import Round
+from mlperf_ops.checker import CheckReport, check, check_tree
+from mlperf_ops.checker import cache as cache_module
+from mlperf_ops.checker.parallel import judge
+from mlperf_ops.checker.rules import Family
+from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.units import Outcome, Unit
+from tests.support.attempts import RealLogs
+from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree, round_v61
+
+LONG_AGO = time.time() - 3600
+
+
+@pytest.fixture
+def tree(tmp_path: Path, real_logs: RealLogs, monkeypatch: pytest.MonkeyPatch) -> TreeUnderTest:
+    # The times of a test are seconds apart at most; one test says what happens then.
+    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 0)
+    return good_tree(tmp_path / "tree", real_logs)
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect what is judged, in place of being taken from the cache."""
+    seen: list[str] = []
+
+    def recorded(
+        submission: Submission, families: tuple[Family, ...], units: Sequence[Unit], processes: int | None = None
+    ) -> Iterator[Outcome]:
+        seen.extend(f"{unit.kind} {unit.location.rpartition('/')[2]}" for unit in units)
+        return judge(submission, families, units, processes)
+
+    monkeypatch.setattr(check, "judge", recorded)
+    return seen
+
+
+def again(tree: TreeUnderTest, judged: list[str], round_: Round | None = None) -> tuple[CheckReport, set[str]]:
+    """Check with the cache; return the report and what was judged, besides what looks at the whole tree."""
+    judged.clear()
+    report = check_tree(tree.root, round_ or round_v61(), cache=tree.root.parent / "cache")
+    return report, {one for one in judged if not one.startswith("tree ")}
+
+
+def test_what_did_not_change_is_not_judged_again(tree: TreeUnderTest, judged: list[str]) -> None:
+    edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
+    first, everything = again(tree, judged)
+    assert everything == {"submitter TEST-ONLY", "system node1", *(f"result {scenario}" for scenario in ALL)}
+    second, nothing = again(tree, judged)
+    assert judged == []
+    assert nothing == set()
+    assert first == second == check_tree(tree.root, round_v61())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1000}),
+        lambda tree: tree.accuracy("Server").unlink(),
+        lambda tree: (tree.result("Server") / "user.conf").write_text(""),
+        lambda tree: (tree.result("Server") / "accuracy/extra.txt").write_text("x"),
+        lambda tree: (tree.result("Server") / "performance/power").mkdir(),
+    ],
+)
+def test_a_changed_result_is_judged_again_and_no_other(change: object, tree: TreeUnderTest, judged: list[str]) -> None:
+    again(tree, judged)
+    assert callable(change)
+    change(tree)
+    report, units = again(tree, judged)
+    assert "result Server" in units
+    assert not units & {"result Offline", "result SingleStream", "result MultiStream"}
+    assert report == check_tree(tree.root, round_v61())
+    assert report.findings
+
+
+def test_a_change_of_the_description_concerns_all_results_of_the_system(tree: TreeUnderTest, judged: list[str]) -> None:
+    again(tree, judged)
+    tree.edit_json(tree.system_json, {"system_type": "datacenter"})
+    report, units = again(tree, judged)
+    assert "system node1" in units
+    assert report == check_tree(tree.root, round_v61())
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen(tree: TreeUnderTest, judged: list[str]) -> None:
+    log = tree.performance("Offline")
+    again(tree, judged)
+    before = log.stat()
+    text = log.read_text()
+    edited = text.replace(
+        '"effective_min_duration_ms", "value": 600000', '"effective_min_duration_ms", "value": 599999'
+    )
+    assert edited != text
+    log.write_text(edited)
+    os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+    report, units = again(tree, judged)
+    assert units == {"result Offline"}
+    assert [finding.rule for finding in report.findings] == ["min-duration"]
+
+
+def test_the_same_contents_at_another_time_are_not_judged_again(tree: TreeUnderTest, judged: list[str]) -> None:
+    first, _ = again(tree, judged)
+    for path in tree.root.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    report, units = again(tree, judged)
+    assert units == set()
+    assert report == first
+
+
+def test_files_that_have_just_changed_are_compared_by_content(
+    tree: TreeUnderTest, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 3600 * 10**9)
+    again(tree, judged)
+    entries = [json.loads(path.read_text().splitlines()[1]) for path in (tree.root.parent / "cache").iterdir()]
+    assert {entry["stamp"] for entry in entries[0].values()} == {""}
+    _, units = again(tree, judged)
+    assert units == set()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe", b'{"version": "x"}\n{}\n', b"[" * 100_000])
+def test_a_damaged_cache_is_not_used(damage: bytes, tree: TreeUnderTest, judged: list[str]) -> None:
+    first, everything = again(tree, judged)
+    (path,) = (tree.root.parent / "cache").iterdir()
+    path.write_bytes(damage)
+    assert again(tree, judged) == (first, everything)
+
+
+def test_a_cache_with_a_changed_entry_is_not_used(tree: TreeUnderTest, judged: list[str]) -> None:
+    edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
+    first, everything = again(tree, judged)
+    (path,) = (tree.root.parent / "cache").iterdir()
+    path.write_text(path.read_text().replace("min-duration", "min-durations"))
+    assert again(tree, judged) == (first, everything)
+
+
+def test_another_state_of_the_rules_is_another_cache(
+    tree: TreeUnderTest, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, everything = again(tree, judged)
+    stricter = round_v61().model_copy(update={"statuses": ("never",)})
+    report, units = again(tree, judged, stricter)
+    assert units == everything
+    assert report.findings != first.findings
+    monkeypatch.setattr(cache_module, "_code_digest", lambda: "other code")
+    _, units = again(tree, judged)
+    assert units == everything
+
+
+def test_results_that_are_gone_leave_the_cache(tree: TreeUnderTest, judged: list[str]) -> None:
+    again(tree, judged)
+    for path in sorted(tree.result("Server").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    tree.result("Server").rmdir()
+    report, _ = again(tree, judged)
+    assert len(report.results) == len(ALL) - 1
+    (path,) = (tree.root.parent / "cache").iterdir()
+    assert "/Server" not in "".join(json.loads(path.read_text().splitlines()[1]))

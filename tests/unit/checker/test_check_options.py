@@ -1,0 +1,115 @@
+"""Options of `mlperf-ops check` beyond the report itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from mlperf_ops.checker.registry import all_rules
+from tests.support.attempts import RealLogs
+from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree
+from tests.unit.checker.test_check_command import check
+
+
+@pytest.fixture
+def tree(tmp_path: Path, real_logs: RealLogs) -> TreeUnderTest:
+    return good_tree(tmp_path / "tree", real_logs)
+
+
+@pytest.mark.parametrize("rule", sorted(all_rules()))
+def test_every_rule_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("--explain", rule) == 0
+    shown = capsys.readouterr().out
+    known = all_rules()[rule]
+    for text in (rule, known.title, known.meaning, known.fix, known.source, f"severity  {known.severity}"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--explain", "sedes"], "--explain: unknown rule 'sedes'"),
+        (["TREE", "--round", "v6.1", "--only", "min-durations"], "did you mean 'min-duration'?"),
+        (["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"], "did you mean 'TEST-ONLY'?"),
+        (["EMPTY", "--round", "v6.1"], "holds no result"),
+        (["TREE", "--round", "v6.1", "--cache", "/dev/null/x"], "the cache /dev/null/x cannot be made"),
+        ([], "no tree was given"),
+    ],
+)
+def test_wrong_names_are_a_sentence_and_code_2(
+    arguments: list[str], sentence: str, tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"TREE": str(tree.root), "EMPTY": str(tmp_path / "empty")}
+    assert check(*(places.get(argument, argument) for argument in arguments)) == 2
+    shown = capsys.readouterr()
+    assert sentence in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_baseline_shows_what_is_new_and_what_is_gone(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    tree.edit_json(tree.system_json, {"cooling": ""})
+    before = tmp_path / "checks.json"
+    assert check(tree.root, "--round", "v6.1", "--output", before) == 1
+    tree.edit_json(tree.system_json, {"cooling": "air"})
+    (tree.result("Offline") / "README.md").write_text("")
+    capsys.readouterr()
+    assert check(tree.root, "--round", "v6.1", "--baseline", before) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "since the baseline: 1 new, 1 gone, 1 as before" in shown
+    assert "gone system-field-empty" in shown
+    assert "README.md is empty" in shown
+    assert "min-duration" not in shown
+    assert check(tree.root, "--round", "v6.1", "--baseline", before, "--json") == 1
+    found = json.loads(capsys.readouterr().out)["baseline"]
+    assert [finding["rule"] for finding in found["new"]] == ["empty-file"]
+    assert (len(found["gone"]), found["known"]) == (1, 1)
+
+
+def test_a_baseline_with_nothing_new_does_not_change_the_verdict(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    before = tmp_path / "checks.json"
+    assert check(tree.root, "--round", "v6.1", "--output", before) == 1
+    assert check(tree.root, "--round", "v6.1", "--baseline", before) == 1
+    shown = capsys.readouterr().out
+    assert "since the baseline: 0 new, 0 gone, 1 as before" in shown
+    assert "REJECTED" in shown
+
+
+def test_table_report_and_cache_are_written_where_they_are_asked_for(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: list[str | Path] = [
+        "--csv",
+        tmp_path / "out/table.csv",
+        "--summary",
+        tmp_path / "out",
+        "--cache",
+        tmp_path / "cache",
+    ]
+    assert check(tree.root, "--round", "v6.1", *options) == 0
+    with (tmp_path / "out/table.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == len(ALL)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "ids.json",
+        "summary.xlsx",
+        "summary_results.json",
+        "table.csv",
+    ]
+    assert "keeps 1 result of scenarios that the round does not list" in capsys.readouterr().err
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_only_one_rule_decides(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--only", "min-duration") == 1
+    assert "min-duration" in capsys.readouterr().out
