@@ -103,7 +103,15 @@ class AccuracyTarget(CatalogueModel):
     max: float | None = None
     reference: float | None = None
     factor: Positive | None = None
+    lower_is_better: bool = Field(default=False, description="The rules bound it from above; see `worst`.")
     note: str = ""
+
+    @property
+    def worst(self) -> float | None:
+        """Largest value by the rules of a metric that is better when lower, as far above its reference as allowed."""
+        if not self.lower_is_better or self.reference is None or self.factor is None:
+            return None
+        return self.reference * (2 - self.factor)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

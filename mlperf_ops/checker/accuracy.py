@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mlperf_ops.accuracy_txt import AccuracyText
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import other_errors
@@ -158,6 +159,7 @@ def accuracy_text(place: Result) -> Findings:
                 limit=score.limit,
                 severity=("rules" if score.met_officially else None) if gate else "advice",
             )
+    yield from _worse_when_higher(place, location, text)
     if text.hash_text is None:
         yield HASH.at(
             place,
@@ -177,6 +179,25 @@ def accuracy_text(place: Result) -> Findings:
         )
     else:
         yield from _digest(place, location, text.sha256)
+
+
+def _worse_when_higher(place: Result, location: str, text: AccuracyText) -> Findings:
+    """Compare metrics that are better when lower, which the official checker only bounds from below."""
+    if place.model is None or not place.submitter.rules.accuracy_target:
+        return
+    targets = place.round.accuracy_targets(place.model, place.scenario or place.folder)
+    worst = {target.metric: target.worst for target in targets if target.worst is not None}
+    for score in text.scores:
+        limit = worst.get(score.metric)
+        if limit is not None and score.met and score.value > limit:
+            yield TARGET.at(
+                place,
+                location,
+                f"{score.metric} is {score.value:.10g}; expected at most {limit:.10g}: lower is better",
+                value=f"{score.value:.10g}",
+                limit=f"at most {limit:.10g}",
+                severity="rules",
+            )
 
 
 def _digest(place: Result, location: str, stated: str) -> Findings:

@@ -184,6 +184,28 @@ def test_closed_3d_unet_needs_every_sample_issued_equally_often(tmp_path: Path, 
     assert check_tree(tree.root, round_v61()).verdict == "submittable"
 
 
+@pytest.mark.parametrize(
+    ("entropy", "severity"), [(0.86687, None), (0.8677, None), (0.8678, "rules"), (99, "rules"), (0.866, "official")]
+)
+def test_a_metric_that_is_better_when_lower_has_a_bound_above(
+    entropy: float, severity: str | None, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = good_tree(
+        tmp_path,
+        real_logs,
+        division="closed",
+        benchmark="resnet50",
+        scenarios=("Offline", "Server"),
+        system_type="datacenter",
+    )
+    scores = (
+        f"metric/lifetime_ne/rating: {entropy}\nmetric/lifetime_accuracy/rating: 0.7\nmetric/lifetime_gauc/rating: 0.79"
+    )
+    tree = as_benchmark(tree, "dlrm-v3", 349823, scores)
+    found = [one.severity for one in check_tree(tree.root, round_v61()).findings if one.rule == "accuracy-target"]
+    assert found == ([severity] * 2 if severity else [])
+
+
 def test_interactive_is_held_to_its_own_token_latencies(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs, scenarios=("Offline", "Interactive"), system_type="datacenter")
     scores = "{'rouge1': 39.0, 'rouge2': 16.0, 'rougeL': 25.0, 'rougeLsum': 36.0, 'gen_len': 8000000}"
