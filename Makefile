@@ -63,7 +63,7 @@ docs: ## Regenerate what is generated: role tables, command line, rules, schemas
 	@tools/bootstrap dev
 	@$(BIN)/python tools/role_docs.py
 	@$(BIN)/python tools/cli_docs.py
-	@$(BIN)/python -m mlperf_ops.checker.reference > docs/reference/rules.md
+	@$(BIN)/python -m mlperf_ops.checker.reference docs/reference
 	@$(BIN)/python -m mlperf_ops.schemas docs/reference/schemas
 
 lock: ## Renew the locked requirements (needs uv)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from mlperf_ops.files import Json
-from mlperf_ops.model import Division, Mode, RunStyle, Scenario
+from mlperf_ops.model import Division, RunStyle, Scenario
 from mlperf_ops.tuning import PATTERN_SENTENCES as TUNING_SENTENCES
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
@@ -74,12 +74,20 @@ class BackendConfig(BackendOptions):
         return common | ({} if own is None else own.model_dump(exclude_none=True))
 
 
+EntryMode: TypeAlias = Literal["accuracy", "performance", "compliance"]
+"""What to run of a benchmark; `compliance` stands for the tests that `BenchmarkEntry.compliance` decides on."""
+
+
 class BenchmarkEntry(LabModel):
     """One item of mlperf_benchmarks."""
 
     benchmark: str
     scenarios: str | tuple[str, ...] = "all"  # "all", "required" or names
-    modes: tuple[Mode, ...] = ("accuracy", "performance")
+    modes: tuple[EntryMode, ...] = ("accuracy", "performance", "compliance")
+    # None: the round's tests where the division demands them, or where modes names compliance; true: the round's;
+    # names: these; false: none.
+    compliance: bool | tuple[str, ...] | None = None
+    compliance_min_duration_ms: Count | None = None  # of the tests alone; a longer run is a steadier one
     implementation: str = "harness"
     framework: str | None = None
     dataset: str | None = None
@@ -92,6 +100,12 @@ class BenchmarkEntry(LabModel):
     tuning: BenchmarkTuning = BenchmarkTuning()  # over that of the host
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     run_style: RunStyle | None = None
+
+    def wants_compliance(self, *, demanded: bool) -> bool:
+        """Return whether compliance tests are to be planned, given whether the division demands them."""
+        if "compliance" not in self.modes or self.compliance is False or self.compliance == ():
+            return False
+        return demanded or self.compliance is not None or "modes" in self.model_fields_set
 
 
 class ComponentOverride(LabModel):

@@ -32,3 +32,5 @@ CONF_KEYS = PERFORMANCE_KEYS | {
     "ttft_latency",
     "use_token_latencies",
 }
+# What an audit.config sets beside the above: the mode, and which answers a performance run logs.
+AUDIT_KEYS = frozenset({"mode", "accuracy_log_rng_seed", "accuracy_log_sampling_target"})

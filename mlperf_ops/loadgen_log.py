@@ -62,6 +62,7 @@ class DetailLog:
         error_count: Number of messages that LoadGen marked as errors.
         warnings: Number of messages that LoadGen marked as warnings.
         complete: The log holds the messages that LoadGen writes at the end of a test; False when the run was cut off.
+        cut_line: The last line has no end.
     """
 
     values: JsonObject
@@ -69,6 +70,7 @@ class DetailLog:
     warnings: int
     complete: bool
     error_count: int = 0
+    cut_line: bool = False
 
 
 @functools.lru_cache(maxsize=8)
@@ -93,6 +95,8 @@ class _Reader:
 
     def block(self, block: bytes) -> None:
         """Read whole lines; `block` ends with a line feed."""
+        if not block.isascii():
+            self._require_utf8(block)
         # Lists of short lines are quicker than a loop; long lines (index lists) are better not copied.
         start = block[:_SAMPLE_BYTES]
         short = len(start) < start.count(b"\n") * _LONG_LINE_BYTES
@@ -130,6 +134,13 @@ class _Reader:
         self.lines += len(lines)
         self.last_key = next((key for key in reversed(keys) if not key.startswith(_WARNING)), self.last_key)
         return True
+
+    def _require_utf8(self, block: bytes) -> None:
+        try:
+            block.decode()
+        except UnicodeDecodeError as error:
+            number = self.lines + block.count(b"\n", 0, error.start) + 1
+            raise ResultError(f"{self.path}:{number}: byte 0x{block[error.start]:02x} is no UTF-8") from error
 
     def _by_line(self, block: bytes) -> None:
         start = 0
@@ -273,6 +284,7 @@ def read_detail(path: Path, keys: frozenset[str] | None = None, *, count_warning
         warnings=reader.warnings,
         complete=reader.complete() and not cut_off,
         error_count=reader.error_count,
+        cut_line=cut_off,
     )
 
 

@@ -3,8 +3,8 @@
 The model of LoadGen that this module holds was read off its behaviour, and `tests/integration/test_loadgen_settings.py`
 compares it with the pinned wheel in every scenario, mode and run style:
 
-* user.conf beats the embedded file, key by key. Within a file the order is `model.Scenario.key`, `*.Scenario.key`,
-  `model.*.key`, `*.*.key`.
+* user.conf beats the embedded file, and the audit.config of a compliance test beats both, key by key. Within a file the
+  order is `model.Scenario.key`, `*.Scenario.key`, `model.*.key`, `*.*.key`.
 * Offline is one query of `max(min_query_count, 1.1 x min_duration x target_qps)` samples; its
   `effective_min_query_count` is 1 and what was asked stands in `requested_min_query_count`.
 * Floating point numbers are logged with six significant digits.
@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from mlperf_ops.files import Json
-from mlperf_ops.model import Mode
+from mlperf_ops.model import COMPLIANCE_TESTS, Mode
 
 if TYPE_CHECKING:
     from mlperf_ops.catalogue.round import LoadgenSettings as ConfSections
@@ -29,7 +29,13 @@ Number: TypeAlias = int | float
 RunAs: TypeAlias = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 TestMode: TypeAlias = Literal["AccuracyOnly", "PerformanceOnly"]
 
-TEST_MODES: Mapping[Mode, TestMode] = MappingProxyType({"accuracy": "AccuracyOnly", "performance": "PerformanceOnly"})
+TEST_MODES: Mapping[Mode, TestMode] = MappingProxyType(
+    {
+        "accuracy": "AccuracyOnly",
+        "performance": "PerformanceOnly",
+        **{test: "PerformanceOnly" for test in COMPLIANCE_TESTS},  # noqa: C420  # fromkeys would make it dict of str
+    }
+)
 
 # LoadGen's own values where no configuration file sets a key (times in ms).
 _BUILT_IN: Mapping[str, Number] = MappingProxyType(
@@ -46,6 +52,8 @@ _BUILT_IN: Mapping[str, Number] = MappingProxyType(
         "performance_issue_unique": 0,
         "performance_issue_same": 0,
         "performance_issue_same_index": 0,
+        "accuracy_log_rng_seed": 0,
+        "accuracy_log_sampling_target": 0,
         "use_token_latencies": 0,
         "ttft_latency": 100,
         "tpot_latency": 100,
@@ -113,18 +121,25 @@ def embedded(round_: Round, sections: ConfSections, scenario: RunAs, key: str) -
     return None
 
 
-def settings(round_: Round, sections: ConfSections, scenario: RunAs, user: Mapping[str, Number]) -> LoadgenSettings:
-    """Combine LoadGen's own values, its embedded mlperf.conf and a user.conf.
+def settings(
+    round_: Round,
+    sections: ConfSections,
+    scenario: RunAs,
+    user: Mapping[str, Number],
+    audit: Mapping[str, Number] = MappingProxyType({}),
+) -> LoadgenSettings:
+    """Combine LoadGen's own values, its embedded mlperf.conf, a user.conf and an audit.config.
 
     Args:
         round_: The round whose LoadGen runs.
         sections: The model's part of the embedded file; empty for a model that the file does not know.
         scenario: What LoadGen runs (Interactive is Server).
         user: The user.conf's keys, without model and scenario.
+        audit: The audit.config's keys, likewise.
     """
     made: dict[str, Number] = {}
-    for key in {*_BUILT_IN, "target_qps", "target_latency", *user}:
-        value = user.get(key)
+    for key in {*_BUILT_IN, "target_qps", "target_latency", *user, *audit}:
+        value = audit.get(key, user.get(key))
         if value is None:
             value = embedded(round_, sections, scenario, key)
         if value is None:
@@ -162,9 +177,9 @@ def expected_log(made: LoadgenSettings, mode: Mode, round_: Round, total_sample_
         "effective_sample_index_rng_seed": round_.seeds.sample_index_rng_seed,
         "effective_schedule_rng_seed": round_.seeds.schedule_rng_seed,
         # A stray audit.config in the working directory would change these three.
-        "effective_accuracy_log_rng_seed": 0,
+        "effective_accuracy_log_rng_seed": made.integer("accuracy_log_rng_seed"),
         "effective_accuracy_log_probability": 0,
-        "effective_accuracy_log_sampling_target": 0,
+        "effective_accuracy_log_sampling_target": made.integer("accuracy_log_sampling_target"),
         "effective_performance_issue_unique": made.flag("performance_issue_unique"),
         "effective_performance_issue_same": made.flag("performance_issue_same"),
         "effective_performance_issue_same_index": made.integer("performance_issue_same_index"),

@@ -7,17 +7,18 @@ This module is shipped to hosts: standard library only. Durations and sizes carr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from mlperf_ops.files import Json, sha256_json
-from mlperf_ops.typed import dump
+from mlperf_ops.typed import UNSET, dump
 
 SCHEMA = 1
 
 Scenario = Literal["SingleStream", "MultiStream", "Server", "Offline", "Interactive"]
 Division = Literal["closed", "open", "network"]
 RunStyle = Literal["test", "fast", "valid"]
-Mode = Literal["accuracy", "performance"]
+ComplianceTest = Literal["TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
+Mode = Literal["accuracy", "performance", "TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 Verdict = Literal["valid", "invalid", "failed"]
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -27,6 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     "Offline",
     "Interactive",
 )
+COMPLIANCE_TESTS: tuple[ComplianceTest, ...] = get_args(ComplianceTest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class LoadgenRequest:
     mode: Literal["AccuracyOnly", "PerformanceOnly"]
     user_conf: str  # the file's whole text
     expect: dict[str, Json]  # detail-log key -> value; any other value fails the cell
+    audit_conf: str = field(default="", metadata=UNSET)  # audit.config of a compliance test, its whole text
 
 
 @dataclass(frozen=True, slots=True)

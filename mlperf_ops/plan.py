@@ -14,7 +14,8 @@ from mlperf_ops.files import Json, JsonObject, canonical_json
 from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
-from mlperf_ops.model import Cell, Component, Mode, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.model import Cell, Component, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits
 from mlperf_ops.plan_request import Made, Wanted, make_request
@@ -23,8 +24,6 @@ from mlperf_ops.plan_time import expected_seconds
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
 from mlperf_ops.tuning import Tuning, resolve
 from mlperf_ops.typed import dump
-
-_MODES: tuple[Mode, ...] = ("accuracy", "performance")
 
 
 def make_plan(
@@ -174,11 +173,12 @@ class _Planner:
         used: set[str] = set()
         for scenario in names or _any_scenario(self.round_):
             why = problem or scenario_problem(benchmark, scenario, self.round_, division, system_type)
-            for mode in (mode for mode in _MODES if mode in wanted.entry.modes):
+            for mode, mode_problem in modes(wanted, self.round_, division):
                 cell = Cell(wanted.host.system, benchmark.name, scenario, mode)
                 self._claim(cell, wanted)
-                if why is not None or dataset is None:
-                    self.cells.append(_impossible(cell, wanted, why or ""))
+                reason = why or mode_problem
+                if reason is not None or dataset is None:
+                    self.cells.append(_impossible(cell, wanted, reason or ""))
                     continue
                 self._add_cell(wanted, cell, model, dataset)
                 used |= {one.entry.name for one in (model, dataset) if one is not None}
@@ -237,7 +237,7 @@ class _Planner:
             hosts=tuple(self.hosts),
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
-            limits=limits(self.made, self.round_),
+            limits=(*limits(self.made, self.round_), *missing_tests(self.cells, self.round_, self.lab.division)),
         )
 
 

@@ -31,6 +31,8 @@ def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
             noun = _SAMPLES.get(spec.task, "samples")
             yield Limit("dataset-size", benchmark, f"{made.sample_count:,} of {whole:,} {noun}")
         return
+    if spec.cell.mode != "performance":
+        return  # a compliance test runs as the performance run that it is compared with, or as the round wants it
     least_seconds = round_.min_duration_ms(official) / 1000
     own_seconds = conf.settings.integer("min_duration") / 1000
     if own_seconds < least_seconds:

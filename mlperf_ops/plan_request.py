@@ -13,6 +13,7 @@ from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry, Targets
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import (
+    COMPLIANCE_TESTS,
     AccuracyRequest,
     BackendRequest,
     Cell,
@@ -91,6 +92,7 @@ def make_request(
             mode=TEST_MODES[cell.mode],
             user_conf=conf.text,
             expect=conf.expect,
+            audit_conf=conf.audit,
         ),
         model=_model(benchmark.model, model),
         dataset=DatasetRequest(
@@ -198,6 +200,8 @@ def _user_conf(
     host = wanted.host
     name = wanted.benchmark.name
     given, where = _target(host.vars.targets, "targets", wanted, scenario)
+    test = next((test for test in COMPLIANCE_TESTS if test == mode), None)
+    own = wanted.entry.compliance_min_duration_ms
     request = ConfRequest(
         official=wanted.benchmark.maps_to,
         scenario=scenario,
@@ -208,7 +212,8 @@ def _user_conf(
         given=given,
         measured=_measured(wanted, scenario, division, round_),
         query_count=host.vars.query_count(scenario),
-        min_duration_ms=host.vars.min_duration_ms,
+        min_duration_ms=host.vars.min_duration_ms if test is None or own is None else own,
+        compliance=test,
         total_sample_count=samples,
         where=where,
     )

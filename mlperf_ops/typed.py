@@ -18,6 +18,10 @@ from mlperf_ops.files import JsonObject
 
 T = TypeVar("T")
 
+UNSET: Mapping[str, bool] = types.MappingProxyType({"omit_default": True})
+"""Metadata of a field that `dump` leaves out while it has its default: what was written before the field existed, and
+its digest, stay as they are."""
+
 
 @functools.cache
 def _hints(cls: Hashable) -> dict[str, Any]:
@@ -83,16 +87,26 @@ def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # a typ
 
 
 @functools.cache
-def _field_names(cls: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]  # a class is hashable
+def _dumped(cls: Hashable) -> tuple[tuple[str, bool, Any], ...]:
+    """Return name, whether it may be left out, and default of each field."""
+    return tuple(
+        (field.name, bool(field.metadata.get("omit_default")), field.default)
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # a class is hashable
+    )
 
 
 def dump(instance: object) -> JsonObject:
     """Return the JSON object of a dataclass instance; `load` of it gives an equal instance.
 
-    Like `dataclasses.asdict`, without its copy of every text and number.
+    Like `dataclasses.asdict`, without its copy of every text and number. A field whose metadata says `omit_default` is
+    left out while it has its default.
     """
-    return {name: _plain(getattr(instance, name)) for name in _field_names(type(instance))}  # type: ignore[arg-type]
+    made: JsonObject = {}
+    for name, optional, default in _dumped(type(instance)):  # type: ignore[arg-type]  # a class is hashable
+        value = getattr(instance, name)
+        if not (optional and value == default):
+            made[name] = _plain(value)
+    return made
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  # any field of a dataclass

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from mlperf_ops.compliance.audit import audit_settings, audit_text
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_settings import LoadgenSettings, Number, RunAs, embedded, expected_log, settings
-from mlperf_ops.model import Division, Mode, RunStyle, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Mode, RunStyle, Scenario
 from mlperf_ops.userconf_keys import as_text, checked_keys
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ConfRequest:
     measured: float | None = None  # earlier result: samples per second, or milliseconds per query
     query_count: int | None = None  # style test; None: the round's default
     min_duration_ms: int | None = None  # style valid; None: the round's
-    compliance: str | None = None  # compliance test that the run is for, such as "TEST01"
+    compliance: ComplianceTest | None = None  # test that the run is for
     total_sample_count: int | None = None  # samples that the QSL will report, where known
     ranging: bool = False  # style valid: the short first run of a power measurement
     where: str = ""  # file:line: key of `given`, for errors
@@ -69,6 +70,7 @@ class UserConf:
     expect: dict[str, Json]  # detail-log keys and their values
     known_per_second: float | None  # real speed as given or measured: queries (Offline: samples) per second
     notes: tuple[str, ...]
+    audit: str = ""  # text of audit.config, of a compliance test
 
 
 def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
@@ -87,7 +89,8 @@ def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
     # The metric comes first, then the style, then what the user set beside it.
     ordered = {metric: lines.pop(metric), **lines, **{key: value for key, value in given.items() if key != metric}}
     numbers = {key: float(text) if "." in text else int(text) for key, text in ordered.items()}
-    made = settings(round_, sections, run_as, numbers)
+    audit = {} if request.compliance is None else audit_settings(round_, request.compliance, request.official)
+    made = settings(round_, sections, run_as, numbers, audit)
     return UserConf(
         conf_model=conf_model,
         scenario=run_as,
@@ -96,6 +99,7 @@ def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
         expect=expected_log(made, request.mode, round_, request.total_sample_count),
         known_per_second=_known_speed(metric, given, request.measured),
         notes=tuple(writer.notes),
+        audit=audit_text(audit),
     )
 
 

@@ -69,6 +69,8 @@ def _models_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
         yield ("endpoints", "allowed_models", index), name
     for test, files in entry.compliance_files.items():
         yield from ((("compliance_files", test, "mean_output_tokens", name), name) for name in files.mean_output_tokens)
+    for test, run in entry.compliance.items():
+        yield from ((("compliance", test, "models", name), name) for name in run.models)
 
 
 def _of_scorer(entry: Scorer, catalogue: Catalogue) -> Iterator[Reference]:

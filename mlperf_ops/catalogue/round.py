@@ -10,14 +10,15 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from mlperf_ops.catalogue.base import CatalogueModel, Commit, Count, Entry, LoadgenScenario, Name, Positive
+from mlperf_ops.catalogue.compliance_rules import ComplianceRun, RetiredTest
 from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, RequiredFiles, SystemDescription
+from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.catalogue.userconf_rules import ConfKey, RunStyles, UserConfRules
 from mlperf_ops.errors import unknown_name
-from mlperf_ops.model import Division, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Scenario
 
 Suite: TypeAlias = Literal["datacenter", "edge", "datacenter,edge"]
 SystemType: TypeAlias = Literal["datacenter", "edge", "datacenter,edge", "edge,datacenter"]
-ComplianceTest: TypeAlias = Literal["TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 ConfValue: TypeAlias = int | float
 LoadgenSettings: TypeAlias = dict[LoadgenScenario | Literal["*"], dict[ConfKey, ConfValue]]
 
@@ -111,7 +112,15 @@ class AccuracyTarget(CatalogueModel):
     max: float | None = None
     reference: float | None = None
     factor: Positive | None = None
+    lower_is_better: bool = Field(default=False, description="The rules bound it from above; see `worst`.")
     note: str = ""
+
+    @property
+    def worst(self) -> float | None:
+        """Largest value by the rules of a metric that is better when lower, as far above its reference as allowed."""
+        if not self.lower_is_better or self.reference is None or self.factor is None:
+            return None
+        return self.reference * (2 - self.factor)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -213,6 +222,11 @@ class Round(Entry):
     layout: Layout
     required_files: RequiredFiles
     compliance_files: dict[ComplianceTest, ComplianceFiles]
+    compliance: dict[ComplianceTest, ComplianceRun]
+    compliance_retired: tuple[RetiredTest, ...] = Field(
+        default=(), description="Tests of past rounds, for a clear answer to who asks for one."
+    )
+    power: PowerRules
     limits: Limits
     system_description: SystemDescription
     measurements_required_non_empty: tuple[str, ...]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from mlperf_ops.accuracy_txt import AccuracyText
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import other_errors
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
+from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.errors import ToolError
 from mlperf_ops.files import sha256_file
 from mlperf_ops.loadgen_log import DetailLog
@@ -66,7 +68,15 @@ ARTIFACTS = Rule(
     "Aggregate again from an accuracy run that kept its samples.",
     _CHECK,
 )
-RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS)
+ENCODING = Rule(
+    "text-encoding",
+    "official",
+    "text file is not UTF-8",
+    "The official checker reads texts as UTF-8 and ends with a traceback at anything else.",
+    "Write the file again as UTF-8; the finding names the byte.",
+    _CHECK,
+)
+RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS, ENCODING)
 
 _CUT = b"\n\n...\n\n"  # between head and tail of a truncated accuracy log
 
@@ -87,7 +97,12 @@ def accuracy_log(place: Result) -> Findings:
             place, here, f"the run's mode is {mode}; expected AccuracyOnly", value=mode, limit="AccuracyOnly"
         )
     elif not log.complete:
-        yield log_rule.LOG_INCOMPLETE.at(place, here, "the log does not reach the end of the test")
+        yield log_rule.LOG_INCOMPLETE.at(
+            place,
+            here,
+            "the log does not reach the end of the test",
+            severity="official" if log.cut_line else None,
+        )
     scenario = log.values.get("effective_scenario")
     if scenario is not None and scenario not in (place.scenario, place.measured_scenario):
         yield log_rule.LOG_SCENARIO.at(
@@ -144,6 +159,7 @@ def accuracy_text(place: Result) -> Findings:
                 limit=score.limit,
                 severity=("rules" if score.met_officially else None) if gate else "advice",
             )
+    yield from _worse_when_higher(place, location, text)
     if text.hash_text is None:
         yield HASH.at(
             place,
@@ -163,6 +179,25 @@ def accuracy_text(place: Result) -> Findings:
         )
     else:
         yield from _digest(place, location, text.sha256)
+
+
+def _worse_when_higher(place: Result, location: str, text: AccuracyText) -> Findings:
+    """Compare metrics that are better when lower, which the official checker only bounds from below."""
+    if place.model is None or not place.submitter.rules.accuracy_target:
+        return
+    targets = place.round.accuracy_targets(place.model, place.scenario or place.folder)
+    worst = {target.metric: target.worst for target in targets if target.worst is not None}
+    for score in text.scores:
+        limit = worst.get(score.metric)
+        if limit is not None and score.met and score.value > limit:
+            yield TARGET.at(
+                place,
+                location,
+                f"{score.metric} is {score.value:.10g}; expected at most {limit:.10g}: lower is better",
+                value=f"{score.value:.10g}",
+                limit=f"at most {limit:.10g}",
+                severity="rules",
+            )
 
 
 def _digest(place: Result, location: str, stated: str) -> Findings:
@@ -187,6 +222,17 @@ def _digest(place: Result, location: str, stated: str) -> Findings:
         )
 
 
+def encoding(place: Result, text: TextFile) -> Findings:
+    """Report a text file that is not UTF-8."""
+    if text.problem is not None:
+        yield ENCODING.at(place, text.location, f"the file cannot be read as text: {text.problem}", value=text.problem)
+
+
+def accuracy_encoding(place: Result) -> Findings:
+    """Look at the bytes of accuracy.txt."""
+    yield from encoding(place, read_text(place.tree, place.place(place.round.layout.accuracy_txt)))
+
+
 def artifacts(place: Result) -> Findings:
     """Look for the samples of the output that some benchmarks hand in."""
     if place.model_rules is None:
@@ -208,4 +254,4 @@ def artifacts(place: Result) -> Findings:
             )
 
 
-FAMILY = Family("accuracy", "Accuracy run", RULES, result=(accuracy_log, accuracy_text, artifacts))
+FAMILY = Family("accuracy", "Accuracy run", RULES, result=(accuracy_log, accuracy_text, accuracy_encoding, artifacts))

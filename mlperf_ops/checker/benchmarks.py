@@ -1,6 +1,9 @@
-"""Benchmarks: which benchmark a folder stands for, and which scenarios and compliance tests have to be there."""
+"""Benchmarks: which benchmark a folder stands for, and which scenarios have to be there."""
 
 from __future__ import annotations
+
+import hashlib
+import re
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submitter, System
@@ -84,32 +87,34 @@ SCENARIO_NOT_ALLOWED = Rule(
     "Remove the folder, or submit it to the open division.",
     _SCENARIOS,
 )
-MISSING_COMPLIANCE = Rule(
-    "missing-compliance",
-    "official",
-    "compliance test is missing",
-    "Closed and network results come with the compliance tests that the round lists for the benchmark.",
-    "Run the compliance tests and put their folders into the result's folder.",
-    "submission_checker: checks/compliance_check.py",
+DUPLICATE = Rule(
+    "duplicate-benchmark",
+    "rules",
+    "one benchmark under two names",
+    "An official name and its alias are one benchmark: a system would have two results for it, and the result table "
+    "shows both.",
+    "Keep the better result, under the official name.",
+    _MAPPING,
 )
-NOT_JUDGED = Rule(
-    "not-judged",
+PRIVATE_ID = Rule(
+    "private-id",
     "advice",
-    "part that this checker does not judge yet",
-    "What compliance tests and power measurements say is judged by the official checker only; here they only have to "
-    "be there.",
-    "Give a checkout of the official checker (--official-checker) and read its verdict on these results.",
-    "mlperf-ops",
+    "private id does not fit the system",
+    "privateid.json is made by the official checker for one name of the system; a renamed system has another id.",
+    "Remove privateid.json; the official checker makes a new one with --private-ids.",
+    "submission_checker: utils.py generate_private_id",
 )
 RULES = (
     *(UNKNOWN_MODEL, NOT_OFFICIAL, MAPPING_UNREADABLE, MAPPING, UNKNOWN_SCENARIO, SCENARIO_SPELLING, NOT_IN_SUITE),
-    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED, MISSING_COMPLIANCE, NOT_JUDGED),
+    *(MISSING_SCENARIO, SCENARIO_NOT_ALLOWED, DUPLICATE, PRIVATE_ID),
 )
 
 
 def mapping(place: Submitter) -> Findings:
     """Check model_mapping.json."""
     file, here = place.mapping_file, At(place.location)
+    if place.rules.model_mapping and place.tree.has_folder(file.location):
+        yield MAPPING_UNREADABLE.at(here, file.location, "model_mapping.json is a folder")
     if file.problem is not None:
         yield MAPPING_UNREADABLE.at(here, file.location, f"model_mapping.json cannot be read: {file.problem}")
     for name, official in (file.value or {}).items():
@@ -197,18 +202,44 @@ def _scenarios(place: System, here: At, model: str, system_type: str) -> Finding
             )
 
 
-def not_judged(place: System) -> Findings:
-    """Say which parts of a system's results only have to be there."""
-    parts: dict[str, int] = {}
-    for result in place.results():
-        folders = place.submitter.tree.folder(result.location).folders
-        if place.submitter.rules.compliance_tests and set(folders) & set(place.submitter.round.compliance_files):
-            parts["compliance tests"] = parts.get("compliance tests", 0) + 1
-        if result.has_power:
-            parts["power measurements"] = parts.get("power measurements", 0) + 1
-    if parts:
-        said = " and ".join(f"{part} of {count} result{'' if count == 1 else 's'}" for part, count in parts.items())
-        yield NOT_JUDGED.at(place, place.location, f"the contents of {said} are not judged here", value=said)
+def duplicates(place: System) -> Findings:
+    """Look for a benchmark under its official name and under an alias, both with the same scenario."""
+    round_, tree = place.submitter.round, place.submitter.tree
+    first: dict[tuple[str, str], str] = {}
+    for benchmark in place.benchmarks():
+        official = benchmark if benchmark in round_.models else round_.model_aliases.get(benchmark)
+        if official not in round_.models:
+            continue
+        for folder in tree.folder(f"{place.location}/{benchmark}").folders:
+            earlier = first.setdefault((official, folder.casefold()), benchmark)
+            if earlier != benchmark:
+                location = f"{place.location}/{benchmark}/{folder}"
+                yield DUPLICATE.at(
+                    At(location),
+                    location,
+                    f"'{benchmark}' and '{earlier}' are both {official}, and both have {folder}",
+                    value=benchmark,
+                    limit=earlier,
+                )
+
+
+def private_id(place: System) -> Findings:
+    """Check privateid.json, where there is one."""
+    file = place.submitter.submission.json(
+        place.submitter.place(place.submitter.round.layout.private_id, system=place.name)
+    )
+    if not file.exists:
+        return
+    found = (file.value or {}).get(place.name)
+    suffix = hashlib.sha256(place.name.encode()).digest()[2:4].hex()
+    if not isinstance(found, str) or not re.fullmatch(rf"[a-z]+-[a-z]+-{suffix}", found):
+        yield PRIVATE_ID.at(
+            place,
+            file.location,
+            f"the private id of '{place.name}' " + ("is missing" if found is None else f"is {found!r}"),
+            value=None if found is None else str(found),
+            limit=f"…-…-{suffix}",
+        )
 
 
 def scenario(place: Result) -> Findings:
@@ -233,28 +264,11 @@ def scenario(place: Result) -> Findings:
         )
 
 
-def compliance(place: Result) -> Findings:
-    """Look for the compliance tests that the benchmark needs; their contents are not judged here."""
-    if place.model_rules is None or not place.submitter.rules.compliance_tests:
-        return
-    parent = place.place(place.round.layout.compliance_dir)
-    for test in place.model_rules.compliance:
-        location = f"{parent}/{test}"
-        if not place.tree.has_folder(location):
-            yield MISSING_COMPLIANCE.at(place, location, f"compliance test {test} is missing", limit=test)
-            continue
-        files = place.round.compliance_files[test]
-        wanted = [*files.files, *(f"{folder}/{name}" for folder, names in files.folders.items() for name in names)]
-        for name in wanted:
-            if place.tree.size(f"{location}/{name}") is None:
-                yield MISSING_COMPLIANCE.at(place, f"{location}/{name}", f"{test} lacks {name}", limit=name)
-
-
 FAMILY = Family(
     "benchmarks",
-    "Benchmarks, scenarios and compliance tests",
+    "Benchmarks and scenarios",
     RULES,
     submitter=(mapping,),
-    system=(benchmarks, not_judged),
-    result=(scenario, compliance),
+    system=(benchmarks, duplicates, private_id),
+    result=(scenario,),
 )

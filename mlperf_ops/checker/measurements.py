@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submission, System
-from mlperf_ops.checker.system import PLACEHOLDER
+from mlperf_ops.checker.system import PLACEHOLDER, is_blank
 from mlperf_ops.files import JsonObject
 from mlperf_ops.system_lint import is_placeholder
 
@@ -60,8 +60,14 @@ def measurements(place: Result) -> Findings:
         value = file.value.get(key)
         if key not in file.value:
             yield FIELD_MISSING.at(place, file.location, f"field {key} is missing", limit=key)
-        elif not value:
-            yield FIELD_EMPTY.at(place, file.location, f"field {key} needs a value and is {value!r}", value=repr(value))
+        elif not value or is_blank(value):
+            yield FIELD_EMPTY.at(
+                place,
+                file.location,
+                f"field {key} needs a value and is {value!r}",
+                value=repr(value),
+                severity="rules" if value else None,
+            )
         elif is_placeholder(value):
             yield PLACEHOLDER.at(place, file.location, f"{key} is the placeholder {value!r}", value=value)
     yield from _marked(place, file.location, file.value)

@@ -87,11 +87,12 @@ def names(submission: Submission) -> Findings:
         )
     for location, problem in tree.unreadable.items():
         yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")
+    held = {place.rpartition("/")[0] for place in (*(link.location for link in tree.links), *tree.unreadable)}
     for location in sorted(tree.folders):
         folder = tree.folders[location]
         if location.split("/", 1)[0] in BESIDE_DIVISIONS:
             continue
-        if location and not folder.folders and not folder.files and location not in tree.unreadable:
+        if location and not (folder.folders or folder.files or location in held or location in tree.unreadable):
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
         for name in (*folder.folders, *folder.files):
             if name[0] == "." or name == _PYCACHE or name.split() != [name]:

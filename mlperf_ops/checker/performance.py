@@ -2,58 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from mlperf_ops.checker import performance_rules as rule
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import Finding, Severity
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.subjects import Result
+from mlperf_ops.checker.subjects import LogFile, Result
+from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog
 from mlperf_ops.model import Scenario
 
 _SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
+_COUNTS = frozenset(
+    {
+        "effective_performance_sample_count",
+        "effective_min_query_count",
+        "effective_samples_per_query",
+        "effective_min_duration_ms",
+    }
+)
+_LATENCIES = frozenset({"effective_target_latency_ns", "result_99.00_percentile_latency_ns"})
 _SHOWN_ERRORS = 3
 
 
 def performance(place: Result) -> Findings:
     """Apply all rules to the performance run."""
-    file = place.performance
+    yield from performance_log(place, place.performance)
+
+
+def damage(place: Result, file: LogFile) -> Findings:
+    """Report a log that cannot be read."""
     if file.problem is not None:
         yield rule.LOG_UNREADABLE.at(
             place, file.location, f"the log cannot be read: {file.problem}", severity="rules" if file.foreign else None
         )
+
+
+def performance_log(place: Result, file: LogFile, *, equal_issue: bool = True) -> Findings:
+    """Apply the rules of a performance run to its log, be it the result's own or that of a compliance test.
+
+    Args:
+        place: The result that the run is for.
+        file: The log.
+        equal_issue: Whether every sample has to be issued equally often, where the benchmark wants that.
+    """
+    yield from damage(place, file)
     if file.log is None:
         return
     log, here = file.log, file.location
-    lacking = sorted(_needed(place) - set(log.values))
+    lacking = sorted(key for key in _needed(place, log) if not _usable(log, key))
     if not log.complete or lacking:
         yield rule.LOG_INCOMPLETE.at(
             place,
             here,
             "the log does not reach the end of the test" if not log.complete else f"the log lacks {', '.join(lacking)}",
             value=", ".join(lacking) or None,
-            severity="official" if lacking else None,
+            severity="official" if lacking or log.cut_line else None,
         )
     for check in (_settings, _size, _duration, _latency, _token_latency, _validity, _outcome, _network):
         yield from check(place, here, log)
+    if equal_issue:
+        yield from _equal_issue(place, here, log)
 
 
-def _needed(place: Result) -> set[str]:
+def measured_scenario(log: DetailLog) -> str | None:
+    """Return the scenario that LoadGen ran."""
+    value = log.values.get("effective_scenario")
+    return value if isinstance(value, str) else None
+
+
+def _needed(place: Result, log: DetailLog) -> set[str]:
     """Return the keys without which the official checker rejects the log."""
-    keys = {"effective_scenario", "effective_performance_sample_count", "effective_min_query_count"}
-    keys |= {"effective_samples_per_query", "effective_min_duration_ms", *(f"effective_{seed}" for seed in _SEEDS)}
-    if _stops_early(place):
+    keys = {"effective_scenario", *_COUNTS, *(f"effective_{seed}" for seed in _SEEDS)}
+    if place.model is not None and not place.round.min_duration_ms(place.model):
+        keys.discard("effective_min_duration_ms")
+    if _stops_early(place, log):
         keys.add("early_stopping_met")
-    measured = place.measured_scenario
+    limits = {} if place.model_rules is None else place.model_rules.target_latency_ns
+    field, official, _ = _latency_limits(place, log, limits)
+    if official:
+        keys.add(field)
+    measured = measured_scenario(log)
     if measured in place.round.result_field:
         keys.add(place.round.result_field[measured])
     return keys
 
 
-def _stops_early(place: Result) -> bool:
-    return place.measured_scenario in place.round.limits.early_stopping_scenarios
+def _usable(log: DetailLog, key: str) -> bool:
+    """Whether a log has a key, and where it is compared as a number, a number."""
+    if key not in log.values:
+        return False
+    if key in _COUNTS or key in _LATENCIES:
+        return number(log.values[key]) is not None
+    return key != "effective_scenario" or isinstance(log.values[key], str)
+
+
+def _stops_early(place: Result, log: DetailLog) -> bool:
+    return measured_scenario(log) in place.round.limits.early_stopping_scenarios
 
 
 def _settings(place: Result, here: str, log: DetailLog) -> Findings:
@@ -76,8 +123,8 @@ def _settings(place: Result, here: str, log: DetailLog) -> Findings:
             value=", ".join(f"{seed}={value}" for seed, value, _ in wrong),
             limit=", ".join(f"{seed}={expected}" for seed, _, expected in wrong),
         )
-    measured, claimed = place.measured_scenario, place.scenario
-    if measured is None or claimed is None or measured == claimed or place.is_server_run:
+    measured, claimed = measured_scenario(log), place.scenario
+    if measured is None or claimed is None or measured == claimed or (measured, claimed) == ("Server", "Interactive"):
         return
     edge = "edge" in (place.system.system_type or "")
     if not edge or (measured, claimed) not in round_.inference_allowed_edge:
@@ -104,14 +151,8 @@ def _size(place: Result, here: str, log: DetailLog) -> Findings:
             value=f"{samples:.0f}",
             limit=rules.performance_sample_count,
         )
-    if rules.equal_issue and place.submitter.rules.official_models_only:
-        permutation = values.get("effective_sample_concatenate_permutation")
-        if permutation is not None and not permutation:
-            yield rule.EQUAL_ISSUE.at(
-                place, here, "LoadGen did not issue every sample equally often", value=permutation, limit="true"
-            )
-    measured = cast("Scenario | None", place.measured_scenario)
-    if measured is None or _stops_early(place):
+    measured = cast("Scenario | None", measured_scenario(log))
+    if measured is None or _stops_early(place, log):
         return
     queries, required = number(values.get("effective_min_query_count")), rules.min_queries.get(measured)
     if queries is not None and required is not None and queries < required:
@@ -134,6 +175,16 @@ def _size(place: Result, here: str, log: DetailLog) -> Findings:
         )
 
 
+def _equal_issue(place: Result, here: str, log: DetailLog) -> Findings:
+    rules = place.model_rules
+    if rules is not None and rules.equal_issue and place.submitter.rules.official_models_only:
+        permutation = log.values.get("effective_sample_concatenate_permutation")
+        if permutation is not None and not permutation:
+            yield rule.EQUAL_ISSUE.at(
+                place, here, "LoadGen did not issue every sample equally often", value=permutation, limit="true"
+            )
+
+
 def _duration(place: Result, here: str, log: DetailLog) -> Findings:
     if place.model is None:
         return
@@ -153,7 +204,7 @@ def _duration(place: Result, here: str, log: DetailLog) -> Findings:
 
 def _latency(place: Result, here: str, log: DetailLog) -> Findings:
     values = log.values
-    if _stops_early(place) and values.get("early_stopping_met") is False:
+    if _stops_early(place, log) and not values.get("early_stopping_met", True):
         yield rule.EARLY_STOPPING.at(
             place,
             here,
@@ -163,13 +214,7 @@ def _latency(place: Result, here: str, log: DetailLog) -> Findings:
         )
     if place.model_rules is None:
         return
-    limits = place.model_rules.target_latency_ns
-    # The official checker takes the limit of the scenario that LoadGen ran; the rules, of the one that is claimed.
-    claimed = limits.get(cast("Scenario", place.scenario))
-    if _stops_early(place):
-        field, official = "effective_target_latency_ns", limits.get(cast("Scenario", place.measured_scenario))
-    else:
-        field, official = "result_99.00_percentile_latency_ns", claimed
+    field, official, claimed = _latency_limits(place, log, place.model_rules.target_latency_ns)
     latency_ns = number(values.get(field))
     if latency_ns is None:
         return
@@ -186,6 +231,19 @@ def _latency(place: Result, here: str, log: DetailLog) -> Findings:
             return
 
 
+def _latency_limits(
+    place: Result, log: DetailLog, limits: Mapping[Scenario, int]
+) -> tuple[str, int | None, int | None]:
+    """Return the key of the latency that is limited, the official limit and that of the rules, in ns.
+
+    The official checker takes the limit of the scenario that LoadGen ran; the rules, of the one that is claimed.
+    """
+    claimed = limits.get(cast("Scenario", place.scenario))
+    if _stops_early(place, log):
+        return "effective_target_latency_ns", limits.get(cast("Scenario", measured_scenario(log))), claimed
+    return "result_99.00_percentile_latency_ns", claimed, claimed
+
+
 def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
     rules, values = place.model_rules, log.values
     if rules is None or not rules.requires_token_latencies:
@@ -195,7 +253,7 @@ def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
             place, here, "token latencies were not measured", value="off", limit="use_token_latencies = 1"
         )
         return
-    official = rules.token_latency_limits_ns.get(cast("Scenario", place.measured_scenario))
+    official = rules.token_latency_limits_ns.get(cast("Scenario", measured_scenario(log)))
     claimed = rules.token_latency_limits_ns.get(cast("Scenario", place.scenario))
     fields = {
         "ttft": "result_first_token_99.00_percentile_latency_ns",
@@ -206,7 +264,7 @@ def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
             if limits is None:
                 continue
             limit_ns, latency_ns = getattr(limits, name), number(values.get(field))
-            if latency_ns is None or latency_ns >= limit_ns:
+            if latency_ns is None or not latency_ns < limit_ns:  # also NaN is not below
                 shown = "missing" if latency_ns is None else f"{latency_ns / 1e6:g} ms"
                 yield rule.TOKEN_LATENCY.at(
                     place,
@@ -222,7 +280,7 @@ def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
 def _validity(place: Result, here: str, log: DetailLog) -> Findings:
     validity = log.values.get("result_validity")
     early = [error for error in log.errors if ENDED_EARLY in error]
-    if validity is not None and validity != "VALID":
+    if "result_validity" in log.values and validity != "VALID":
         reason = str(log.values.get("result_invalid_reason") or "").strip()
         yield rule.VALIDITY.at(
             place,
@@ -263,14 +321,24 @@ def other_errors(
 
 
 def _outcome(place: Result, here: str, log: DetailLog) -> Findings:
-    claimed, measured = cast("Scenario | None", place.scenario), cast("Scenario | None", place.measured_scenario)
+    claimed, measured = cast("Scenario | None", place.scenario), cast("Scenario | None", measured_scenario(log))
     if place.model_rules is None or claimed is None or measured not in place.round.result_field:
         return
     metric = result_metric(log.values, place.round, place.model_rules, claimed, measured)
     if metric is None:
         return  # log-scenario says so
     if metric.value is None:
-        if metric.field not in _needed(place):
+        found = log.values.get(metric.field)
+        if metric.field in log.values:
+            yield rule.RESULT_VALUE.at(
+                place,
+                here,
+                f"{metric.field} is {found!r}; expected a finite number",
+                value=repr(found),
+                limit="a number above 0",
+                severity="rules" if _official_number(found) else None,
+            )
+        elif metric.field not in _needed(place, log):
             yield rule.RESULT_VALUE.at(place, here, f"the log gives no {metric.field}", limit="a number above 0")
     elif metric.value <= 0:
         yield rule.RESULT_VALUE.at(
@@ -281,6 +349,14 @@ def _outcome(place: Result, here: str, log: DetailLog) -> Findings:
             limit="above 0",
             severity=None if metric.value == 0 else "rules",
         )
+
+
+def _official_number(value: Json) -> bool:
+    """Whether the official checker makes a result of a value: it takes texts, NaN and infinity."""
+    try:
+        return bool(float(value))  # type: ignore[arg-type]  # what it does with it
+    except (TypeError, ValueError):
+        return False
 
 
 def _network(place: Result, here: str, log: DetailLog) -> Findings:

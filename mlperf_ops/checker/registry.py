@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from mlperf_ops.checker import accuracy, benchmarks, measurements, names, performance, sizes, structure, system
+from mlperf_ops.checker import (
+    accuracy,
+    benchmarks,
+    compliance,
+    consistency,
+    endpoints,
+    measurements,
+    names,
+    performance,
+    power,
+    secrets,
+    sizes,
+    structure,
+    system,
+)
 from mlperf_ops.checker.rules import Family, Rule
 from mlperf_ops.checker.units import BROKEN_CHECK
 
@@ -15,6 +29,11 @@ FAMILIES: tuple[Family, ...] = (
     measurements.FAMILY,
     performance.FAMILY,
     accuracy.FAMILY,
+    compliance.FAMILY,
+    consistency.FAMILY,
+    power.FAMILY,
+    endpoints.FAMILY,
+    secrets.FAMILY,
     Family("checker", "The checker itself", (BROKEN_CHECK,)),
 )
 

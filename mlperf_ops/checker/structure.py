@@ -250,6 +250,9 @@ def result(place: Result) -> Findings:
     with_power = files.measurements_dir.with_power_also_glob if power else ()
     folder = place.tree.folder(place.location)
     described = place.place(place.round.layout.measurements_dir)
+    if place.is_endpoints:
+        yield from _endpoints(place)
+        return
     # A folder of their own (before v6.0) also holds notes, mlperf.conf and the like; nobody listed what may be there.
     own = described != place.location
     yield from _set(place, described, files.measurements_dir, strays=None if own else "advice", patterns=with_power)
@@ -270,19 +273,37 @@ def result(place: Result) -> Findings:
             )
     run = place.place(place.round.layout.perf_detail).rpartition("/")[0]
     accuracy = place.place(place.round.layout.acc_detail).rpartition("/")[0]
-    yield from _set(
-        place, run, files.performance, strays="rules", also=files.performance.with_power_also if power else ()
-    )
     yield from _set(place, accuracy, files.accuracy, strays="rules")
-    if power:
-        yield from _set(place, place.place(place.round.layout.power_dir), files.power, strays="rules")
-        yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="rules")
+    if not power:
+        yield from _set(place, run, files.performance, strays="rules")
+        return
+    # Of a power measurement the modular checker lists the folders itself.
+    measured = place.place(place.round.layout.power_dir)
+    yield from _set(place, run, files.performance, strays="official", also=files.performance.with_power_also)
+    yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="official")
+    yield from _set(place, measured, files.power, strays="official")
+
+
+def _endpoints(place: Result) -> Findings:
+    """Look at the files of a result of MLPerf Endpoints, which has neither logs nor user.conf."""
+    files = place.round.required_files.measurements_dir
+    described = tuple(name for name in files.required if name != "user.conf")
+    theirs = tuple(place.round.endpoints.files.values())
+    optional = (*place.round.required_files.performance.optional, *(name for name in theirs if "/" not in name))
+    yield from _set(place, place.location, FileSet(required=described, optional=optional), strays="advice")
+    for name in theirs:
+        if place.tree.size(f"{place.location}/{name}") is None:
+            yield _missing(place, f"{place.location}/{name}", "official")
 
 
 # Files whose absence only earlier official checkers reject; the modular one does without.
 _NOT_READ = frozenset({"mlperf_log_summary.txt"})
+# Files of which the modular checker only wants to know the size, so that a folder will do.
+_ONLY_SIZE = frozenset({"mlperf_log_accuracy.json"})
 # Files that other families read, and so miss what should be in them.
-_READ_ELSEWHERE = frozenset({"mlperf_log_detail.txt", "accuracy.txt", "measurements.json"})
+_READ_ELSEWHERE = frozenset(
+    {"mlperf_log_detail.txt", "accuracy.txt", "measurements.json", "client.json", "server.json", "spl.txt"}
+)
 # Files whose emptiness the modular checker rejects itself.
 _EMPTY_REJECTED = frozenset({"user.conf", "README.md"})
 
@@ -296,10 +317,13 @@ def _set(
     also: tuple[str, ...] = (),
     patterns: tuple[str, ...] = (),
 ) -> Findings:
-    present = place.tree.folder(location).files
+    present, listed = place.tree.folder(location).files, strays == "official"
     for name in (*files.required, *also):
         if name not in present:
-            yield _missing(place, join(location, name), "rules" if name in _NOT_READ else "official")
+            unread = (not listed and name in _NOT_READ) or (
+                name in _ONLY_SIZE and place.tree.has_folder(join(location, name))
+            )
+            yield _missing(place, join(location, name), "rules" if unread else "official")
         elif not present[name] and name not in _READ_ELSEWHERE:
             yield EMPTY_FILE.at(
                 place,
@@ -311,6 +335,8 @@ def _set(
     if strays is None:
         return
     optional = files.optional or place.round.required_files.performance.optional
+    if files is place.round.required_files.power:
+        optional = tuple(name for name in optional if name != "mlperf_log_accuracy.json")
     allowed = (*files.required, *optional, *also, *patterns)
     yield from _strays(At(place.location), location, present, allowed, f"{location.rpartition('/')[2]}/", strays)
 

@@ -21,9 +21,19 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_log import DetailLog, ForeignLineError, read_detail
 
-# Read beyond what the official checker reads: they tell why a run is not valid.
+# Read beyond what the official checker reads: they tell why a run is not valid, and which run it was.
 _MORE_KEYS = frozenset(
     {
+        "loadgen_version",
+        "test_datetime",
+        "effective_target_qps",
+        "effective_max_duration_ms",
+        "effective_max_query_count",
+        "effective_performance_issue_unique",
+        "effective_performance_issue_same",
+        "effective_performance_issue_same_index",
+        "effective_accuracy_log_rng_seed",
+        "effective_accuracy_log_sampling_target",
         "effective_test_mode",
         "effective_accuracy_sample_count",
         "result_invalid_reason",
@@ -219,6 +229,7 @@ class Result:
         self.benchmark = benchmark
         self.folder = folder
         self.location = f"{system.location}/{benchmark}/{folder}"
+        self._tests: dict[str, LogFile] = {}
 
     @cached_property
     def scenario(self) -> str | None:
@@ -269,6 +280,17 @@ class Result:
         """Detail log of the accuracy run."""
         return self.submitter.submission.log(self.place(self.round.layout.acc_detail))
 
+    def test_folder(self, test: str) -> str:
+        """Return the location of a compliance test's folder."""
+        return f"{self.place(self.round.layout.compliance_dir)}/{test}"
+
+    def test_log(self, test: str) -> LogFile:
+        """Detail log of a compliance test's run; not every test hands one in."""
+        if test not in self._tests:
+            location = f"{self.test_folder(test)}/performance/run_1/mlperf_log_detail.txt"
+            self._tests[test] = self.submitter.submission.log(location)
+        return self._tests[test]
+
     @cached_property
     def accuracy_text(self) -> AccuracyText | None:
         """accuracy.txt, read for the metrics of the benchmark; None when it or the benchmark is unknown."""
@@ -291,6 +313,14 @@ class Result:
     def has_power(self) -> bool:
         """Whether the result claims a power measurement."""
         return self.tree.has_folder(self.place(self.round.layout.power_dir))
+
+    @cached_property
+    def is_endpoints(self) -> bool:
+        """Whether the result comes from MLPerf Endpoints: it has neither detail log, and some of their files."""
+        layout, files = self.round.layout, self.round.endpoints.files
+        if any(self.tree.size(self.place(log)) is not None for log in (layout.perf_detail, layout.acc_detail)):
+            return False
+        return any(self.tree.size(f"{self.location}/{name}") is not None for name in files.values())
 
     @property
     def is_server_run(self) -> bool:

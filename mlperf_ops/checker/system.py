@@ -155,7 +155,7 @@ def description(place: System) -> Findings:
                 value=value,
                 severity=None if key in non_empty else "advice",
             )
-        odd = style(key, value)
+        odd = None if is_blank(value) else style(key, value)
         if odd is not None:
             yield STYLE.at(place, file.location, f"{odd.message}; {odd.remedy}", value=value)
     yield from _no_answers(place, file.location, file.value)
@@ -197,10 +197,19 @@ def _required(place: System, location: str, fields: JsonObject) -> Findings:
             yield FIELD_MISSING.at(
                 place, location, f"field {key} is missing" + (f"; is it '{guess}'?" if guess else ""), limit=key
             )
-        elif key in rules.non_empty and not fields[key]:
+        elif key in rules.non_empty and (not fields[key] or is_blank(fields[key])):
             yield FIELD_EMPTY.at(
-                place, location, f"field {key} needs a value and is {fields[key]!r}", value=repr(fields[key])
+                place,
+                location,
+                f"field {key} needs a value and is {fields[key]!r}",
+                value=repr(fields[key]),
+                severity="rules" if fields[key] else None,
             )
+
+
+def is_blank(value: Json) -> bool:
+    """Whether a text has nothing but white space, which the official checker takes for a value."""
+    return isinstance(value, str) and value != "" and not value.strip()
 
 
 def _types(place: System, location: str, fields: JsonObject) -> Findings:

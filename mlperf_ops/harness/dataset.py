@@ -107,8 +107,39 @@ class Dataset:
         return np.take(self._data, slots, axis=0, out=out, mode="clip" if out is not None else "raise")
 
 
+class LabelsOnly:
+    """Labels without images, for an oracle."""
+
+    def __init__(self, labels: Labels) -> None:
+        """Hold the labels."""
+        self._labels = labels
+
+    @property
+    def count(self) -> int:
+        """Samples in the library."""
+        return len(self._labels)
+
+    def label(self, index: int) -> int:
+        """Class index of a sample."""
+        return self._labels.classes[index]
+
+    def load(self, indices: Iterable[int]) -> None:
+        """Nothing to load."""
+
+    def unload(self) -> None:
+        """Nothing to free."""
+
+    def sample(self, index: int) -> Tensor:  # noqa: ARG002  # there is nothing of any sample
+        """Return an empty array."""
+        return np.empty((1, 0), np.float32)
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        """Return as many empty arrays."""
+        return np.empty((len(indices), 0), np.float32)
+
+
 def open_dataset(request: DatasetRequest, model: ModelRequest | None) -> Dataset:
-    """Open labelled images for a model; `model` None (an oracle) takes NCHW.
+    """Open labelled images for a model; without one they are in NCHW.
 
     Raises:
         ConfigError: The folder, the label file or an image is missing or wrong; names file and line.

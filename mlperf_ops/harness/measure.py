@@ -44,8 +44,20 @@ def measure(
     sample_count: int,
     load_samples: Callable[[list[int]], None],
     unload_samples: Callable[[list[int]], None],
+    audit_config: Path | None = None,
 ) -> float:
-    """Run LoadGen, whose logs go to a folder; return the CPU seconds that this process spent in it."""
+    """Run LoadGen, whose logs go to a folder; return the CPU seconds that this process spent in it.
+
+    Args:
+        settings: Of the test.
+        folder: Where the logs go.
+        sut: What answers.
+        sample_count: Samples in the library.
+        load_samples: Called by LoadGen ahead of timing.
+        unload_samples: Called by LoadGen after it.
+        audit_config: Settings of a compliance test. None: none is read, not even one that lies in the current folder,
+            where LoadGen would find it by itself.
+    """
     library = loadgen.ConstructQSL(sample_count, sample_count, load_samples, unload_samples)
     handle = loadgen.ConstructFastSUT(sut.issue, lambda: None)
     log = loadgen.LogSettings()
@@ -55,7 +67,7 @@ def measure(
     gc.freeze()
     gc.disable()  # nothing in the measured path makes cycles; a collection would be a pause
     started = time.process_time()
-    loadgen.StartTestWithLogSettings(handle, library, settings, log)
+    loadgen.StartTestWithLogSettings(handle, library, settings, log, "" if audit_config is None else str(audit_config))
     cpu_seconds = time.process_time() - started
     gc.enable()
     sut.stop()

@@ -47,8 +47,13 @@ class Score:
     text: str  # accuracy.txt
 
 
-def score(spec: Spec, log: Path) -> Score:
+def score(spec: Spec, log: Path, *, partial: bool = False) -> Score:
     """Score a cell's accuracy log.
+
+    Args:
+        spec: Whose task and data set count.
+        log: mlperf_log_accuracy.json, whole.
+        partial: The log holds the answers to some samples only (a compliance test's), which are all that is scored.
 
     Raises:
         ConfigError: The task has no scorer, or the label file is wrong.
@@ -56,7 +61,7 @@ def score(spec: Spec, log: Path) -> Score:
     """
     if spec.task not in SCORERS:
         raise unknown_name("task", spec.task, SCORERS)
-    return SCORERS[spec.task](spec, log)
+    return SCORERS[spec.task](spec, log, partial)
 
 
 def score_classes(
@@ -108,8 +113,8 @@ def _class_index(response: Logged, form: struct.Struct, label_type: LabelType, l
     return int(answer)
 
 
-def _image_classification(spec: Spec, log: Path) -> Score:
-    return score_classes(log, labels_of(spec.dataset).classes)
+def _image_classification(spec: Spec, log: Path, partial: bool) -> Score:  # noqa: FBT001  # called by table
+    return score_classes(log, labels_of(spec.dataset).classes, partial=partial)
 
 
-SCORERS: dict[str, Callable[[Spec, Path], Score]] = {"image_classification": _image_classification}
+SCORERS: dict[str, Callable[[Spec, Path, bool], Score]] = {"image_classification": _image_classification}

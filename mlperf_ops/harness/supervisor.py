@@ -32,6 +32,7 @@ from mlperf_ops.model import AccuracyOutcome, Failure, LoadgenOutcome, Result, S
 from mlperf_ops.typed import dump
 
 SPEC, USER_CONF, CONSOLE, STATE = "spec.json", "user.conf", "console.log", "state.json"
+AUDIT_CONFIG = "audit.config"  # LoadGen's own name: an implementation that is not ours finds it in its current folder
 RESULT, MANIFEST = "result.json", "manifest.json"
 PHASE, EFFECTIVE = "phase", "effective.json"
 # The process's own notes: folded into result.json, not part of the raw result.
@@ -107,6 +108,8 @@ def run_cell(
                                  "started_at": started_at.isoformat(timespec="seconds")})  # fmt: skip
     write_json(attempt / SPEC, dump(spec))
     (attempt / USER_CONF).write_text(spec.loadgen.user_conf)
+    if spec.loadgen.audit_conf:
+        (attempt / AUDIT_CONFIG).write_text(spec.loadgen.audit_conf)
     loadgen: LoadgenOutcome | None = None
     accuracy: AccuracyOutcome | None = None
     failure: Failure | None = None
@@ -125,6 +128,8 @@ def run_cell(
         verdicts.check_settings(spec, detail)
         if spec.loadgen.mode == "AccuracyOnly":
             accuracy = verdicts.score(spec, attempt)
+        elif verdicts.logs_answers(spec):
+            verdicts.keep_labels(spec, attempt)
         verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
     except Exception as error:  # noqa: BLE001  # a supervisor's crash must be a failed cell, never a silent one
         told = failures.describe(error)

@@ -24,7 +24,7 @@ from mlperf_ops.harness.backends.oracle import OracleBackend
 from mlperf_ops.harness.cpus import apply_affinity, format_cpu_list, thread_counts
 from mlperf_ops.harness.measure import measure, settings_of
 from mlperf_ops.harness.scenarios import Guard, QueueSut, make_sut
-from mlperf_ops.harness.supervisor import EFFECTIVE, PHASE
+from mlperf_ops.harness.supervisor import AUDIT_CONFIG, EFFECTIVE, PHASE
 from mlperf_ops.harness.tasks import Task, open_task
 from mlperf_ops.model import Spec
 from mlperf_ops.typed import load
@@ -32,8 +32,13 @@ from mlperf_ops.typed import load
 _WARMUP_SAMPLES = 8
 
 
-def run(spec: Spec, attempt: Path) -> None:
+def run(spec: Spec, attempt: Path, *, oracle_ms: float = 0.0) -> None:
     """Run the spec's LoadGen test in the attempt folder.
+
+    Args:
+        spec: What to run.
+        attempt: The folder.
+        oracle_ms: How long an oracle takes for an answer, where answers are timed.
 
     Raises:
         CellError: The model, the data or the settings cannot be used.
@@ -43,7 +48,7 @@ def run(spec: Spec, attempt: Path) -> None:
     streams, intra_op_threads = thread_counts(spec.backend, len(cpus))
     if spec.loadgen.scenario == "SingleStream":
         streams = 1  # there is never more than one query in flight
-    task, backend = _open(spec, streams, intra_op_threads)
+    task, backend = _open(spec, streams, intra_op_threads, oracle_ms)
     settings = settings_of(spec.loadgen.conf_model, spec.loadgen.scenario, spec.loadgen.mode)
     guard = Guard(attempt)
 
@@ -71,7 +76,8 @@ def run(spec: Spec, attempt: Path) -> None:
         batch_timeout_us=spec.backend.batch_timeout_us,
         guard=guard,
     )
-    cpu_seconds = measure(settings, attempt, sut, task.count, load_samples, unload_samples)
+    audit_config = attempt / AUDIT_CONFIG if spec.loadgen.audit_conf else None
+    cpu_seconds = measure(settings, attempt, sut, task.count, load_samples, unload_samples, audit_config)
     _phase(attempt, "scoring")
     effective: dict[str, Json] = {
         **backend.describe(),
@@ -91,7 +97,7 @@ def run(spec: Spec, attempt: Path) -> None:
     write_json(attempt / EFFECTIVE, effective)
 
 
-def _open(spec: Spec, streams: int, intra_op_threads: int) -> tuple[Task, Backend]:
+def _open(spec: Spec, streams: int, intra_op_threads: int, oracle_ms: float) -> tuple[Task, Backend]:
     if spec.model is not None:
         backend = open_backend(spec.model, spec.backend, streams=streams, intra_op_threads=intra_op_threads)
         # The file knows its own layout better than the catalogue: users bring NCHW and NHWC files of one model.
@@ -101,7 +107,8 @@ def _open(spec: Spec, streams: int, intra_op_threads: int) -> tuple[Task, Backen
     if not spec.simulated:
         raise failures.CellError("bad_input", "the spec names no model, and only a simulated run may go without one")
     task = open_task(spec)
-    return task, OracleBackend(task.label, streams)
+    timed = spec.loadgen.mode == "PerformanceOnly"
+    return task, OracleBackend(task.label, streams, oracle_ms / 1000 if timed else 0.0)
 
 
 def _warm_up(spec: Spec, attempt: Path, task: Task, backend: Backend) -> int:
@@ -133,10 +140,18 @@ def main() -> int:
     """Run the spec given on the command line in the current folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spec", type=Path, required=True, help="spec.json of the cell")
+    parser.add_argument(
+        "--oracle-ms",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help="milliseconds that an oracle sleeps for each answer that is timed; a real model ignores it",
+    )
     arguments = parser.parse_args()
     attempt = Path.cwd()
     try:
-        run(load(Spec, read_json(arguments.spec), str(arguments.spec)), attempt)
+        spec = load(Spec, read_json(arguments.spec), str(arguments.spec))
+        run(spec, attempt, oracle_ms=arguments.oracle_ms)
     except BaseException as error:  # noqa: BLE001  # whatever it is, the supervisor is told
         traceback.print_exc()
         failures.leave(error, attempt)

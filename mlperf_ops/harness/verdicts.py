@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from mlperf_ops.errors import ResultError
@@ -16,6 +17,8 @@ from mlperf_ops.model import AccuracyOutcome, LoadgenOutcome, Spec, Verdict
 
 DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 ACCURACY_LOG, ACCURACY_TXT = "mlperf_log_accuracy.json", "accuracy.txt"
+LABELS = "labels.txt"
+_SAMPLING_TARGET = "effective_accuracy_log_sampling_target"
 
 # Keys of the detail log that a result shows; those that LoadGen does not write for a scenario are absent.
 RESULT_KEYS = frozenset(
@@ -129,6 +132,21 @@ def score(spec: Spec, attempt: Path) -> AccuracyOutcome:
         sample_count=scored.sample_count,
         full_log_sha256=sha256_file(log),
     )
+
+
+def logs_answers(spec: Spec) -> bool:
+    """Whether a performance run logs answers as well, as compliance tests ask."""
+    return bool(spec.loadgen.expect.get(_SAMPLING_TARGET))
+
+
+def keep_labels(spec: Spec, attempt: Path) -> None:
+    """Keep the right answers beside those that a compliance test has logged.
+
+    The controller scores both this run's answers and the accuracy run's to the same samples, and has no data set.
+    """
+    source = Path(spec.dataset.path, spec.dataset.label_file)
+    if spec.dataset.label_file and source.is_file():
+        shutil.copyfile(source, attempt / LABELS)
 
 
 def judge(spec: Spec, outcome: LoadgenOutcome, accuracy: AccuracyOutcome | None) -> tuple[Verdict, tuple[str, ...]]:

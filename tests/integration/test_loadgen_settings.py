@@ -47,9 +47,9 @@ lg.StartTestWithLogSettings(sut, library, settings, logs)
 """
 
 
-def run_loadgen(made: UserConf, mode: Mode, folder: Path, *, whole: bool) -> dict[str, Json]:
+def run_loadgen(made: UserConf, mode: Mode, folder: Path, *, whole: bool, samples: int = SAMPLES) -> dict[str, Json]:
     (folder / "user.conf").write_text(made.text)
-    argv = ["user.conf", made.conf_model, made.scenario, TEST_MODES[mode], str(SAMPLES), "yes" if whole else "no"]
+    argv = ["user.conf", made.conf_model, made.scenario, TEST_MODES[mode], str(samples), "yes" if whole else "no"]
     subprocess.run([sys.executable, "-c", RUN, *argv], cwd=folder, check=True, timeout=60)
     return read_detail(folder / "mlperf_log_detail.txt").values
 

@@ -13,8 +13,13 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree, run_official, with_official
 from tests.support.attempts import RealLogs
-from tests.support.faults import CLOSED_FAULTS, FAULTS
+from tests.support.damage import Damage, damages
+from tests.support.faults import CLOSED_FAULTS, FAULTS, Plant
+from tests.support.llm_faults import LLM_FAULTS, LLM_HARMLESS, llm_tree
+from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
+from tests.support.power_trees import measure
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
+from tests.support.value_faults import HARMLESS, VALUE_FAULTS, Harmless
 
 CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")
 pytestmark = [
@@ -53,7 +58,7 @@ def test_both_accept_the_good_tree_with_the_same_numbers(good: dict[str, TreeUnd
         assert theirs.row["Accuracy"] == ", ".join(f"{metric}: {value}" for metric, value in ours.accuracy.items())
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS], ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, *CLOSED_FAULTS, *VALUE_FAULTS], ids=str)
 def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
     fault: Fault, good: dict[str, TreeUnderTest], tmp_path: Path
 ) -> None:
@@ -64,6 +69,78 @@ def test_it_objects_exactly_to_the_faults_that_we_say_it_objects_to(
     report = both(tree)
     assert report.official is not None
     assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+@pytest.mark.parametrize("change", HARMLESS, ids=str)
+def test_it_accepts_what_is_just_within_a_limit(
+    change: Harmless, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[change.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    change.plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted
+    assert report.disagreements == ()
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> TreeUnderTest:
+    tree = good_tree(tmp_path_factory.mktemp("power"), real_logs)
+    measure(tree)
+    return tree
+
+
+@pytest.mark.parametrize("fault", [*POWER_FAULTS, *POWER_FILES, *POWER_HARMLESS], ids=str)
+def test_it_objects_to_a_power_measurement_exactly_where_we_say_so(
+    fault: Fault, measured: TreeUnderTest, tmp_path: Path
+) -> None:
+    tree = TreeUnderTest(tmp_path / "tree", measured.division, measured.benchmark)
+    shutil.copytree(measured.root, tree.root)
+    fault.plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (fault.severity != "official")
+    assert report.disagreements == ()
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory: pytest.TempPathFactory, real_logs: RealLogs) -> TreeUnderTest:
+    return llm_tree(tmp_path_factory.mktemp("llm"), real_logs)
+
+
+_LLM_CHANGES = [
+    *((fault.name, fault.severity, fault.plant) for fault in LLM_FAULTS),
+    *((name, "advice", plant) for name, plant in LLM_HARMLESS),
+]
+
+
+@pytest.mark.parametrize(("name", "severity", "plant"), _LLM_CHANGES, ids=[name for name, _, _ in _LLM_CHANGES])
+def test_it_objects_to_a_language_model_exactly_where_we_say_so(
+    name: str, severity: str, plant: Plant, language_model: TreeUnderTest, tmp_path: Path
+) -> None:
+    tree = TreeUnderTest(tmp_path / "tree", language_model.division, language_model.benchmark)
+    shutil.copytree(language_model.root, tree.root)
+    plant(tree)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (severity != "official"), name
+    assert report.disagreements == ()
+
+
+@pytest.mark.parametrize("damage", list(damages()), ids=str)
+def test_it_objects_exactly_to_the_damages_that_we_say_it_objects_to(
+    damage: Damage, good: dict[str, TreeUnderTest], tmp_path: Path
+) -> None:
+    pristine = good[damage.division]
+    tree = TreeUnderTest(tmp_path / "tree", pristine.division, pristine.benchmark)
+    shutil.copytree(pristine.root, tree.root)
+    damage.inflict(tree.root)
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == all(severity != "official" for _, severity in damage.expected)
     assert report.disagreements == ()
 
 

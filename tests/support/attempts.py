@@ -43,7 +43,7 @@ from mlperf_ops.typed import dump
 
 SAMPLES = 200
 STARTED_AT = "2026-01-02T03:04:05+00:00"
-_TINY_SUT = Path(__file__).parent / "tiny_sut.py"
+TINY_SUT = Path(__file__).parent / "tiny_sut.py"
 _QUERIES = {"Offline": 1, "SingleStream": 700, "MultiStream": 700, "Server": 300}
 _TARGETS = {
     "Offline": "target_qps = 1",
@@ -91,7 +91,7 @@ class RealLogs:
             folder.mkdir(parents=True)
             (folder / "user.conf").write_text(user_conf(scenario))
             loadgen_mode = "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly"
-            argv = [sys.executable, str(_TINY_SUT), name, loadgen_mode, str(folder), str(samples)]
+            argv = [sys.executable, str(TINY_SUT), name, loadgen_mode, str(folder), str(samples)]
             with (folder / "console.log").open("wb") as console:
                 subprocess.run(argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT)
             (folder / "mlperf_log_trace.json").unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from mlperf_ops.checker.model import Severity
 from mlperf_ops.files import Json, JsonObject
-from tests.support.submission_trees import SYSTEM, Fault, TreeUnderTest, add_line, edit_log, round_v61
+from tests.support.submission_trees import SYSTEM, Fault, TreeUnderTest, add_line, edit_log, edit_run, round_v61
 
 Plant: TypeAlias = Callable[[TreeUnderTest], object]
 _OVER_50_MIB_BYTES = 51 << 20
@@ -31,12 +31,12 @@ def measurements(values: JsonObject) -> Plant:
 
 def offline(key: str, value: Json) -> Plant:
     """Edit the log of the Offline performance run; None removes the line."""
-    return lambda tree: edit_log(tree.performance("Offline"), {key: value})
+    return lambda tree: edit_run(tree.performance("Offline"), {key: value})
 
 
 def server(key: str, value: Json) -> Plant:
     """Edit the log of the Server performance run."""
-    return lambda tree: edit_log(tree.performance("Server"), {key: value})
+    return lambda tree: edit_run(tree.performance("Server"), {key: value})
 
 
 def accuracy(key: str, value: Json) -> Plant:
@@ -143,8 +143,8 @@ def _copied_from_single_stream(scenario: str) -> Plant:
     def plant(tree: TreeUnderTest) -> None:
         target = tree.result("SingleStream").with_name(scenario)
         for run in ("performance/run_1", "accuracy"):
-            name = f"{run}/mlperf_log_detail.txt"
-            shutil.copyfile(tree.result("SingleStream") / name, target / name)
+            for log in ("mlperf_log_detail.txt", "mlperf_log_summary.txt"):
+                shutil.copyfile(tree.result("SingleStream") / run / log, target / run / log)
 
     return plant
 

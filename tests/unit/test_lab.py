@@ -56,7 +56,8 @@ def test_a_host_with_defaults(tmp_path: Path) -> None:
     host = lab.hosts[0]
     assert (lab.run_id, lab.run_style, host.system) == ("lab", "test", "a")
     entry = host.vars.benchmarks[0]
-    assert entry.modes == ("accuracy", "performance")
+    assert entry.modes == ("accuracy", "performance", "compliance")
+    assert (entry.wants_compliance(demanded=False), entry.wants_compliance(demanded=True)) == (False, True)
     assert entry.implementation == "harness"
     assert entry.backend.options("Server") == {"max_batch": 4}
     assert entry.backend.options("Offline") == {"max_batch": 4, "streams": 0}

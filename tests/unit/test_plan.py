@@ -122,7 +122,8 @@ def test_a_full_run_on_few_images_has_no_limit_but_their_number() -> None:
 
 def test_the_official_workload_by_path() -> None:
     made = plan(a=host(RESNET, division="closed", run_style="valid", components=OWN_FILES))
-    assert [key.split("/")[2] for key in keys(made)][::2] == ["SingleStream", "MultiStream", "Offline"]
+    assert [key.split("/")[2] for key in keys(made)][::4] == ["SingleStream", "MultiStream", "Offline"]
+    assert [key.split("/")[3] for key in keys(made)][:4] == ["accuracy", "performance", "TEST01", "TEST04"]
     request = spec(made, "Offline/accuracy")
     assert request.model is not None
     assert (request.model.path, request.model.sha256) == ("/models/resnet50_v1.onnx", "")

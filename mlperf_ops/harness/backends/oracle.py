@@ -5,6 +5,7 @@ It serves to try a lab's flow without a model; whatever it touches is marked and
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,9 +17,10 @@ from mlperf_ops.harness.backends import Array, Feed, Outputs
 class OracleStream:
     """Looks the answer up."""
 
-    def __init__(self, label: Callable[[int], int]) -> None:
-        """Take the dataset's labels."""
+    def __init__(self, label: Callable[[int], int], sleep_seconds: float = 0.0) -> None:
+        """Take the dataset's labels, and how long an answer takes."""
         self._label = label
+        self._sleep_seconds = sleep_seconds
         self._answers: dict[int, Array] = {}
 
     def bind(self, index: int, feed: Feed) -> None:  # noqa: ARG002  # the oracle does not look at the sample
@@ -30,7 +32,9 @@ class OracleStream:
         self._answers.clear()
 
     def run(self, index: int) -> Outputs:
-        """Return the label."""
+        """Return the label, after a sleep that stands for the work."""
+        if self._sleep_seconds:
+            time.sleep(self._sleep_seconds)
         return [self._answers[index]]
 
     def run_feed(self, feed: Feed) -> Outputs:
@@ -41,9 +45,10 @@ class OracleStream:
 class OracleBackend:
     """Labels for a model."""
 
-    def __init__(self, label: Callable[[int], int], streams: int) -> None:
+    def __init__(self, label: Callable[[int], int], streams: int, sleep_seconds: float = 0.0) -> None:
         """Make that many streams."""
-        self._streams = [OracleStream(label) for _ in range(streams)]
+        self._streams = [OracleStream(label, sleep_seconds) for _ in range(streams)]
+        self._sleep_seconds = sleep_seconds
 
     @property
     def streams(self) -> Sequence[OracleStream]:
@@ -56,4 +61,10 @@ class OracleBackend:
 
     def describe(self) -> dict[str, Json]:
         """Say what it is."""
-        return {"backend": "oracle", "simulated": True, "streams": len(self._streams), "precision": "none"}
+        return {
+            "backend": "oracle",
+            "simulated": True,
+            "streams": len(self._streams),
+            "precision": "none",
+            "sleep_ms": self._sleep_seconds * 1000,
+        }

@@ -9,7 +9,8 @@ import numpy as np
 from mlperf_loadgen import QuerySampleResponse
 
 from mlperf_ops.harness.backends import Feed, Outputs
-from mlperf_ops.harness.dataset import Dataset, open_dataset
+from mlperf_ops.harness.dataset import Dataset, LabelsOnly, open_dataset
+from mlperf_ops.harness.labels import labels_of
 from mlperf_ops.model import ModelRequest, Spec
 
 # A response's bytes are copied by LoadGen while it completes; the ring is far longer than what is ever in flight.
@@ -20,7 +21,7 @@ _BYTES = 8
 class ImageClassification:
     """Labelled images and a model that gives logits [n, classes] or class indices [n]."""
 
-    def __init__(self, dataset: Dataset, model: ModelRequest | None) -> None:
+    def __init__(self, dataset: Dataset | LabelsOnly, model: ModelRequest | None) -> None:
         """Bind the data to the model's input."""
         self._dataset = dataset
         self._input_name = model.input_name if model else "input"
@@ -73,5 +74,6 @@ class ImageClassification:
 
 
 def open_task(spec: Spec) -> ImageClassification:
-    """Open the images that the spec names."""
-    return ImageClassification(open_dataset(spec.dataset, spec.model), spec.model)
+    """Open the images that the spec names; of an oracle's, which has no model to look at them, only the labels."""
+    samples = LabelsOnly(labels_of(spec.dataset)) if spec.model is None else open_dataset(spec.dataset, spec.model)
+    return ImageClassification(samples, spec.model)

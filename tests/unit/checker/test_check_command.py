@@ -51,6 +51,8 @@ def test_every_finding_is_shown_with_place_meaning_and_fix(
 ) -> None:
     tree = good_tree(tmp_path / "tree", real_logs)
     edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
+    conf = tree.result("Offline") / "user.conf"
+    conf.write_text(conf.read_text().replace("600000", "1000"))
     tree.edit_json(tree.system_json, {"cooling": ""})
     assert check(tree.root, "--round", "v6.1") == 1
     shown = " ".join(capsys.readouterr().out.split())

@@ -53,7 +53,7 @@ def test_wrong_names_are_a_sentence_and_code_2(
 def test_a_baseline_shows_what_is_new_and_what_is_gone(
     tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    edit_log(tree.performance("Server"), {"effective_performance_sample_count": 1})
     tree.edit_json(tree.system_json, {"cooling": ""})
     before = tmp_path / "checks.json"
     assert check(tree.root, "--round", "v6.1", "--output", before) == 1
@@ -65,7 +65,7 @@ def test_a_baseline_shows_what_is_new_and_what_is_gone(
     assert "since the baseline: 1 new, 1 gone, 1 as before" in shown
     assert "gone system-field-empty" in shown
     assert "README.md is empty" in shown
-    assert "min-duration" not in shown
+    assert "performance-sample-count" not in shown
     assert check(tree.root, "--round", "v6.1", "--baseline", before, "--json") == 1
     found = json.loads(capsys.readouterr().out)["baseline"]
     assert [finding["rule"] for finding in found["new"]] == ["empty-file"]
@@ -75,7 +75,7 @@ def test_a_baseline_shows_what_is_new_and_what_is_gone(
 def test_a_baseline_with_nothing_new_does_not_change_the_verdict(
     tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    edit_log(tree.performance("Server"), {"effective_performance_sample_count": 1})
     before = tmp_path / "checks.json"
     assert check(tree.root, "--round", "v6.1", "--output", before) == 1
     assert check(tree.root, "--round", "v6.1", "--baseline", before) == 1
@@ -109,7 +109,7 @@ def test_table_report_and_cache_are_written_where_they_are_asked_for(
 
 
 def test_only_one_rule_decides(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
-    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    edit_log(tree.performance("Server"), {"effective_performance_sample_count": 1})
     assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
     assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--only", "min-duration") == 1
     assert "min-duration" in capsys.readouterr().out

@@ -12,13 +12,14 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree
 from mlperf_ops.checker.check import check_tree as check_with_families
-from mlperf_ops.checker.reference import rules_markdown
+from mlperf_ops.checker.examples import EXAMPLES
+from mlperf_ops.checker.reference import pages
 from mlperf_ops.checker.registry import FAMILIES, all_rules
 from mlperf_ops.checker.rules import Family, Findings
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.model import Cell, Limit, Plan, PlannedCell
+from mlperf_ops.model import Cell, Limit, Plan, PlannedCell, Scenario
 from mlperf_ops.typed import dump, load
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import (
@@ -34,7 +35,7 @@ from tests.support.submission_trees import (
 )
 
 SHORT_RUNS = ("dataset-size", "min-duration", "min-queries", "early-stopping", "loadgen-validity")
-DOCUMENT = Path(__file__).parents[3] / "docs/reference/rules.md"
+REFERENCE = Path(__file__).parents[3] / "docs/reference"
 
 
 def plan_with(limits: tuple[Limit, ...], benchmark: str = "efficientnet-lite0", official: str = "resnet") -> Plan:
@@ -48,7 +49,7 @@ def short_run_limits(benchmark: str | None = None) -> tuple[Limit, ...]:
 
 
 def rules_of(report: CheckReport) -> set[str]:
-    return {finding.rule for finding in report.findings} - {"not-judged"}
+    return {finding.rule for finding in report.findings}
 
 
 def as_benchmark(tree: TreeUnderTest, benchmark: str, samples: int, accuracy: str) -> TreeUnderTest:
@@ -130,10 +131,11 @@ def test_results_may_be_inferred_on_edge_systems(tmp_path: Path, real_logs: Real
     tree = good_tree(tmp_path, real_logs, scenarios=EDGE)
     edit_log(tree.performance("SingleStream"), {"early_stopping_latency_ms": 2000000})
     edit_log(tree.performance("SingleStream"), {"result_qps_without_loadgen_overhead": 777.5})
-    for scenario in ("MultiStream", "Offline"):
+    copies: tuple[Scenario, ...] = ("MultiStream", "Offline")
+    for scenario in copies:
         for log in ("performance/run_1", "accuracy"):
-            name = f"{log}/mlperf_log_detail.txt"
-            shutil.copyfile(tree.result("SingleStream") / name, tree.result("SingleStream").with_name(scenario) / name)
+            for name in (f"{log}/mlperf_log_detail.txt", f"{log}/mlperf_log_summary.txt"):
+                shutil.copyfile(tree.result("SingleStream") / name, tree.result(scenario) / name)
     report = check_tree(tree.root, round_v61())
     assert report.findings == ()
     rows = {row.scenario: row for row in report.results}
@@ -143,7 +145,8 @@ def test_results_may_be_inferred_on_edge_systems(tmp_path: Path, real_logs: Real
 
 def test_an_inferred_result_without_estimate_is_no_result(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs, scenarios=EDGE)
-    shutil.copyfile(tree.performance("SingleStream"), tree.performance("MultiStream"))
+    shutil.rmtree(tree.performance("MultiStream").parent)
+    shutil.copytree(tree.performance("SingleStream").parent, tree.performance("MultiStream").parent)
     edit_log(tree.performance("MultiStream"), {"early_stopping_latency_ms": 0})
     assert rules_of(check_tree(tree.root, round_v61())) == {"result-value"}
 
@@ -171,12 +174,36 @@ def test_closed_3d_unet_needs_every_sample_issued_equally_often(tmp_path: Path, 
     tree = good_tree(
         tmp_path, real_logs, division="closed", benchmark="resnet50", scenarios=("SingleStream", "Offline")
     )
-    as_benchmark(tree, "3d-unet-99", 43, "Accuracy: mean = 0.86114, kidney = 0.9")
+    tree = as_benchmark(tree, "3d-unet-99", 43, "Accuracy: mean = 0.86114, kidney = 0.9")
+    for folder in tree.root.rglob("TEST04"):
+        shutil.rmtree(folder)
     report = check_tree(tree.root, round_v61())
     assert rules_of(report) == {"equal-issue"}
     for log in tree.root.rglob("mlperf_log_detail.txt"):
         edit_log(log, {"effective_sample_concatenate_permutation": True})
     assert check_tree(tree.root, round_v61()).verdict == "submittable"
+
+
+@pytest.mark.parametrize(
+    ("entropy", "severity"), [(0.86687, None), (0.8677, None), (0.8678, "rules"), (99, "rules"), (0.866, "official")]
+)
+def test_a_metric_that_is_better_when_lower_has_a_bound_above(
+    entropy: float, severity: str | None, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = good_tree(
+        tmp_path,
+        real_logs,
+        division="closed",
+        benchmark="resnet50",
+        scenarios=("Offline", "Server"),
+        system_type="datacenter",
+    )
+    scores = (
+        f"metric/lifetime_ne/rating: {entropy}\nmetric/lifetime_accuracy/rating: 0.7\nmetric/lifetime_gauc/rating: 0.79"
+    )
+    tree = as_benchmark(tree, "dlrm-v3", 349823, scores)
+    found = [one.severity for one in check_tree(tree.root, round_v61()).findings if one.rule == "accuracy-target"]
+    assert found == ([severity] * 2 if severity else [])
 
 
 def test_interactive_is_held_to_its_own_token_latencies(tmp_path: Path, real_logs: RealLogs) -> None:
@@ -208,29 +235,14 @@ def test_interactive_is_held_to_its_own_token_latencies(tmp_path: Path, real_log
     assert (finding.severity, finding.limit) == ("official", "below 2000 ms")
 
 
-def test_what_is_not_judged_is_said(tmp_path: Path, real_logs: RealLogs) -> None:
-    tree = good_tree(tmp_path, real_logs, division="closed", benchmark="resnet50", scenarios=EDGE)
-    (finding,) = check_tree(tree.root, round_v61()).findings
-    assert (finding.rule, finding.severity) == ("not-judged", "advice")
-    assert finding.message == "the contents of compliance tests of 3 results are not judged here"
-    power = tree.performance("Offline").parents[1] / "power"
-    power.mkdir()
-    (power / "client.json").write_text("{}")
-    report = check_tree(tree.root, round_v61())
-    said = next(finding.message for finding in report.findings if finding.rule == "not-judged")
-    assert said.endswith("of 3 results and power measurements of 1 result are not judged here")
-    missing = {finding.location.rpartition("/")[2] for finding in report.findings if finding.rule == "missing-file"}
-    assert {"spl.txt", "ptd_logs.txt", "analyzer_table.*"} <= missing
-
-
 def test_the_network_division_wants_a_network_sut(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs, division="network", benchmark="resnet50", scenarios=EDGE)
     fields: JsonObject = dict.fromkeys(round_v61().system_description.required_network, "some value")
     tree.edit_json(tree.system_json, fields | {"is_network": "true"})
     report = check_tree(tree.root, round_v61())
     assert rules_of(report) == {"network-sut-name"}
-    for scenario in EDGE:
-        edit_log(tree.performance(scenario), {"sut_name": "Network SUT of a test"})
+    for log in tree.root.rglob("mlperf_log_detail.txt"):
+        edit_log(log, {"sut_name": "Network SUT of a test"})
     assert check_tree(tree.root, round_v61()).verdict == "submittable"
     tree.edit_json(tree.system_json, {"is_network": "false"})
     assert rules_of(check_tree(tree.root, round_v61())) == {"system-network"}
@@ -362,10 +374,14 @@ def test_checking_changes_nothing_in_the_tree(tmp_path: Path, real_logs: RealLog
     assert {path: path.stat().st_mtime_ns for path in tree.root.rglob("*")} == before
 
 
-def test_the_document_of_the_rules_is_current() -> None:
-    assert DOCUMENT.read_text() == rules_markdown(), (
-        "run python -m mlperf_ops.checker.registry > docs/reference/rules.md"
-    )
+def test_the_pages_of_the_rules_are_current() -> None:
+    made = pages()
+    assert {name: (REFERENCE / name).read_text() for name in made} == made, "run make docs"
+    assert {f"rules/{path.name}" for path in (REFERENCE / "rules").glob("*.md")} == set(made) - {"rules.md"}
+
+
+def test_every_rule_has_an_example() -> None:
+    assert set(EXAMPLES) == set(all_rules())
 
 
 def test_no_two_rules_have_one_id() -> None:

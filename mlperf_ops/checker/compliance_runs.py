@@ -1,0 +1,232 @@
+"""Compliance tests: the logs of their runs, against the test's settings and against the performance run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
+from mlperf_ops.checker import compliance_rules as rule
+from mlperf_ops.checker import performance_rules as log_rule
+from mlperf_ops.checker.metrics import number
+from mlperf_ops.checker.performance import damage, measured_scenario, performance_log
+from mlperf_ops.checker.rules import Findings
+from mlperf_ops.checker.subjects import LogFile, Result
+from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.files import Json
+from mlperf_ops.loadgen_log import DetailLog
+from mlperf_ops.model import ComplianceTest
+
+# The tests whose log the official checker judges as it judges a performance run. Their runs are of full length; those
+# of the other tests are as long as their audit.config says.
+FULL_RUNS = frozenset({"TEST01", "TEST04"})
+_MODE, _PERFORMANCE = "effective_test_mode", "PerformanceOnly"
+# What identifies a run: two logs that agree in all of it are of one run, whatever was edited since.
+_IDENTITY = ("test_datetime", "power_begin", "power_end", "result_mean_latency_ns")
+
+_SAME_FIGURE = 2e-3  # texts have two decimals, logs six digits
+_STREAMS = ("SingleStream", "MultiStream")  # their figure is a latency in ns
+_NS = 1e9
+# Key of audit.config -> key of the log, for what tells a compliance run from any other. Counts and durations are left
+# out: they are the run's own length.
+_EQUAL = {
+    "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
+    "performance_issue_unique": "effective_performance_issue_unique",
+    "performance_issue_same": "effective_performance_issue_same",
+    "performance_issue_same_index": "effective_performance_issue_same_index",
+}
+_AT_LEAST = {"accuracy_log_sampling_target": "effective_accuracy_log_sampling_target"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs of one benchmark and how the speed of the second may differ, in the unit that is compared.
+
+    Attributes:
+        reference: Figure of the performance run.
+        test: Figure of the compliance run, in the same unit.
+        lowest: Smallest accepted figure of the test; None: any.
+        highest: Largest accepted figure of the test; None: any.
+    """
+
+    reference: float
+    test: float
+    lowest: float | None
+    highest: float | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the test's figure is within the bounds."""
+        above = self.lowest is None or self.test >= self.lowest
+        return above and (self.highest is None or self.test <= self.highest)
+
+
+def compare(bounds: PerformanceBounds, scenario: str, reference: float, tested: float) -> Comparison:
+    """Return how the speed of a compliance run compares with that of the performance run.
+
+    Args:
+        bounds: The round's bounds of the test.
+        scenario: Scenario of both runs.
+        reference: Figure of the performance run: latency in ns of the streams, else samples per second.
+        tested: Figure of the compliance run.
+    """
+    if bounds.as_rate and scenario in _STREAMS:
+        reference, tested = _NS / reference, _NS / tested
+    limit = next((value for name, value in bounds.fast_up_to.items() if name == scenario), None)
+    part = bounds.part_if_fast if limit is not None and reference <= limit else bounds.part
+    return Comparison(reference, tested, reference * (1 - part) if bounds.slower_too else None, reference * (1 + part))
+
+
+def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
+    """Check the log of a compliance test, where it has one.
+
+    Args:
+        place: The result.
+        test: The test.
+        location: Its folder.
+    """
+    file = place.test_log(test)
+    if not file.exists:
+        return  # where the test needs one, missing-compliance says so
+    if test in FULL_RUNS:
+        yield from performance_log(place, file, equal_issue=test != "TEST04")
+    else:
+        yield from damage(place, file)
+    if file.log is None:
+        return
+    original = place.performance.log
+    if original is not None and _one_run(original, file.log):
+        yield rule.COPY.at(
+            place,
+            file.location,
+            f"the log of {test} is that of the performance run",
+            value=file.log.values.get("test_datetime"),
+        )
+        return  # what a copy lacks needs no findings of its own
+    if file.log.complete:  # else log-incomplete says so
+        yield from _evidence(place, test, file, file.log)
+    if original is not None and test in FULL_RUNS:
+        yield from _speed(place, test, location, file, original)
+
+
+def _one_run(first: DetailLog, second: DetailLog) -> bool:
+    if first.values.get("test_datetime") is None or first.values.get("power_begin") is None:
+        return False
+    return all(first.values.get(key) == second.values.get(key) for key in _IDENTITY)
+
+
+def _evidence(place: Result, test: ComplianceTest, file: LogFile, log: DetailLog) -> Findings:
+    """Look for what audit.config sets; a run of the wrong mode is told by log-mode."""
+    asked = place.round.compliance[test].settings(place.model or "")
+    wrong: list[tuple[str, Json, str]] = []
+    if test not in FULL_RUNS and log.values.get(_MODE) != _PERFORMANCE:
+        wrong.append((_MODE, log.values.get(_MODE), _PERFORMANCE))
+    for key, value in asked.items():
+        if key in _EQUAL and log.values.get(_EQUAL[key]) != value:  # True is 1 here
+            wrong.append((_EQUAL[key], log.values.get(_EQUAL[key]), str(value)))
+        elif key in _AT_LEAST and not (number(log.values.get(_AT_LEAST[key])) or 0) >= value:
+            wrong.append((_AT_LEAST[key], log.values.get(_AT_LEAST[key]), f"at least {value}"))
+    if wrong:
+        yield rule.EVIDENCE.at(
+            place,
+            file.location,
+            f"the log of {test} does not show the test's settings: "
+            + ", ".join(f"{key} is {_shown(value)}" for key, value, _ in wrong),
+            value=", ".join(f"{key}={_shown(value)}" for key, value, _ in wrong),
+            limit=", ".join(f"{key}={expected}" for key, _, expected in wrong),
+        )
+    if test not in FULL_RUNS:
+        yield from _seeds(place, file, log)
+
+
+def _shown(value: Json) -> str:
+    return "missing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _seeds(place: Result, file: LogFile, log: DetailLog) -> Findings:
+    """Compare the seeds of a run that the official checker does not look at."""
+    seeds = place.round.seeds.model_dump()
+    wrong = {name: log.values.get(f"effective_{name}") for name in seeds}
+    wrong = {name: value for name, value in wrong.items() if value is not None and value != seeds[name]}
+    if wrong:
+        yield log_rule.SEEDS.at(
+            place,
+            file.location,
+            f"seeds that are not of round {place.round.name}: {', '.join(wrong)}",
+            value=", ".join(f"{name}={value}" for name, value in wrong.items()),
+            limit=", ".join(f"{name}={seeds[name]}" for name in wrong),
+            severity="rules",
+        )
+
+
+def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, original: DetailLog) -> Findings:
+    """Compute the verdict on the speed from the logs, and compare the text with them."""
+    assert file.log is not None  # noqa: S101  # for the type checker
+    scenario, tested = measured_scenario(original), measured_scenario(file.log)
+    if scenario != tested:
+        if tested == place.scenario or tested is None or scenario is None:
+            return  # an inferred result whose test was run in its own scenario; log-scenario judges others
+        yield rule.SPEED.at(
+            place,
+            file.location,
+            f"{test} was run in scenario {tested}, the performance run in {scenario}",
+            value=tested,
+            limit=scenario,
+        )
+        return
+    if scenario is None or scenario not in place.round.result_field:
+        return
+    field = place.round.result_field[scenario]
+    reference, figure = number(original.values.get(field)), number(file.log.values.get(field))
+    if not reference or not figure:
+        return  # log-incomplete and result-value say so
+    target = "effective_target_latency_ns"
+    if test == "TEST01" and scenario == "Server" and original.values.get(target) != file.log.values.get(target):
+        yield rule.SPEED.at(
+            place,
+            file.location,
+            f"{test} was run with another target latency than the performance run",
+            value=f"{file.log.values.get(target)} ns",
+            limit=f"{original.values.get(target)} ns",
+        )
+    speed_bounds = place.round.compliance[test].performance
+    if speed_bounds is None:
+        return
+    outcome = compare(speed_bounds, scenario, reference, figure)
+    if not outcome.accepted:
+        unit = "ns" if scenario in _STREAMS and not speed_bounds.as_rate else "per second"
+        bounds = [
+            f"{word} {bound:.6g}"
+            for word, bound in (("at least", outcome.lowest), ("at most", outcome.highest))
+            if bound is not None
+        ]
+        yield rule.SPEED.at(
+            place,
+            file.location,
+            f"{test} measured {outcome.test:.6g} {unit}, the performance run {outcome.reference:.6g} ({field})",
+            value=f"{outcome.test:.6g} {unit}",
+            limit=f"{' and '.join(bounds)} {unit}",
+        )
+    text = read_text(place.tree, f"{location}/verify_performance.txt")
+    yield from _stated(place, test, text, scenario, reference, figure)
+
+
+def _stated(  # what is compared with what
+    place: Result, test: str, text: TextFile, scenario: str, reference: float, figure: float
+) -> Findings:
+    """Compare the figures of a verification text with those of the logs."""
+    for label, value, whose in (
+        ("Reference score", reference, "performance run"),
+        ("Test score", figure, f"run of {test}"),
+    ):
+        said = text.number(label)
+        # Streams are stated as latency in ns, or as queries per second.
+        forms = (value, _NS / value) if scenario in _STREAMS else (value,)
+        if said is not None and not any(abs(said - form) <= _SAME_FIGURE * abs(form) + 0.01 for form in forms):
+            yield rule.TEXT.at(
+                place,
+                text.location,
+                f"the text states a {label.lower()} of {said:.6g}, the log of the {whose} {value:.6g}",
+                value=f"{said:.6g}",
+                limit=f"{value:.6g}",
+                severity="advice",  # the verdict is computed from the logs, see above
+            )

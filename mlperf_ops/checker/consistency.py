@@ -1,0 +1,352 @@
+"""Consistency: files of one result, and of several, that do not go together."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlperf_ops.checker.metrics import number
+from mlperf_ops.checker.performance import measured_scenario
+from mlperf_ops.checker.rules import Family, Findings, Rule
+from mlperf_ops.checker.subjects import LogFile, Result, Submission
+from mlperf_ops.checker.texts import read_text
+from mlperf_ops.errors import ResultError
+from mlperf_ops.files import Json
+from mlperf_ops.loadgen_log import DetailLog, read_summary
+
+SUMMARY = Rule(
+    "summary-mismatch",
+    "rules",
+    "summary is of another run than the log",
+    "Reviewers read the summary; it must be of the same run as the detail log beside it. No official checker compares "
+    "them.",
+    "Aggregate again from the raw results; do not copy logs by hand.",
+    "LoadGen: both files are written at the end of a test",
+)
+SHARED_LOG = Rule(
+    "shared-log",
+    "rules",
+    "one run filed as results of two systems or benchmarks",
+    "Each result is measured on its system. One run may stand for the variants of one benchmark and for scenarios that "
+    "may be inferred from it, on the same system; anything else is a copy. No official checker compares logs.",
+    "Run the cell on each system, or remove the copied result.",
+    "inference_rules: results are measured on the system under test",
+)
+LEFTOVER_AUDIT = Rule(
+    "leftover-audit-config",
+    "rules",
+    "run with the settings of a compliance test",
+    "An audit.config that was left in the working directory changed what LoadGen ran: the run is no ordinary one. No "
+    "official checker looks.",
+    "Remove audit.config from the working directory and run the cell again.",
+    "compliance/README.md: remove audit.config after the test",
+)
+LOADGEN_VERSION = Rule(
+    "loadgen-version",
+    "advice",
+    "runs of one result with different LoadGen versions",
+    "Performance, accuracy and compliance runs of a result should come from one build of LoadGen; reviewers ask for "
+    "the reason.",
+    "Run the older cells again with the round's LoadGen wheel.",
+    "LoadGen: loadgen_version in the detail logs",
+)
+USER_CONF = Rule(
+    "user-conf-mismatch",
+    "advice",
+    "user.conf is not the one that was used",
+    "user.conf is submitted so that others can repeat the run; its values must be those that the log shows.",
+    "Put the user.conf of the run into the tree.",
+    "LoadGen: effective settings in the detail log",
+)
+RULES = (SUMMARY, SHARED_LOG, LEFTOVER_AUDIT, LOADGEN_VERSION, USER_CONF)
+
+_RUN = "performance/run_1"
+_END_BYTES = 64 << 10
+# What a summary repeats of the detail log: label -> key. LoadGen rounds speeds to two decimals there.
+_TEXTS = {"Scenario": "effective_scenario", "Mode": "effective_test_mode", "Result is": "result_validity"}
+_NUMBERS = {
+    "Samples per second": "result_samples_per_second",
+    "Completed samples per second": "result_completed_samples_per_sec",
+    "qsl_rng_seed": "effective_qsl_rng_seed",
+    "sample_index_rng_seed": "effective_sample_index_rng_seed",
+    "schedule_rng_seed": "effective_schedule_rng_seed",
+}
+_CLOSING = re.compile(r"No errors encountered|\bERRORS? encountered", re.IGNORECASE)
+_MEAN = "Mean latency (ns)"
+_MEANS = {"MultiStream": "result_mean_query_latency_ns"}
+_ROUNDED = 2e-3
+_HALF_CENT = 0.0051
+# user.conf key -> log key and factor, where LoadGen takes the value as it is.
+_CONF = {
+    "min_duration": ("effective_min_duration_ms", 1),
+    "max_duration": ("effective_max_duration_ms", 1),
+    "max_query_count": ("effective_max_query_count", 1),
+}
+_CONF_OF_SERVER = {
+    "target_qps": ("effective_target_qps", 1),
+    "target_latency": ("effective_target_latency_ns", 1_000_000),
+}
+
+
+def summaries(place: Result) -> Findings:
+    """Compare the summaries of the performance run and of the compliance runs with their detail logs."""
+    yield from _summary(place, place.performance, place.place(place.round.layout.perf_summary))
+    accuracy = place.place(place.round.layout.acc_detail).replace("_detail.", "_summary.")
+    if place.tree.size(accuracy):
+        yield from _whole(place, accuracy, ())
+    for file in _compliance_logs(place):
+        yield from _summary(place, file, file.location.replace("_detail.", "_summary."))
+
+
+def _compliance_logs(place: Result) -> Iterator[LogFile]:
+    """Yield the readable logs of compliance runs, where the division judges them."""
+    if not place.submitter.rules.compliance_tests or place.model_rules is None:
+        return
+    for test in place.model_rules.compliance:
+        file = place.test_log(test)
+        if file.log is not None:
+            yield file
+
+
+def _whole(place: Result, location: str, labels: Iterable[str]) -> Findings:
+    """Report what a summary lacks: it ends with the number of errors, in whatever mode."""
+    text = read_text(place.tree, location).text
+    lacking = [label for label in labels if not re.search(rf"(?m)^{label}\s*:", text)]
+    if lacking or not _CLOSING.search(text):
+        yield SUMMARY.at(
+            place,
+            location,
+            f"the summary has no line '{lacking[0]}'" if lacking else "the summary does not reach its end",
+            value=", ".join(lacking) or None,
+        )
+
+
+def _summary(place: Result, file: LogFile, location: str) -> Findings:
+    if file.log is None or not place.tree.size(location):
+        return
+    broken = list(_whole(place, location, _TEXTS))
+    yield from broken
+    if broken:
+        return
+    try:
+        stated = read_summary(place.path(location))
+    except ResultError:
+        return  # unreadable says so
+    values = file.log.values
+    wrong: list[tuple[str, str, Json]] = [
+        (label, stated[label], values[key])
+        for label, key in _TEXTS.items()
+        if label in stated and isinstance(values.get(key), str) and stated[label] != values[key]
+    ]
+    mean = _MEANS.get(measured_scenario(file.log) or "", "result_mean_latency_ns")
+    for label, key in (*_NUMBERS.items(), (_MEAN, mean)):
+        if label in stated and not _same(stated[label], values.get(key)):
+            wrong.append((label, stated[label], values.get(key)))
+    if wrong:
+        label, said, logged = wrong[0]
+        yield SUMMARY.at(
+            place,
+            location,
+            f"the summary says {label}: {said}, the detail log {logged}",
+            value=", ".join(f"{label}: {said}" for label, said, _ in wrong),
+            limit=", ".join(f"{label}: {logged}" for label, _, logged in wrong),
+        )
+
+
+def _same(text: str, value: Json) -> bool:
+    """Whether a number of a summary may be the one of a log; true where either is no number."""
+    if isinstance(value, int) and text.isdecimal():
+        return int(text) == value  # seeds and nanoseconds, exactly
+    logged = number(value)
+    try:
+        said = float(text)
+    except ValueError:
+        return True
+    return logged is None or not math.isfinite(logged) or abs(said - logged) <= _ROUNDED * abs(logged) + _HALF_CENT
+
+
+def audit_settings(place: Result) -> Findings:
+    """Look for the settings of a compliance test in ordinary runs."""
+    for file, mode in ((place.performance, "PerformanceOnly"), (place.accuracy, "AccuracyOnly")):
+        log = file.log
+        if log is None or log.values.get("effective_test_mode", mode) != mode:
+            continue  # log-mode says so
+        found = [
+            f"{key} = {str(value).lower() if isinstance(value, bool) else value}"
+            for key in (
+                "effective_performance_issue_same",
+                "effective_accuracy_log_rng_seed",
+                "effective_accuracy_log_sampling_target",
+            )
+            if (value := log.values.get(key))
+        ]
+        if found:
+            yield LEFTOVER_AUDIT.at(
+                place,
+                file.location,
+                f"the run had the settings of a compliance test: {', '.join(found)}",
+                value=", ".join(found),
+                limit="none of them",
+            )
+
+
+def versions(place: Result) -> Findings:
+    """Compare the LoadGen versions of a result's runs."""
+    first = place.performance.log
+    expected = None if first is None else first.values.get("loadgen_version")
+    if expected is None:
+        return
+    for file in (place.accuracy, *_compliance_logs(place)):
+        found = None if file.log is None else file.log.values.get("loadgen_version")
+        if found is not None and found != expected:
+            yield LOADGEN_VERSION.at(
+                place,
+                file.location,
+                f"this run was made with LoadGen {found}, the performance run with {expected}",
+                value=found,
+                limit=expected,
+            )
+
+
+def user_conf(place: Result) -> Findings:
+    """Compare user.conf with what the performance run's log shows."""
+    log, location = place.performance.log, f"{place.place(place.round.layout.measurements_dir)}/user.conf"
+    if log is None or place.model_rules is None or not place.tree.size(location):
+        return
+    names = {place.benchmark, place.model, *_conf_names(place)}
+    wrong = [
+        (key, given, logged)
+        for key, given, logged in _settings(place.path(location), log, {name for name in names if name})
+        if given != logged
+    ]
+    if wrong:
+        yield USER_CONF.at(
+            place,
+            location,
+            ", ".join(f"{key} is {given:g} here and {logged:g} in the log" for key, given, logged in wrong),
+            value=", ".join(f"{key} = {given:g}" for key, given, _ in wrong),
+            limit=", ".join(f"{key} = {logged:g}" for key, _, logged in wrong),
+        )
+
+
+def _conf_names(place: Result) -> Iterable[str | None]:
+    conf = None if place.model_rules is None else place.model_rules.loadgen_conf
+    return () if conf is None else (conf.conf_model, conf.interactive_conf_model)
+
+
+def _settings(path: Path, log: DetailLog, names: set[str]) -> Iterator[tuple[str, float, float]]:
+    """Yield key, value of user.conf and value of the log, for each key that both have."""
+    scenario = measured_scenario(log)
+    wanted = _CONF | (_CONF_OF_SERVER if scenario == "Server" else {})
+    given: dict[str, float] = {}
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        left, equals, right = line.partition("#")[0].partition("=")
+        model, _, rest = left.strip().rpartition(".")[0].rpartition(".")
+        key = left.strip().rpartition(".")[2]
+        if equals and key in wanted and rest in (scenario, "*") and model in {*names, "*"}:
+            value = _decimal(right)
+            if value is not None:
+                given[key] = value  # a later line wins
+    for key, value in given.items():
+        field, factor = wanted[key]
+        logged = number(log.values.get(field))
+        if logged is not None:
+            # The log has six significant digits.
+            equal = abs(value * factor - logged) <= 1e-5 * abs(logged)
+            yield key, value, value if equal else logged / factor
+
+
+def _decimal(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """A log and what it is filed as."""
+
+    place: Result
+    role: str  # performance, accuracy, or the compliance test
+    location: str
+
+
+def shared_logs(submission: Submission) -> Findings:
+    """Look for one run that is filed at places that cannot have it in common."""
+    by_size: dict[int, list[_Filed]] = {}
+    for filed in _filed(submission):
+        size = submission.tree.size(filed.location)
+        if size:
+            by_size.setdefault(size, []).append(filed)
+    for many in by_size.values():
+        if len(many) < 2:  # noqa: PLR2004  # two are needed to share
+            continue
+        first: dict[bytes, list[_Filed]] = {}
+        for filed in many:
+            ends = _ends(submission.tree.path(filed.location))
+            earlier = first.setdefault(ends, []) if ends else []
+            other = next((one for one in earlier if not _may_share(one, filed)), None)
+            own = any(one.place.location == filed.place.location for one in earlier)  # other rules tell what is wrong
+            earlier.append(filed)
+            if other is not None and not own:
+                yield SHARED_LOG.at(
+                    filed.place,
+                    filed.location,
+                    f"this is the log of {other.location}",
+                    value=other.location,
+                )
+
+
+def _filed(submission: Submission) -> Iterator[_Filed]:
+    for submitter in submission.submitters():
+        for system in submitter.systems():
+            for place in system.results():
+                layout = place.round.layout
+                yield _Filed(place, "performance", place.place(layout.perf_detail))
+                yield _Filed(place, "accuracy", place.place(layout.acc_detail))
+                for test in place.round.compliance_files:
+                    yield _Filed(place, test, f"{place.test_folder(test)}/{_RUN}/mlperf_log_detail.txt")
+
+
+def _ends(path: Path) -> bytes | None:
+    """Return a digest of both ends of a log: the head names its start to the nanosecond, the tail its figures."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_END_BYTES)
+            stream.seek(-min(_END_BYTES, path.stat().st_size), 2)
+            return hashlib.sha256(head + stream.read()).digest()
+    except OSError:
+        return None
+
+
+def _may_share(first: _Filed, second: _Filed) -> bool:
+    """Whether one run may be filed at both places."""
+    one, other = first.place, second.place
+    same_system = (one.submitter.name, one.system.name) == (other.submitter.name, other.system.name)
+    return same_system and first.role == second.role and _one_benchmark(one, other)
+
+
+def _one_benchmark(one: Result, other: Result) -> bool:
+    """Whether two results are of one benchmark or of variants of it, which LoadGen runs under one name."""
+    if one.model == other.model:
+        return True
+    names = {name for name in _conf_names(one) if name} & {name for name in _conf_names(other) if name}
+    return bool(names)
+
+
+FAMILY = Family(
+    "consistency",
+    "Consistency",
+    RULES,
+    tree=(shared_logs,),
+    result=(summaries, audit_settings, versions, user_conf),
+)

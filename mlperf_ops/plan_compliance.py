@@ -1,0 +1,55 @@
+"""Which compliance tests a benchmark runs, and what a plan without them rules out. Pure; the tests are round data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mlperf_ops.catalogue import Round
+from mlperf_ops.compliance.audit import named_test, problem_of
+from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Limit, Mode, PlannedCell
+from mlperf_ops.plan_request import Wanted
+
+
+def modes(wanted: Wanted, round_: Round, division: Division) -> Iterator[tuple[Mode, str | None]]:
+    """Yield the modes of a benchmark's cells in the order in which they run, each with the reason why it cannot.
+
+    The tests come last, because they are compared with the runs before.
+
+    Raises:
+        ConfigError: `compliance` of the inventory names a test that the round does not have.
+    """
+    for mode in ("accuracy", "performance"):
+        if mode in wanted.entry.modes:
+            yield mode, None
+    if wanted.entry.wants_compliance(demanded=round_.divisions[division].compliance_tests):
+        yield from _tests(wanted, round_)
+
+
+def _tests(wanted: Wanted, round_: Round) -> Iterator[tuple[ComplianceTest, str | None]]:
+    official = wanted.benchmark.maps_to
+    named = wanted.entry.compliance
+    if isinstance(named, tuple):
+        asked = {named_test(round_, name, wanted.at("compliance", index)) for index, name in enumerate(named)}
+    else:
+        asked = set(round_.rules(official).compliance) if official in round_.models else set()
+    for test in COMPLIANCE_TESTS:
+        if test in asked:
+            yield test, problem_of(round_, test, official) if official in round_.models else None
+
+
+def missing_tests(cells: Iterable[PlannedCell], round_: Round, division: Division) -> Iterator[Limit]:
+    """Yield what a plan rules out that leaves tests out, although its division demands them."""
+    if not round_.divisions[division].compliance_tests:
+        return
+    planned: dict[tuple[str, str, str], set[Mode]] = {}
+    for one in cells:
+        if one.status == "planned":
+            key = (one.cell.system, one.cell.benchmark, one.cell.scenario)
+            planned.setdefault(key, set()).add(one.cell.mode)
+    officials = {one.cell.benchmark: one.official_benchmark for one in cells}
+    told: set[str] = set()
+    for (_, benchmark, _), found in planned.items():
+        lacking = [test for test in round_.rules(officials[benchmark]).compliance if test not in found]
+        if lacking and benchmark not in told:
+            told.add(benchmark)
+            yield Limit("missing-compliance", benchmark, f"the inventory leaves {', '.join(lacking)} out")

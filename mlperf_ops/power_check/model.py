@@ -1,0 +1,130 @@
+"""What a power measurement consists of, and what a check of it says. Times are seconds since 1970, in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from mlperf_ops.files import Json, JsonObject
+
+PowerSubject: TypeAlias = Literal[
+    "files",
+    "session",
+    "sources",
+    "meter",
+    "identity",
+    "clock",
+    "level",
+    "messages",
+    "digests",
+    "meter-errors",
+    "debug",
+    "uncertainty",
+    "readings",
+    "duration",
+    "simulated",
+]
+"""What a finding is about."""
+
+Objector: TypeAlias = Literal["official", "rules", "advice"]
+"""Who objects: the official power checker; the rules only; or only good sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerFinding:
+    """Something that is wrong with a measurement.
+
+    Attributes:
+        subject: What it is about.
+        objector: Who objects.
+        file: File that shows it, relative to performance/.
+        message: One sentence.
+        value: What was found.
+        limit: What was expected.
+    """
+
+    subject: PowerSubject
+    objector: Objector
+    file: str
+    message: str
+    value: str | None = None
+    limit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A line of spl.txt: time, average watts of the second, power factor (None where the line has none)."""
+
+    time_s: float
+    watts: float
+    power_factor: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One of the two runs of a measurement.
+
+    Attributes:
+        folder: "ranging" or "run_1".
+        begin_s: LoadGen's power_begin; None when the log does not give it.
+        end_s: LoadGen's power_end.
+        readings: All readings of spl.txt.
+        problem: Why something of it cannot be read.
+    """
+
+    folder: str
+    begin_s: float | None
+    end_s: float | None
+    readings: tuple[Reading, ...]
+    problem: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds between begin and end; 0 when unknown."""
+        return 0.0 if self.begin_s is None or self.end_s is None else self.end_s - self.begin_s
+
+    @property
+    def measured(self) -> list[Reading]:
+        """The readings strictly between begin and end."""
+        if self.begin_s is None or self.end_s is None:
+            return []
+        return [reading for reading in self.readings if self.begin_s < reading.time_s < self.end_s]
+
+    @property
+    def average_watts(self) -> float | None:
+        """Mean of the positive readings between begin and end."""
+        watts = [reading.watts for reading in self.measured if reading.watts > 0]
+        return sum(watts) / len(watts) if watts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The files of a measurement.
+
+    Attributes:
+        client: client.json; None when it cannot be read.
+        server: server.json.
+        ranging: The run that finds the meter's ranges.
+        testing: The run that counts.
+        meter_lines: Lines of ptd_logs.txt.
+        digests: sha1 of each file, relative to performance/.
+        problems: What could not be read.
+    """
+
+    client: JsonObject | None
+    server: JsonObject | None
+    ranging: Run
+    testing: Run
+    meter_lines: tuple[str, ...]
+    digests: dict[str, str]
+    problems: tuple[PowerFinding, ...] = field(default=())
+
+
+def texts(value: Json) -> dict[str, str]:
+    """Return the entries of an object whose values are texts; none when it is no object."""
+    return {key: text for key, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def objects(value: Json) -> list[JsonObject]:
+    """Return the objects of a list; none when it is no list."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

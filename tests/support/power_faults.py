@@ -1,0 +1,288 @@
+"""Planted faults of a power measurement, each with the finding that it must give."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from mlperf_ops.checker.model import Severity
+from mlperf_ops.files import Json, JsonObject
+from tests.support.power_trees import (
+    BEGIN,
+    RANGING_S,
+    SESSION,
+    TESTING_BEGIN,
+    edit_session,
+    seal,
+    stamp,
+)
+from tests.support.submission_trees import SYSTEM, Fault, TreeUnderTest, edit_log
+
+_IN_RUN = TESTING_BEGIN + dt.timedelta(seconds=100)
+
+
+def performance(tree: TreeUnderTest) -> Path:
+    return tree.performance("Offline").parents[1]
+
+
+def _fault(name: str, rule: str, severity: Severity, change: Callable[[Path], object], *, sealed: bool = True) -> Fault:
+    """A change of the measurement, and digests that fit it."""
+
+    def plant(tree: TreeUnderTest) -> None:
+        change(performance(tree))
+        if sealed:
+            seal(performance(tree))
+
+    return Fault(name, rule, severity, plant)
+
+
+def _server(values: JsonObject) -> Callable[[Path], None]:
+    return lambda folder: edit_session(folder, "server.json", values)
+
+
+def _client(values: JsonObject) -> Callable[[Path], None]:
+    return lambda folder: edit_session(folder, "client.json", values)
+
+
+def _said(command: str, reply: str) -> Callable[[Path], None]:
+    """Let the meter give another reply to a command."""
+
+    def change(folder: Path) -> None:
+        messages = _read(folder, "server.json")["ptd_messages"]
+        for message in cast("list[JsonObject]", messages):
+            if str(message["cmd"]).startswith(command):
+                message["reply"] = reply
+        edit_session(folder, "server.json", {"ptd_messages": messages})
+
+    return change
+
+
+def _without_command(command: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        messages = cast("list[JsonObject]", _read(folder, "server.json")["ptd_messages"])
+        kept: Json = [message for message in messages if message["cmd"] != command]
+        edit_session(folder, "server.json", {"ptd_messages": kept})
+
+    return change
+
+
+def _read(folder: Path, name: str) -> JsonObject:
+    return cast("JsonObject", json.loads((folder / "power" / name).read_text()))
+
+
+def _phase(run: str, step: int, offset_s: float) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        phases = cast("dict[str, list[list[float]]]", _read(folder, "server.json")["phases"])
+        client = cast("dict[str, list[list[float]]]", _read(folder, "client.json")["phases"])
+        phases[run][step][0] = client[run][step][0] + offset_s
+        edit_session(folder, "server.json", {"phases": cast("Json", phases)})
+
+    return change
+
+
+def _meter_says(*lines: tuple[dt.datetime, str]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        with (folder / "power/ptd_logs.txt").open("a") as stream:
+            stream.writelines(f"{stamp(time)}: {text}\n" for time, text in lines)
+
+    return change
+
+
+def _meter_log(old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "power/ptd_logs.txt"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return change
+
+
+def _readings(run: str, edit: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / run / "spl.txt"
+        path.write_text("".join(edit(path.read_text().splitlines(keepends=True))))
+
+    return change
+
+
+def _watts(old: str, new: str) -> Callable[[list[str]], list[str]]:
+    return lambda lines: [line.replace(f"Watts,{old}", f"Watts,{new}") for line in lines]
+
+
+def _log(run: str, key: str, value: Json) -> Callable[[Path], None]:
+    return lambda folder: edit_log(folder / run / "mlperf_log_detail.txt", {key: value})
+
+
+def _write(name: str, text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(text) and None
+
+
+def _uncertain(count: int) -> Callable[[Path], None]:
+    text = "WARNING: Uncertainty 1.42%, which is above 1.00% limit for the last sample!"
+    return _meter_says(*((_IN_RUN + dt.timedelta(seconds=second), text) for second in range(count)))
+
+
+def _low_power(watts: float) -> Callable[[Path], None]:
+    """Let the run that counts draw so many watts on average; ranging draws 100."""
+    return _readings("run_1", lambda lines: [_with_watts(line, watts) for line in lines])
+
+
+def _with_watts(line: str, watts: float) -> str:
+    fields = line.split(",")
+    fields[3] = f"{watts:.6f}"
+    return ",".join(fields)
+
+
+def _one_bad_uuid(folder: Path) -> None:
+    uuids = cast("JsonObject", _read(folder, "client.json")["uuid"])
+    edit_session(folder, "client.json", {"uuid": uuids | {"client": "1"}})
+
+
+def _write_line(text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        with (folder / "power/ptd_logs.txt").open("a") as stream:
+            stream.write(text)
+
+    return change
+
+
+def _broken_line(lines: list[str]) -> list[str]:
+    return [line.replace("Watts,99.", "Watts,x") if number == 99 else line for number, line in enumerate(lines)]
+
+
+def _an_hour_late(folder: Path) -> None:
+    """LoadGen's clock is an hour ahead of the sessions' stamps; the meter follows LoadGen's."""
+    for name in ("client.json", "server.json"):
+        phases = cast("dict[str, list[list[float]]]", _read(folder, name)["phases"])
+        moved = {run: [[step[0] - 3600, *step[1:]] for step in steps] for run, steps in phases.items()}
+        edit_session(folder, name, {"phases": cast("Json", moved)})
+
+
+_HELLO: JsonObject = {"cmd": "mlcommons/power client v3", "reply": "mlcommons/power server v2"}
+_TWO_CHANNELS: JsonObject = {"command": ["ptd", "-c", "1"], "device_type": 77, "channel": None}
+_DUMMY: JsonObject = {"command": ["ptd"], "device_type": 0, "channel": None}
+_NAMEPLATE = f"{SYSTEM}_power.yaml"
+
+
+def _nameplate(text: str) -> Callable[[TreeUnderTest], object]:
+    return lambda tree: (tree.submitter / "systems" / _NAMEPLATE).write_text(text)
+
+
+POWER_FAULTS: tuple[Fault, ...] = (
+    _fault("client.json is no JSON", "power-session", "official", _write("power/client.json", "{"), sealed=False),
+    _fault("server.json is a list", "power-session", "official", _write("power/server.json", "[]"), sealed=False),
+    _fault("no modules", "power-session", "official", _client({"modules": None})),
+    _fault("no time zone", "power-session", "official", _server({"timezone": None})),
+    _fault("changed software", "power-sources", "official", _client({"sources": {"client.py": "0" * 40}})),
+    _fault("other daemon", "power-meter", "official", _said("Identify", "YokogawaWT310E,version=1.10.0-x,OS=Linux")),
+    _fault("other meter", "power-meter", "official", _said("Identify", "Toy,version=1.11.1-x,OS=Linux")),
+    _fault("range not set", "power-meter", "official", _said("SR,V,245.0", "Error: range")),
+    _fault("measurement not started", "power-meter", "official", _said("Go,1000,0,", "Error: busy")),
+    _fault("range not set back", "power-meter", "official", _without_command("SR,V,300.0")),
+    _fault("no ranges at the start", "power-meter", "official", _said("RR", "Error")),
+    _fault("dummy meter", "power-meter", "official", _server({"ptd_config": [_DUMMY]})),
+    _fault("one channel of two", "power-meter", "official", _server({"ptd_config": [_TWO_CHANNELS]})),
+    _fault("other session", "power-identity", "official", _client({"session_name": "2026-01-03_03-04-05"})),
+    _fault("uuid that is none", "power-identity", "official", _one_bad_uuid),
+    _fault("clocks just too far apart", "power-clock", "official", _phase("testing", 1, 0.81)),
+    _fault(
+        "run before its phase",
+        "power-clock",
+        "official",
+        _log("ranging", "power_begin", stamp(BEGIN - dt.timedelta(seconds=9))),
+    ),
+    _fault(
+        "run after its phase",
+        "power-clock",
+        "official",
+        _log("ranging", "power_end", stamp(BEGIN + dt.timedelta(seconds=RANGING_S + 9))),
+    ),
+    _fault("less power than ranging", "power-level", "official", _low_power(94.99)),
+    _fault("other number of messages", "power-messages", "official", _client({"messages": [_HELLO]})),
+    _fault("log changed afterwards", "power-digests", "official", _write("power/server.log", "x\n"), sealed=False),
+    _fault("debug mode", "power-debug", "official", _server({"debug": True})),
+    _fault(
+        "error in the run",
+        "power-meter-errors",
+        "official",
+        _meter_says((_IN_RUN, "ERROR: Bad watts reading nan from x")),
+    ),
+    _fault(
+        "error after one that is tolerated",
+        "power-meter-errors",
+        "rules",
+        _meter_says((_IN_RUN, "ERROR: USB."), (_IN_RUN, "ERROR: Bad watts reading nan from x")),
+    ),
+    _fault("error without a time", "power-meter-errors", "official", _write_line("ERROR: broken\n")),
+    _fault("ranging does not end", "power-meter-errors", "official", _meter_log("Completed test", "Completed")),
+    _fault("other mark", "power-meter-errors", "official", _meter_log(f"'{SESSION}_ranging'", "'x_ranging'")),
+    _fault("no uncertainty check", "power-uncertainty", "official", _meter_log("is activated", "is off")),
+    _fault(
+        "late uncertainty check",
+        "power-uncertainty",
+        "official",
+        _meter_log(stamp(BEGIN - dt.timedelta(seconds=40)), stamp(BEGIN + dt.timedelta(seconds=40))),
+    ),
+    _fault("many uncertain readings", "power-uncertainty", "rules", _uncertain(31)),
+    _fault("some uncertain readings", "power-uncertainty", "advice", _uncertain(30)),
+    _fault("few readings", "power-readings", "rules", _readings("run_1", lambda lines: lines[40:])),
+    _fault(
+        "a gap in the readings", "power-readings", "advice", _readings("run_1", lambda lines: lines[:99] + lines[102:])
+    ),
+    _fault("reading that is no number", "power-readings", "official", _readings("run_1", _broken_line)),
+    _fault(
+        "short ranging",
+        "power-duration",
+        "advice",
+        _log("ranging", "power_begin", stamp(BEGIN + dt.timedelta(seconds=6))),
+    ),
+    _fault("stand-in for the meter", "simulated", "rules", _meter_says((_IN_RUN, "SIMULATED meter"))),
+)
+
+POWER_FILES: tuple[Fault, ...] = (
+    Fault("no meter log", "missing-file", "official", lambda tree: (performance(tree) / "power/ptd_logs.txt").unlink()),
+    Fault("file beside the meter's", "stray-file", "official", lambda tree: _touch(tree, "run_1/ptd_out.txt")),
+    Fault("file in ranging", "stray-file", "official", lambda tree: _touch(tree, "ranging/ptd_out.txt")),
+    Fault("file beside the sessions", "stray-file", "official", lambda tree: _touch(tree, "power/notes.txt")),
+    Fault("no table of the meter", "missing-file", "rules", lambda tree: _remove(tree, "analyzer_table.md")),
+    Fault("no power settings", "missing-file", "rules", lambda tree: _remove(tree, "power_settings.md")),
+    Fault("nameplate that is no YAML", "nameplate-power", "official", _nameplate("a: [")),
+    Fault("empty nameplate", "nameplate-power", "official", _nameplate("")),
+    Fault(
+        "nameplate without number",
+        "nameplate-power",
+        "official",
+        _nameplate("a: {PSUs: [{Name: x}], Min PSUs Needed: x}\n"),
+    ),
+    Fault(
+        "no nameplate",
+        "nameplate-power",
+        "advice",
+        lambda tree: (tree.submitter / "systems" / _NAMEPLATE).unlink(),
+    ),
+)
+POWER_HARMLESS: tuple[Fault, ...] = (
+    _fault("clocks just near enough", "", "advice", _phase("testing", 1, 0.79)),
+    _fault("power just high enough", "", "advice", _low_power(95.01)),
+    _fault("tolerated error", "", "advice", _meter_says((_IN_RUN, "ERROR: USB."))),
+    _fault(
+        "uncertain before the run",
+        "",
+        "advice",
+        _meter_says((BEGIN, "WARNING: Uncertainty 1.42%, which is above 1.00% limit for the last sample!")),
+    ),
+    _fault("clock set for daylight saving", "", "advice", _an_hour_late),
+    _fault("trace log of the run", "", "advice", _write("run_1/mlperf_log_trace.json", "[]")),
+)
+
+
+def _touch(tree: TreeUnderTest, name: str) -> None:
+    (performance(tree) / name).write_text("x\n")
+
+
+def _remove(tree: TreeUnderTest, name: str) -> None:
+    (tree.result("Offline") / name).unlink()

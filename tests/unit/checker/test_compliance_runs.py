@@ -1,0 +1,44 @@
+"""How fast a compliance run may be: both sides of each bound, in each kind of figure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from mlperf_ops.checker.compliance_runs import compare
+from mlperf_ops.model import ComplianceTest
+from tests.support.submission_trees import round_v61
+
+SHORT_SINGLE_NS, SHORT_MULTI_NS = 200_000, 1_600_000
+Run = tuple[ComplianceTest, Literal["SingleStream", "MultiStream", "Server", "Offline"], float, float]
+
+WITHIN: list[Run] = [
+    ("TEST01", "Offline", 1000, 900.01),
+    ("TEST01", "Offline", 1000, 1099.99),
+    ("TEST01", "Server", 1000, 1000),
+    ("TEST01", "SingleStream", SHORT_SINGLE_NS, SHORT_SINGLE_NS * 1.199),
+    ("TEST01", "SingleStream", SHORT_SINGLE_NS + 1, SHORT_SINGLE_NS * 1.099),
+    ("TEST01", "MultiStream", SHORT_MULTI_NS, SHORT_MULTI_NS * 0.801),
+    ("TEST04", "Offline", 1000, 1099.99),
+    ("TEST04", "Offline", 1000, 1),
+    ("TEST04", "SingleStream", 1e7, 1e7 / 1.199),
+    ("TEST04", "SingleStream", 1e7, 1e9),
+]
+BEYOND: list[Run] = [
+    ("TEST01", "Offline", 1000, 899.99),
+    ("TEST01", "Offline", 1000, 1100.01),
+    ("TEST01", "SingleStream", SHORT_SINGLE_NS, SHORT_SINGLE_NS * 1.201),
+    ("TEST01", "SingleStream", SHORT_SINGLE_NS + 1, SHORT_SINGLE_NS * 1.101),
+    ("TEST01", "MultiStream", SHORT_MULTI_NS, SHORT_MULTI_NS * 0.799),
+    ("TEST04", "Server", 1000, 1100.01),
+    ("TEST04", "MultiStream", 1e7, 1e7 / 1.201),
+]
+
+
+@pytest.mark.parametrize(("run", "accepted"), [*((run, True) for run in WITHIN), *((run, False) for run in BEYOND)])
+def test_a_test_is_as_fast_as_the_performance_run_within_the_rounds_bounds(run: Run, *, accepted: bool) -> None:
+    test, scenario, reference, tested = run
+    bounds = round_v61().compliance[test].performance
+    assert bounds is not None
+    assert compare(bounds, scenario, reference, tested).accepted == accepted
