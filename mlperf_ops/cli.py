@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "mirror": ("mirror", "Fill, verify, carry and serve a mirror for hosts without a route outside."),
     "system": ("system", "Show what is known of each system, and what changed since last round's file."),
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
+    "compliance": ("compliance", "Verify compliance tests by hand, and print what their runs are asked for."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "report": ("report", "Write verdict.md and report.html."),
     "catalogue": ("catalogue", "List and show rounds, benchmarks, implementations and components."),
