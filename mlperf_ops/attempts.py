@@ -158,7 +158,7 @@ def _attempt(run: Path, planned: PlannedCell, cell: CollectedCell, catalogue: Ca
 def _with_log(attempt: Attempt, catalogue: Catalogue, round_name: str) -> Attempt:
     """Read what counts of the detail log, and refuse a run of another round, whatever the other files say."""
     round_ = catalogue.round(round_name)
-    log = read_detail(attempt.file(DETAIL_LOG), frozenset(round_.loadgen_fields_read)).values
+    log = read_detail(attempt.file(DETAIL_LOG), frozenset({*round_.loadgen_fields_read, "effective_test_mode"})).values
     problem = other_round(log, round_, catalogue.rounds.values())
     if problem is not None:
         raise ResultError(problem)

@@ -17,7 +17,7 @@ from mlperf_ops.aggregate import aggregate, look
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import read_json
 from mlperf_ops.matrix import MatrixCell, MatrixRow, missing_rows
-from mlperf_ops.model import Filing, Result
+from mlperf_ops.model import Filing, Result, Scenario
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, seal, snapshot
 
@@ -51,7 +51,10 @@ def test_every_required_scenario_and_test_of_the_round_is_a_cell(lab: Lab) -> No
         ("node2", scenario) for scenario in ("SingleStream", "MultiStream", "Offline")
     }
     assert states(rows["node2", "Offline"]) == {
-        "performance": "valid", "accuracy": "valid", "TEST01": "not planned", "TEST04": "not planned"
+        "performance": "valid",
+        "accuracy": "valid",
+        "TEST01": "not planned",
+        "TEST04": "not planned",
     }
     assert set(states(rows["node2", "MultiStream"]).values()) == {"not planned"}
     assert {row.need for row in rows.values()} == {"required"}
@@ -88,10 +91,10 @@ def test_one_of_several_scenarios_is_enough() -> None:
 
 
 def rows_with(need: Any, *, complete: bool) -> MatrixRow:  # noqa: ANN401  # one of the words
-    scenario, other = ("Server", "Interactive") if complete else ("Interactive", "Server")
+    pair: tuple[Scenario, Scenario] = ("Server", "Interactive") if complete else ("Interactive", "Server")
     lacking = MatrixCell("performance", "missing", (), "not yet")
-    row: Any = {"division": "closed", "system": "a", "benchmark": "b", "scenario": scenario, "need": need}
-    return MatrixRow(**row, alternatives=(other,), stands_on=None, cells=() if complete else (lacking,))
+    row: Any = {"division": "closed", "system": "a", "benchmark": "b", "scenario": pair[0], "need": need}
+    return MatrixRow(**row, alternatives=(pair[1],), stands_on=None, cells=() if complete else (lacking,))
 
 
 def test_the_summary_holds_the_matrix(lab: Lab) -> None:
