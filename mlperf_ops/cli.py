@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "store": ("store", "List, verify and clean the component stores of controller and hosts."),
     "mirror": ("mirror", "Fill, verify, carry and serve a mirror for hosts without a route outside."),
     "system": ("system", "Show what is known of each system, and what changed since last round's file."),
+    "import": ("import_results", "Take over results that other tools made, verified as our own are."),
     "aggregate": ("aggregate", "Build the submission tree from collected results."),
     "compliance": ("compliance", "Verify compliance tests by hand, and print what their runs are asked for."),
     "check": ("check", "Check a submission tree and explain every finding."),

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlperf_ops.aggregate import PLAN, TREE
+from mlperf_ops.aggregate import TREE
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import (
     CheckedResult,
@@ -30,6 +30,7 @@ from mlperf_ops.checker.rules import printable
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.model import Plan
+from mlperf_ops.run_plan import PLAN
 from mlperf_ops.typed import dump, load
 
 _STYLE = {"official": "bold red", "rules": "red", "advice": "cyan"}

@@ -165,7 +165,7 @@ def _show(plan: Plan, seen: Iterable[Outlook]) -> None:
     counts = {name: sum(1 for one in rows if one.status == name) for name in _COLOURS}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     console.print(
-        escape(f"round {plan.round}, {plan.division} division, run style {plan.run_style}: {said or 'no cells'}")
+        escape(f"round {plan.round}, {plan.divisions_text}, run style {plan.run_style}: {said or 'no cells'}")
     )
     slowest = slowest_host(rows)
     if slowest is not None:

@@ -18,11 +18,12 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
+from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
 from mlperf_ops.typed import load
 
 T = TypeVar("T")
 
-PLAN, CHECKS, REPORT = "plan.json", "checks.json", "report"
+CHECKS, REPORT = "checks.json", "report"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
 
 
@@ -34,11 +35,11 @@ def read_run(folder: Path, catalogue: Catalogue) -> Run:
         ConfigError: The catalogue does not know the plan's round.
     """
     path = folder / PLAN
-    if not path.is_file():
+    if not path.is_file() and not (folder / IMPORTS).is_file():
         raise ResultError(
             f"{folder} is not a run folder: it has no {PLAN}", hint="give the folder results/<run_id> of a run"
         )
-    plan = load(Plan, read_json(path), str(path))
+    plan = read_plan(folder)
     checks, problem = _checks(folder)
     return Run(
         folder=folder,

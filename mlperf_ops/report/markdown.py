@@ -29,7 +29,7 @@ def verdict_markdown(run: Run) -> str:
         [f"**{escape(verdict.headline(run).line)}**"],
         [
             (
-                f"MLPerf Inference {escape(plan.round)}, {plan.division} division, run style {plan.run_style}, "
+                f"MLPerf Inference {escape(plan.round)}, {plan.divisions_text}, run style {plan.run_style}, "
                 f"submitter {escape(plan.submitter)}, run {escape(plan.run_id)}."
             )
         ],
