@@ -18,7 +18,7 @@ from mlperf_ops.files import Json, JsonObject, pretty_json, write_json
 from mlperf_ops.matrix import MatrixRow, matrix
 from mlperf_ops.packing import Packed, Submission, pack
 from mlperf_ops.run_plan import PLAN, read_plan
-from mlperf_ops.selection import Conflict, LeftOut, Selection, select
+from mlperf_ops.selection import ComplianceOutcome, Conflict, LeftOut, Selection, select
 from mlperf_ops.typed import dump
 
 TREE, FULL_LOGS, REPORT = "submission", "full_logs", "report"
@@ -36,6 +36,7 @@ class AggregateReport:
         missing: Cells without a usable result, and why.
         refused: Cells whose result must not be packed, and why.
         conflicts: Scenarios with several results, which they are, and by which rule one counts.
+        tests: What became of the compliance tests that were run.
         matrix: What is there and what is missing of a valid submission.
         unknown_fields: System to the fields of its description that could not be determined, and why.
     """
@@ -46,6 +47,7 @@ class AggregateReport:
     missing: tuple[LeftOut, ...]
     refused: tuple[LeftOut, ...]
     conflicts: tuple[Conflict, ...]
+    tests: tuple[ComplianceOutcome, ...]
     matrix: tuple[MatrixRow, ...]
     unknown_fields: dict[str, dict[str, str]]
 
@@ -93,6 +95,7 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
         missing=tuple(selection.missing),
         refused=tuple(selection.refused),
         conflicts=tuple(selection.conflicts),
+        tests=tuple(selection.tests.values()),
         matrix=rows,
         unknown_fields=submission.unknown_fields,
     )
@@ -136,6 +139,7 @@ def _summary(submission: Submission, selection: Selection, rows: Sequence[Matrix
         "missing": cast("Json", [dump(cell) for cell in selection.missing]),
         "refused": cast("Json", [dump(cell) for cell in selection.refused]),
         "conflicts": cast("Json", [dump(one) for one in selection.conflicts]),
+        "tests": cast("Json", [dump(one) for one in selection.tests.values()]),
         "matrix": cast("Json", [dump(row) for row in rows]),
     }
 

@@ -107,6 +107,7 @@ def attempts_of(
     round_name: str,
     *,
     earlier_too: bool = False,
+    simulated_too: bool = False,
 ) -> tuple[Attempt, ...] | NotUsable:
     """Return the verified attempt that stands for a planned cell on its host.
 
@@ -118,12 +119,13 @@ def attempts_of(
         round_name: Of the plan.
         earlier_too: Return further attempts of the same spec as well, the oldest last; one that cannot be used is
             left out, as another stands for the cell.
+        simulated_too: Return the results of stand-ins as well; only for `mlperf_ops.simulated`.
     """
     if isinstance(host, str):
         return NotUsable("missing", host)
     try:
         chosen = _choose(planned, host.cells)
-        newest = _attempt(run, planned, chosen, catalogue, round_name)
+        newest = _attempt(run, planned, chosen, catalogue, round_name, simulated_too=simulated_too)
     except _NotUsableError as error:
         return error.why
     if not earlier_too:
@@ -135,21 +137,25 @@ def attempts_of(
             try:
                 result = load(Result, read_json(folder / RESULT), str(folder / RESULT))
                 other = replace(chosen, attempt=folder.name, path=path, verdict=result.verdict)
-                others.append(_attempt(run, planned, other, catalogue, round_name))
+                others.append(_attempt(run, planned, other, catalogue, round_name, simulated_too=simulated_too))
             except (_NotUsableError, ResultError):  # each of them may be broken
                 continue
     return (newest, *others)
 
 
-def _attempt(run: Path, planned: PlannedCell, cell: CollectedCell, catalogue: Catalogue, round_name: str) -> Attempt:
-    if cell.simulated:
+def _attempt(
+    run: Path, planned: PlannedCell, cell: CollectedCell, catalogue: Catalogue, round_name: str, *, simulated_too: bool
+) -> Attempt:
+    if cell.simulated and not simulated_too:
         raise _NotUsableError("refused", _SIMULATED)
     try:
         folder = _folder(run / "hosts" / planned.host, cell.path)
         attempt = read_attempt(planned, folder)
         if attempt.result.verdict == "failed":
             raise _NotUsableError("failed", f"its run failed: {'; '.join(attempt.result.reasons)}")
-        _compare(cell, attempt, catalogue)
+        _compare(cell, attempt)
+        if not simulated_too and _is_simulated(attempt, catalogue):
+            raise ResultError(_SIMULATED)
         return _with_log(attempt, catalogue, round_name)
     except MlperfOpsError as error:
         raise _NotUsableError("refused", error.message) from error
@@ -211,7 +217,7 @@ def read_attempt(planned: PlannedCell, folder: Path) -> Attempt:
     return Attempt(planned, folder, spec, result, files)
 
 
-def _compare(collected: CollectedCell, attempt: Attempt, catalogue: Catalogue) -> None:
+def _compare(collected: CollectedCell, attempt: Attempt) -> None:
     """Make sure that plan, cells.json, spec.json and result.json speak of one and the same run."""
     spec, result, planned = attempt.spec, attempt.result, attempt.planned
     path = attempt.folder / RESULT
@@ -226,6 +232,9 @@ def _compare(collected: CollectedCell, attempt: Attempt, catalogue: Catalogue) -
             raise ResultError(f"{path}: {what} is {found}, expected {expected}")
     if spec.cell != result.cell:
         raise ResultError(f"{attempt.folder / SPEC} is of the cell {spec.cell.key}, expected {result.cell.key}")
+
+
+def _is_simulated(attempt: Attempt, catalogue: Catalogue) -> bool:
+    spec = attempt.spec
     stand_in = spec.implementation != IMPORTED and catalogue.implementation(spec.implementation).simulated
-    if spec.simulated or result.simulated or stand_in:
-        raise ResultError(_SIMULATED)
+    return spec.simulated or attempt.result.simulated or stand_in

@@ -16,7 +16,16 @@ from mlperf_ops.model import SCENARIOS, Division, Filing, Plan, PlannedCell, Pla
 from mlperf_ops.selection import MODES, Selection
 
 State: TypeAlias = Literal[
-    "valid", "invalid", "tainted", "missing", "failed", "refused", "conflict", "impossible", "not planned"
+    "valid",
+    "invalid",
+    "tainted",
+    "failed test",
+    "missing",
+    "failed",
+    "refused",
+    "conflict",
+    "impossible",
+    "not planned",
 ]
 Need: TypeAlias = Literal["required", "one of", "optional", "planned"]
 
@@ -160,6 +169,9 @@ class _Matrix:
         refused = next((one.reason for one in self.selection.refused if one.key == f"{key}/{mode}"), None)
         if refused is not None:
             return MatrixCell(mode, "refused", hosts, refused)
+        outcome = self.selection.tests.get(f"{key}/{mode}")
+        if outcome is not None and not outcome.passed:
+            return MatrixCell(mode, "failed test", (usable[0].planned.host,), outcome.sentence)
         return self._standing(source, mode, usable[0])
 
     def _standing(self, source: str, mode: str, attempt: Attempt) -> MatrixCell:

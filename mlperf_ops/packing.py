@@ -10,6 +10,7 @@ from typing import TypeAlias
 from mlperf_ops import documents
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.claims import Claim, claim_problem, claims_of
+from mlperf_ops.compliance.packing import pack_tests
 from mlperf_ops.errors import ResultError, SubmissionError
 from mlperf_ops.files import JsonObject, pretty_json
 from mlperf_ops.layout import SubmissionLayout
@@ -213,7 +214,10 @@ class _Packer:
         except ResultError as error:
             self._refuse(claim, error.message, [mode])
             return False
-        self.files |= files
+        tests = pack_tests(place)
+        self.selection.tests |= {one.key: one for one in tests.outcomes}
+        self.full_logs |= {path: FullLog(*found) for path, found in tests.full_logs.items()}
+        self.files |= files | tests.files
         if log.full_log_at_hand:
             path = claim.paths.accuracy_log
             self.full_logs[path] = FullLog(claim.pair.accuracy.file(path.name), log.sha256)

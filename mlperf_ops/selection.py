@@ -106,6 +106,31 @@ class Conflict:
         return f"of {told}, the first counts: {self.rule}"
 
 
+@dataclass(frozen=True, slots=True)
+class ComplianceOutcome:
+    """What the verification of a compliance test of a place came to.
+
+    Attributes:
+        key: `system/benchmark/scenario/TESTxx` of the place.
+        passed: It is passed.
+        reasons: Why not, with the figures.
+        remedy: What to do about it.
+        notes: What a reader should know although it is passed.
+    """
+
+    key: str
+    passed: bool
+    reasons: tuple[str, ...] = ()
+    remedy: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Why it is not passed, and what to do; "" where it is."""
+        told = "; ".join(self.reasons)
+        return f"{told} ({self.remedy})" if told and self.remedy else told
+
+
 @dataclass(slots=True)
 class Selection:
     """What can be packed, what is not there yet, and what must not be packed.
@@ -115,6 +140,7 @@ class Selection:
         missing: Cells without a result.
         refused: Cells with one that must not be packed.
         conflicts: Scenarios with several results.
+        tests: What packing made of the compliance tests, by `system/benchmark/scenario/TESTxx` of the place.
         looked_at: Every planned cell and host, with the attempts that can be used, or why there is none.
     """
 
@@ -122,6 +148,7 @@ class Selection:
     missing: list[LeftOut] = field(default_factory=list)
     refused: list[LeftOut] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    tests: dict[str, ComplianceOutcome] = field(default_factory=dict)
     looked_at: dict[tuple[str, str], tuple[Attempt, ...] | NotUsable] = field(default_factory=dict)
 
     def attempt(self, planned: PlannedCell) -> Attempt | NotUsable:
@@ -134,13 +161,14 @@ class Selection:
         return next((one for one in self.conflicts if one.key == key), None)
 
 
-def select(run: Path, plan: Plan, catalogue: Catalogue) -> Selection:
+def select(run: Path, plan: Plan, catalogue: Catalogue, *, simulated_too: bool = False) -> Selection:
     """Choose and verify the attempts of a plan.
 
     Args:
         run: The results folder.
         plan: Its plan.
         catalogue: Says which implementations are stand-ins, and gives the plan's round.
+        simulated_too: Take the results of stand-ins as well; only for `mlperf_ops.simulated`.
 
     Raises:
         ConfigError: The catalogue does not know the plan's round.
@@ -161,6 +189,7 @@ def select(run: Path, plan: Plan, catalogue: Catalogue) -> Selection:
             catalogue,
             plan.round,
             earlier_too=best,
+            simulated_too=simulated_too,
         )
         if cell.mode in MODES:
             modes = grouped.setdefault((cell.system, cell.benchmark, cell.scenario), {})

@@ -21,8 +21,18 @@ from mlperf_ops.run_plan import PLAN, read_plan
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump
 
-_STYLES = {"valid": "green", "invalid": "red", "refused": "red", "conflict": "bold red", "failed": "red",
-           "tainted": "yellow", "missing": "yellow", "impossible": "dim", "not planned": "magenta"}  # fmt: skip
+_STYLES = {
+    "valid": "green",
+    "invalid": "red",
+    "failed test": "red",
+    "refused": "red",
+    "conflict": "bold red",
+    "failed": "red",
+    "tainted": "yellow",
+    "missing": "yellow",
+    "impossible": "dim",
+    "not planned": "magenta",
+}
 _SAME = "same runs"
 
 
@@ -70,6 +80,8 @@ def _show(report: AggregateReport, *, dry_run: bool) -> None:
     rows += [("missing", cell.key, cell.reason) for cell in report.missing]
     rows += [("refused", cell.key, cell.reason) for cell in report.refused]
     rows += [("conflict" if one.rule is None else "chosen", one.key, one.sentence) for one in report.conflicts]
+    rows += [("passed" if one.passed else "failed test", one.key, one.sentence or "; ".join(one.notes))
+             for one in report.tests]  # fmt: skip
     rows += [
         ("unknown", f"{system}: {name}", reason)
         for system, fields in report.unknown_fields.items()
