@@ -35,6 +35,7 @@ ANSWER_VARIABLE = "MLPERF_OPS_PLAN_ANSWER"
 _FILE_COLUMNS = 1000
 _COLOURS = {"have": "green", "missing": "default", "stale": "yellow", "impossible": "red"}
 _MINUTE, _HOUR = 60, 3600
+_THREE_DIGITS = 99.5
 _HOST_OPTION = Annotated[
     str | None, typer.Option("--vars", help="JSON of resolved variables to plan from; - reads standard input.")
 ]
@@ -192,5 +193,8 @@ def shown_seconds(seconds: Seconds | None) -> str:
         unit, size = "h", _HOUR
     elif seconds.high >= 2 * _MINUTE:
         unit, size = "min", _MINUTE
-    low, high = f"{seconds.low / size:.2g}", f"{seconds.high / size:.2g}"
+    low, high = (
+        f"{value:.2g}" if value < _THREE_DIGITS else f"{value:.0f}"
+        for value in (seconds.low / size, seconds.high / size)
+    )
     return f"{low} {unit}" if low == high else f"{low}-{high} {unit}"

@@ -10,6 +10,7 @@ from mlperf_ops.catalogue import Round
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import Json
 from mlperf_ops.model import Cell, Plan, PlannedCell, Result, Spec
+from mlperf_ops.selection import ComplianceOutcome
 
 CellState: TypeAlias = Literal["valid", "invalid", "failed", "missing", "impossible", "unreadable"]
 """A result's verdict; "missing" when nothing was collected, "impossible" when the plan says so."""
@@ -82,12 +83,18 @@ class Packaging:
     Attributes:
         locations: "system/benchmark/scenario" to the result's folder in the tree.
         refused: Cell and why it must not be packed.
+        tests: "system/benchmark/scenario/TESTxx" and what its verification came to.
         systems: The submission's own words on each system, as facts.
     """
 
     locations: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
     systems: tuple[HostFacts, ...]
+    tests: tuple[tuple[str, ComplianceOutcome], ...] = ()
+
+    def outcome(self, cell: Cell) -> ComplianceOutcome | None:
+        """Return what became of a compliance cell, None when it was not verified."""
+        return next((one for key, one in self.tests if key == cell.key), None)
 
     def location(self, cell: Cell) -> str | None:
         """Return the folder of a cell's result in the tree, None when it is not there."""

@@ -19,6 +19,7 @@ from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
+from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.typed import load
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ def _packaging(folder: Path) -> Packaging:
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
+        tests=tuple(_tests(summary.get("tests"))),
         systems=tuple(
             _host_facts(system, system, one.get("fields"), one.get("unknown"))
             for system, one in (systems if isinstance(systems, dict) else {}).items()
@@ -91,6 +93,15 @@ def _texts(found: Json, *names: str) -> Iterator[tuple[str, str]]:
         if isinstance(one, dict):
             first, second = (str(one.get(name, "")) for name in names)
             yield first, second
+
+
+def _tests(found: Json) -> Iterator[tuple[str, ComplianceOutcome]]:
+    for one in found if isinstance(found, list) else ():
+        try:
+            outcome = load(ComplianceOutcome, one, AGGREGATE)
+        except ResultError:
+            continue  # as in `_object`: what is broken adds nothing
+        yield outcome.key, outcome
 
 
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
