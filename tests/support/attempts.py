@@ -15,9 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.compliance.audit import audit_text
 from mlperf_ops.files import Json, JsonObject, pretty_json, sha256_file, write_json
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.model import (
+    COMPLIANCE_TESTS,
     AccuracyOutcome,
     AccuracyRequest,
     BackendRequest,
@@ -67,6 +70,12 @@ def user_conf(scenario: Scenario) -> str:
     return "".join(f"*.{name}.{line}\n" for line in lines)
 
 
+def audit_config(mode: Mode) -> str:
+    """audit.config of a compliance test's run; empty for other modes."""
+    tests = load_catalogue().round("v6.1").compliance
+    return next((audit_text(run.settings("resnet")) for test, run in tests.items() if test == mode), "")
+
+
 def accuracy_line(log: Path) -> tuple[str, float, int]:
     """Score an accuracy log of tiny_sut as the official script prints it: the right class of sample i is i."""
     entries = cast("list[dict[str, Json]]", json.loads(log.read_text()))
@@ -91,9 +100,12 @@ class RealLogs:
             folder.mkdir(parents=True)
             (folder / "user.conf").write_text(user_conf(scenario))
             loadgen_mode = "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly"
+            if mode in COMPLIANCE_TESTS:
+                (folder / "audit.config").write_text(audit_config(mode))
+                (folder / "labels.txt").write_text("".join(f"{index}.jpg {index}\n" for index in range(samples)))
             argv = [sys.executable, str(_TINY_SUT), name, loadgen_mode, str(folder), str(samples)]
             with (folder / "console.log").open("wb") as console:
-                subprocess.run(argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT)
+                subprocess.run(argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT, cwd=folder)
             (folder / "mlperf_log_trace.json").unlink(missing_ok=True)
             if mode == "accuracy":
                 (folder / "accuracy.txt").write_text(accuracy_line(folder / "mlperf_log_accuracy.json")[0])
@@ -129,6 +141,7 @@ def make_spec(  # a builder of test data, all by name
             mode="AccuracyOnly" if cell.mode == "accuracy" else "PerformanceOnly",
             user_conf=user_conf(cell.scenario),
             expect={},
+            audit_conf=audit_config(cell.mode),
         ),
         model=ModelRequest(
             component="efficientnet-lite0",
