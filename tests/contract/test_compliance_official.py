@@ -105,7 +105,7 @@ def test_the_bounds_of_the_scripts_are_the_same(ours: Round) -> None:
     folder = compliance(ours) / "compliance"
     for test in ("TEST01", "TEST04"):
         text = (folder / test / "verify_performance.py").read_text()
-        bounds = ours.compliance[test].performance  # type: ignore[index]
+        bounds = ours.compliance[test].performance
         assert bounds is not None
         assert [float(found) for found in re.findall(r"threshold = ([\d.]+)", text)] == [
             bounds.part,

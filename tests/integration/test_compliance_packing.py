@@ -146,7 +146,7 @@ def test_a_test_without_a_result_leaves_the_scenario_in_and_is_missing(logs: Lon
 def test_open_tells_of_tests_and_packs_none(logs: LongLogs, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "results" / "demo", logs)
     for mode in ("accuracy", "performance", "TEST01"):
-        lab.cell("Offline", mode)  # type: ignore[arg-type]  # modes
+        lab.cell("Offline", mode)
     report = packed(lab)
     assert [one.passed for one in report.tests] == [True]
     assert not any("TEST01" in name for name in snapshot(report.tree))

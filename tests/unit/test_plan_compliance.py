@@ -34,8 +34,13 @@ def test_open_runs_none_unless_asked_for() -> None:
 
 
 def test_what_the_inventory_leaves_out_is_expected_of_the_check() -> None:
-    for entry in ({"compliance": False}, {"compliance": []}, {"modes": ["accuracy", "performance"]}):
-        made = closed({**RESNET, **entry})  # type: ignore[dict-item]  # JSON
+    entries: list[dict[str, Json]] = [
+        {"compliance": False},
+        {"compliance": []},
+        {"modes": ["accuracy", "performance"]},
+    ]
+    for entry in entries:
+        made = closed({**RESNET, **entry})
         assert modes(made) == ["accuracy", "performance"]
         (limit,) = made.limits
         assert (limit.rule, limit.because) == ("missing-compliance", "the inventory leaves TEST01, TEST04 out")
