@@ -3,8 +3,8 @@
 `mlperf-ops aggregate` refuses simulated results, and no option changes that: this module has no command. What it makes
 is no submission either. It lies beside the results as `simulated/`, never as `submission/`; the submitter has to be
 TEST-ONLY; and it says that it is simulated in every place that is looked at: in each system's description, in each
-result's measurements, and by a file SIMULATED.md at the top and in every result's folder. The rule `simulated` of
-`mlperf-ops check` rejects it for each of them.
+result's measurements and page, and by a file SIMULATED.md at the top. The rule `simulated` of `mlperf-ops check`
+rejects the tree for each mark.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from mlperf_ops.tree import Content
 
 SUBMITTER = "TEST-ONLY"
 TREE = "simulated"
-MARK_FILE = "SIMULATED.md"
+MARK_FILE, _PAGE = "SIMULATED.md", "README.md"
 _OF_MEASUREMENTS = b'"starting_weights_filename"'
-_TEXT = """# Simulated
+MARK_TEXT = """# Simulated
 
 These results were made by a stand-in that knows the answers and sleeps instead of computing. They say nothing about
 any system and are no MLPerf results. The tree exists to test mlperf-ops and must not be submitted.
+
 """
 
 
@@ -61,27 +62,28 @@ def build(run: Path, catalogue: Catalogue) -> tuple[Path, Selection, Submission]
         for division in plan.divisions
         for system in dict.fromkeys(host.system for host in plan.hosts)
     }
-    folders = [PurePosixPath(one.path) for one in submission.written]
-    tree.replace(run / TREE, marked(submission.files, folders, described))
+    tree.replace(run / TREE, marked(submission.files, described))
     return run / TREE, selection, submission
 
 
-def marked(
-    files: Mapping[PurePosixPath, Content], results: list[PurePosixPath], described: set[PurePosixPath]
-) -> dict[PurePosixPath, Content]:
+def marked(files: Mapping[PurePosixPath, Content], described: set[PurePosixPath]) -> dict[PurePosixPath, Content]:
     """Return a tree's files with the marks in place.
 
     Args:
         files: The tree's.
-        results: Folders of its results.
         described: Paths of system descriptions; one that the tree lacks is left out.
     """
     made = dict(files)
     measured = {path for path, content in files.items() if isinstance(content, bytes) and _OF_MEASUREMENTS in content}
     for path in (described | measured) & set(files):
         content = files[path]
-        fields = json.loads(content if isinstance(content, bytes) else content.read_bytes())
-        made[path] = pretty_json({**fields, "simulated": "true"}).encode()
-    for folder in (PurePosixPath(), *results):
-        made[folder / MARK_FILE] = _TEXT.encode()
+        made[path] = pretty_json({**json.loads(_bytes(content)), "simulated": "true"}).encode()
+    for path in files:
+        if path.name == _PAGE:
+            made[path] = MARK_TEXT.encode() + _bytes(files[path])
+    made[PurePosixPath(MARK_FILE)] = MARK_TEXT.encode()
     return made
+
+
+def _bytes(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
