@@ -21,8 +21,8 @@ CATALOGUE = load_catalogue()
 def simulated_lab(folder: Path, logs: RealLogs, submitter: str = "TEST-ONLY") -> Lab:
     lab = Lab(folder / "results" / "demo", logs, submitter=submitter)
     for mode in ("performance", "accuracy"):
-        cell = Cell("node1", "efficientnet-lite0", "Offline", mode)  # type: ignore[arg-type]  # modes
-        lab.cell("Offline", mode, spec=make_spec(cell, simulated=True))  # type: ignore[arg-type]
+        cell = Cell("node1", "efficientnet-lite0", "Offline", mode)
+        lab.cell("Offline", mode, spec=make_spec(cell, simulated=True))
     lab.write()
     return lab
 
