@@ -129,7 +129,10 @@ def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
     files: dict[str, Path | str] = {name: _file(wanted, name) for name in _NEEDED[wanted.mode]}
     files[USER_CONF] = wanted.user_conf or _file(wanted, USER_CONF)
     user_conf = _text(wanted.user_conf or wanted.folder / USER_CONF)
-    log = read_detail(wanted.folder / DETAIL_LOG, frozenset(round_.loadgen_fields_read) | _ALSO_READ).values
+    whole = read_detail(wanted.folder / DETAIL_LOG, frozenset(round_.loadgen_fields_read) | _ALSO_READ)
+    if not whole.complete:
+        raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} ends before the test did", hint="was it copied whole?")
+    log = whole.values
     problem = other_round(log, round_, catalogue.rounds.values())
     if problem is not None:
         raise ResultError(f"{wanted.folder_name}: {problem}")
