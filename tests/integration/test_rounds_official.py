@@ -36,7 +36,7 @@ def logs_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RealLogs]:
     for name in ROUNDS:
         base = tmp_path_factory.mktemp(name)
         pinned = CATALOGUE.round(name).loadgen
-        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", base / "loadgen"]
+        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(base / "loadgen")]
         subprocess.run([*argv, f"{pinned.package}=={pinned.version}"], check=True, timeout=300)
         made[name] = RealLogs(base / "logs", loadgen=base / "loadgen")
     return made
@@ -51,7 +51,7 @@ def lab_of(round_name: str, logs: RealLogs, base: Path) -> Lab:
 
 def official_errors(tree: Path, version: str, csv: Path) -> tuple[list[str], str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(CHECKOUT) / "tools/submission"), "PYTHONDONTWRITEBYTECODE": "1"}
-    words = ["--input", tree, "--version", version, "--csv", csv]
+    words = ["--input", str(tree), "--version", version, "--csv", str(csv)]
     done = subprocess.run(
         [sys.executable, "-m", "submission_checker.main", *words],
         cwd=csv.parent, env=environment, capture_output=True, text=True, check=False,

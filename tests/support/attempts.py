@@ -114,13 +114,12 @@ def make_spec(  # a builder of test data, all by name
     env: dict[str, str] | None = None,
     model_file: str = "model.onnx",
     target: float | None = None,
-    round_name: str = "v6.1",
 ) -> Spec:
     """A spec as a host writes it; the digests are those of nothing."""
     return Spec(
         cell=cell,
         official_benchmark=official_benchmark,
-        round=round_name,
+        round="v6.1",
         division=division,
         run_style="test",
         implementation=implementation,
@@ -278,7 +277,7 @@ class Lab:
         """Plan a cell and, unless told otherwise, put its attempt into the collection; return the attempt's folder."""
         system = system or host
         cell = Cell(system, benchmark, scenario, mode)
-        spec = replace(spec, cell=cell) if spec else make_spec(cell, division=self.division, round_name=self.round)
+        spec = replace(spec, cell=cell) if spec else replace(make_spec(cell, division=self.division), round=self.round)
         self.systems[host] = system
         self.collected.setdefault(host, [])
         self.planned.append(
