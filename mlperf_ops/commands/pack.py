@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from mlperf_ops.aggregate import TREE
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.commands.check import refuse_run_folder
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.pack import beside, pack_tree
-from mlperf_ops.run_plan import PLAN
 from mlperf_ops.typed import dump
 
 _ENDING = ".tar.gz"
@@ -39,8 +38,7 @@ def command(
     """
     if not output.name.endswith(_ENDING) or output.name == _ENDING:
         raise ConfigError(f"--output is '{output}'; expected a name that ends with {_ENDING}")
-    if (tree / PLAN).is_file() and (tree / TREE).is_dir():
-        raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{tree / TREE}'?")
+    refuse_run_folder(tree)
     if tree.resolve() in output.resolve().parents:
         raise ConfigError(f"--output {output} is inside of the tree", hint="write it beside the tree")
     report = pack_tree(

@@ -81,6 +81,7 @@ class Packaging:
 
     Attributes:
         locations: "system/benchmark/scenario" to the result's folder in the tree.
+        counting: "system/benchmark/scenario" and a host whose runs fill it, where several hosts measured it.
         refused: Cell and why it must not be packed.
         systems: The submission's own words on each system, as facts.
     """
@@ -88,6 +89,11 @@ class Packaging:
     locations: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
     systems: tuple[HostFacts, ...]
+    counting: tuple[tuple[str, str], ...] = ()
+
+    def counts(self, cell: Cell, host: str) -> bool:
+        """Whether a host's run of a cell is the one in the tree."""
+        return (f"{cell.system}/{cell.benchmark}/{cell.scenario}", host) in self.counting
 
     def location(self, cell: Cell) -> str | None:
         """Return the folder of a cell's result in the tree, None when it is not there."""

@@ -69,6 +69,7 @@ def _packaging(folder: Path) -> Packaging:
     systems = origins.get("systems")
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
+        counting=tuple(_counting(summary.get("written"))),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
         systems=tuple(
             _host_facts(system, system, one.get("fields"), one.get("unknown"))
@@ -91,6 +92,14 @@ def _texts(found: Json, *names: str) -> Iterator[tuple[str, str]]:
         if isinstance(one, dict):
             first, second = (str(one.get(name, "")) for name in names)
             yield first, second
+
+
+def _counting(written: Json) -> Iterator[tuple[str, str]]:
+    """Yield the scenarios of the tree with each host whose runs fill them."""
+    for one in written if isinstance(written, list) else ():
+        hosts = one.get("hosts") if isinstance(one, dict) else None
+        if isinstance(one, dict) and isinstance(hosts, list):
+            yield from ((str(one.get("key", "")), str(host)) for host in hosts)
 
 
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:

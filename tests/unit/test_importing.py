@@ -198,10 +198,10 @@ def test_a_mistake_in_a_result_is_one_sentence_with_its_line(
         ({"round": "v6.2"}, "unknown round 'v6.2'"),
         ({"round": None}, "key 'round' is missing, and the results folder has no plan.json"),
         ({"implementation": None}, "results[0]: key 'implementation' is missing"),
-        ({"sistems": []}, "unknown key 'sistems'"),
+        ({"boxes": []}, "unknown key 'boxes'"),
         ({"systems": [{"system": "box"}]}, "key 'system_type' is missing"),
         ({"systems": [{"system": "box", "system_type": "edge"}]}, "nothing is told of system 'box'"),
-        ({"systems": [{"system": "box", "system_type": "egde"}]}, "unknown system type 'egde'"),
+        ({"systems": [{"system": "box", "system_type": "edgy"}]}, "unknown system type 'edgy'"),
         ({"systems": [{"system": "box", "system_type": "edge", "description": {"coolling": "air"}}]}, "'cooling'"),
     ],
 )
@@ -399,3 +399,36 @@ def test_the_command_says_what_came_in_and_fails_when_something_did_not(vendor: 
     done = subprocess.run([*argv, "--json"], env=environment, capture_output=True, text=True, check=False, timeout=60)
     told = json.loads(done.stdout.splitlines()[0])
     assert [one["state"] for one in told["cells"]] == ["there already", "refused"]
+
+
+def test_pictures_that_the_round_wants_come_along_and_others_do_not(tmp_path: Path, real_logs: RealLogs) -> None:
+    vendor = Vendor(tmp_path, real_logs)
+    vendor.result("Offline", benchmark="stable-diffusion-xl")
+    wanted = CATALOGUE.round("v6.0").rules("stable-diffusion-xl").required_accuracy_artifacts["images"]
+    folder = vendor.base / "Offline/accuracy/images"
+    folder.mkdir()
+    for name in (f"{wanted.stems[0]}.png", "captions.txt", "holiday.png"):
+        (folder / name).write_bytes(name.encode())
+    text = "Accuracy Results: {'FID_SCORE': '23.5', 'CLIP_SCORE': '31.7'}\n"
+    (vendor.base / "Offline/accuracy/accuracy.txt").write_text(text)
+    seeds = CATALOGUE.round("v6.0").seeds.model_dump()
+    for mode in ("performance", "accuracy"):
+        edit_log(vendor.detail("Offline", mode), {f"effective_{name}": value for name, value in seeds.items()})
+    vendor.map |= {"round": "v6.0"}
+    assert [one.state for one in vendor.bring()] == ["imported", "imported"]
+    assert {one.state for one in vendor.bring()} == {"there already"}
+    tree = aggregate(vendor.run, CATALOGUE.round("v6.0"), CATALOGUE).tree
+    images = tree / "open/TEST-ONLY/results/box/stable-diffusion-xl/Offline/accuracy/images"
+    assert sorted(path.name for path in images.iterdir()) == [f"{wanted.stems[0]}.png", "captions.txt"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../x", "./x", "a/b/c", "a/..", "..", "a/"])
+def test_a_manifest_cannot_name_a_file_outside_of_its_attempt(vendor: Vendor, name: str) -> None:
+    vendor.result("Offline")
+    vendor.result("SingleStream")
+    vendor.bring()
+    (attempt,) = (vendor.run / "hosts/box/resnet50/Offline/performance").glob("*/attempt_1")
+    manifest: Any = read_json(attempt / "manifest.json")
+    write_json(attempt / "manifest.json", {**manifest, "files": {**manifest["files"], name: "0" * 64}})
+    refused = packed(vendor.run).refused
+    assert f"names '{name}', which is not a plain file of the attempt" in refused[0].reason
