@@ -48,7 +48,8 @@ class CellRun:
     @property
     def anchor(self) -> str:
         """Name of the cell's place in the page."""
-        return "cell-" + self.cell.key.replace("/", "-")
+        host = "" if self.host == self.cell.system else f"-{self.host}"  # several hosts may measure one cell
+        return f"cell-{self.cell.key.replace('/', '-')}{host}"
 
 
 @dataclass(frozen=True, slots=True)
