@@ -25,7 +25,9 @@ IMPORTED = "imported"
 """Stands for the implementation of results that were made elsewhere; `import.json` of the attempt says where."""
 MODES: tuple[Mode, ...] = ("performance", "accuracy")
 _SIMULATED = "its result is simulated; a stand-in's results are never packed"
-_PLAIN_NAME = re.compile(r"[^/\0]+")
+_PLAIN_NAME = re.compile(
+    r"(?!\.{1,2}(?:/|$))[^/\0]+(?:/(?!\.{1,2}$)[^/\0]+)?"
+)  # a file, or one in a folder: images/1.png
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def read_attempt(planned: PlannedCell, folder: Path) -> Attempt:
     files: dict[str, str] = {}
     for name, digest in manifest.items():
         path = folder / name
-        if not _PLAIN_NAME.fullmatch(name) or name in {".", ".."} or path.is_symlink():
+        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink() or path.parent.is_symlink():
             raise ResultError(f"{folder / MANIFEST} names '{name}', which is not a plain file of the attempt")
         if not path.is_file():
             raise ResultError(f"{path} is missing, but {MANIFEST} lists it", hint="collect or run the cell again")

@@ -34,6 +34,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "compliance": ("compliance", "Verify compliance tests by hand, and print what their runs are asked for."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "report": ("report", "Write verdict.md and report.html."),
+    "pack": ("pack", "Pack a submission tree that passes into one archive with digests."),
+    "verify": ("verify", "Verify a pack: digests, safe names, and the check of its content."),
     "catalogue": ("catalogue", "List and show rounds, benchmarks, implementations and components."),
     "loadgen-onnx": ("loadgen_onnx", "Run any ONNX model under LoadGen with generated inputs."),
 }

@@ -266,6 +266,9 @@ def _accuracy_files(place: Place) -> _Files:
         path = paths.accuracy / name
         if path not in made:
             made[path] = place.claim.pair.accuracy.file(name)
+    for folder in place.round.rules(place.claim.official_benchmark).required_accuracy_artifacts:
+        names = [name for name in place.claim.pair.accuracy.files if name.startswith(f"{folder}/")]
+        made |= {paths.accuracy / name: place.claim.pair.accuracy.file(name) for name in names}
     return made
 
 

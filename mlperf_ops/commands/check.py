@@ -30,7 +30,7 @@ from mlperf_ops.checker.rules import printable
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.model import Plan
-from mlperf_ops.run_plan import PLAN
+from mlperf_ops.run_plan import IMPORTS, PLAN
 from mlperf_ops.typed import dump, load
 
 _STYLE = {"official": "bold red", "rules": "red", "advice": "cyan"}
@@ -73,7 +73,7 @@ def command(  # typer shows the help of the options
         raise ConfigError("no round was given", hint="add --round v6.1, or --plan with a plan.json")
     if planned is not None and planned.round != name:
         raise ConfigError(f"{plan} is a plan of round {planned.round}, and --round is {name}")
-    _refuse_run_folder(tree)
+    refuse_run_folder(tree)
     rules = load_catalogue().round(name, "--round" if round_ else str(plan))
     report = check_tree(tree, rules, planned)
     if official_checker is None:
@@ -95,10 +95,10 @@ def command(  # typer shows the help of the options
         raise typer.Exit(EXIT_VERDICT)
 
 
-def _refuse_run_folder(tree: Path) -> None:
+def refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
     below = tree / TREE
-    if below.is_dir() and (tree / PLAN).is_file():
+    if below.is_dir() and ((tree / PLAN).is_file() or (tree / IMPORTS).is_file()):
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
 
 

@@ -127,9 +127,14 @@ def _hint(error: CellError) -> str | None:
 
 def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
     files: dict[str, Path | str] = {name: _file(wanted, name) for name in _NEEDED[wanted.mode]}
+    if wanted.mode == "accuracy":
+        files |= _artifacts(wanted, round_)
     files[USER_CONF] = wanted.user_conf or _file(wanted, USER_CONF)
     user_conf = _text(wanted.user_conf or wanted.folder / USER_CONF)
-    log = read_detail(wanted.folder / DETAIL_LOG, frozenset(round_.loadgen_fields_read) | _ALSO_READ).values
+    whole = read_detail(wanted.folder / DETAIL_LOG, frozenset(round_.loadgen_fields_read) | _ALSO_READ)
+    if not whole.complete:
+        raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} ends before the test did", hint="was it copied whole?")
+    log = whole.values
     problem = other_round(log, round_, catalogue.rounds.values())
     if problem is not None:
         raise ResultError(f"{wanted.folder_name}: {problem}")
@@ -156,6 +161,16 @@ def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
         effective={},
     )
     return Verified(spec, result, request, files)
+
+
+def _artifacts(wanted: Wanted, round_: Round) -> dict[str, Path]:
+    """Return the pictures or videos that the round wants beside the accuracy log, as far as they are there."""
+    found: dict[str, Path] = {}
+    for folder, asked in round_.rules(wanted.benchmark.official).required_accuracy_artifacts.items():
+        for path in sorted((wanted.folder / folder).glob("*")):
+            if path.name.split(".")[0] in {*asked.stems, *asked.also} and path.is_file() and not path.is_symlink():
+                found[f"{folder}/{path.name}"] = path
+    return found
 
 
 def _file(wanted: Wanted, name: str) -> Path:

@@ -160,10 +160,12 @@ def _digests(verified: Verified) -> JsonObject:
 
 def _fill(folder: Path, verified: Verified) -> None:
     for name, content in verified.files.items():
+        target = folder / name
+        target.parent.mkdir(exist_ok=True)
         if isinstance(content, str):
-            (folder / name).write_text(content)
+            target.write_text(content)
         else:
-            shutil.copyfile(content, folder / name)
+            shutil.copyfile(content, target)
     (folder / SPEC).write_text(_spec_text(verified))
 
 
@@ -185,7 +187,8 @@ def _write(folder: Path, verified: Verified) -> Path:
             made = Path(scratch) / target.name
             made.mkdir()
             _fill(made, verified)
-            digests = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
+            copied = sorted(path for path in made.rglob("*") if path.is_file())
+            digests = {path.relative_to(made).as_posix(): sha256_file(path) for path in copied}
             write_json(made / MANIFEST, {"schema": 1, "files": dict(digests)})
             write_json(made / RESULT, dump(verified.result))
             made.rename(target)

@@ -49,7 +49,8 @@ class CellRun:
     @property
     def anchor(self) -> str:
         """Name of the cell's place in the page."""
-        return "cell-" + self.cell.key.replace("/", "-")
+        host = "" if self.host == self.cell.system else f"-{self.host}"  # several hosts may measure one cell
+        return f"cell-{self.cell.key.replace('/', '-')}{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class Packaging:
 
     Attributes:
         locations: "system/benchmark/scenario" to the result's folder in the tree.
+        counting: "system/benchmark/scenario" and a host whose runs fill it, where several hosts measured it.
         refused: Cell and why it must not be packed.
         tests: "system/benchmark/scenario/TESTxx" and what its verification came to.
         systems: The submission's own words on each system, as facts.
@@ -90,11 +92,16 @@ class Packaging:
     locations: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
     systems: tuple[HostFacts, ...]
+    counting: tuple[tuple[str, str], ...] = ()
     tests: tuple[tuple[str, ComplianceOutcome], ...] = ()
 
     def outcome(self, cell: Cell) -> ComplianceOutcome | None:
         """Return what became of a compliance cell, None when it was not verified."""
         return next((one for key, one in self.tests if key == cell.key), None)
+
+    def counts(self, cell: Cell, host: str) -> bool:
+        """Whether a host's run of a cell is the one in the tree."""
+        return (f"{cell.system}/{cell.benchmark}/{cell.scenario}", host) in self.counting
 
     def location(self, cell: Cell) -> str | None:
         """Return the folder of a cell's result in the tree, None when it is not there."""

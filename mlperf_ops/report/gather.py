@@ -70,6 +70,7 @@ def _packaging(folder: Path) -> Packaging:
     systems = origins.get("systems")
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
+        counting=tuple(_counting(summary.get("written"))),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
         tests=tuple(_tests(summary.get("tests"))),
         systems=tuple(
@@ -102,6 +103,14 @@ def _tests(found: Json) -> Iterator[tuple[str, ComplianceOutcome]]:
         except ResultError:
             continue  # as in `_object`: what is broken adds nothing
         yield outcome.key, outcome
+
+
+def _counting(written: Json) -> Iterator[tuple[str, str]]:
+    """Yield the scenarios of the tree with each host whose runs fill them."""
+    for one in written if isinstance(written, list) else ():
+        hosts = one.get("hosts") if isinstance(one, dict) else None
+        if isinstance(one, dict) and isinstance(hosts, list):
+            yield from ((str(one.get("key", "")), str(host)) for host in hosts)
 
 
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:

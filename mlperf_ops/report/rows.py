@@ -75,7 +75,10 @@ def result_rows(run: Run) -> tuple[Row, ...]:
     pairs: dict[tuple[str, str, str], dict[str, CellRun]] = {}
     for cell in run.cells:
         one = cell.cell
-        pairs.setdefault((one.system, one.benchmark, one.scenario), {})[one.mode] = cell
+        pair = pairs.setdefault((one.system, one.benchmark, one.scenario), {})
+        # Where several hosts measured a cell, the row is of the run that the tree holds.
+        if one.mode not in pair or run.packaging.counts(one, cell.host):
+            pair[one.mode] = cell
     return tuple(
         _row(run, pair) for pair in pairs.values() if any(cell.state != "impossible" for cell in pair.values())
     )

@@ -7,6 +7,7 @@ INVALID: too short. Use `RealLogs` once per test session, it makes each log once
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -90,6 +91,7 @@ class RealLogs:
 
     base: Path
     made: dict[tuple[str, str, int], Path] = field(default_factory=dict)
+    loadgen: Path | None = None  # folder of another round's LoadGen; None: the installed one
 
     def get(self, scenario: Scenario, mode: Mode, samples: int = SAMPLES) -> Path:
         """Return a folder with user.conf and the logs of a real run; do not write into it."""
@@ -104,8 +106,11 @@ class RealLogs:
                 (folder / "audit.config").write_text(audit_config(mode))
                 (folder / "labels.txt").write_text("".join(f"{index}.jpg {index}\n" for index in range(samples)))
             argv = [sys.executable, str(_TINY_SUT), name, loadgen_mode, str(folder), str(samples)]
+            environment = os.environ if self.loadgen is None else {**os.environ, "PYTHONPATH": str(self.loadgen)}
             with (folder / "console.log").open("wb") as console:
-                subprocess.run(argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT, cwd=folder)
+                subprocess.run(
+                    argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT, cwd=folder, env=environment
+                )
             (folder / "mlperf_log_trace.json").unlink(missing_ok=True)
             if mode == "accuracy":
                 (folder / "accuracy.txt").write_text(accuracy_line(folder / "mlperf_log_accuracy.json")[0])
@@ -266,6 +271,7 @@ class Lab:
     division: Division = "open"
     submitter: str = "TEST-ONLY"
     system_type: str = "edge"
+    round: str = "v6.1"
     description: dict[str, Json] = field(default_factory=dict)
     planned: list[PlannedCell] = field(default_factory=list)
     collected: dict[str, list[CollectedCell]] = field(default_factory=dict)
@@ -286,7 +292,7 @@ class Lab:
         """Plan a cell and, unless told otherwise, put its attempt into the collection; return the attempt's folder."""
         system = system or host
         cell = Cell(system, benchmark, scenario, mode)
-        spec = replace(spec, cell=cell) if spec else make_spec(cell, division=self.division)
+        spec = replace(spec, cell=cell) if spec else replace(make_spec(cell, division=self.division), round=self.round)
         self.systems[host] = system
         self.collected.setdefault(host, [])
         self.planned.append(
@@ -321,7 +327,7 @@ class Lab:
             for name, system in self.systems.items()
         )
         plan = Plan(
-            round="v6.1",
+            round=self.round,
             division=self.division,
             submitter=self.submitter,
             run_id=self.run.name,

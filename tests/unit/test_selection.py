@@ -13,6 +13,8 @@ from mlperf_ops.aggregate import AggregateReport, aggregate
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.model import Cell, Result
+from mlperf_ops.report.gather import read_run
+from mlperf_ops.report.rows import result_rows
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, make_spec, seal
 from tests.support.submission_trees import edit_log
@@ -52,8 +54,12 @@ def change(  # a builder of test data, all by name
     if rate is not None:
         edit_log(folder / "mlperf_log_detail.txt", {"result_samples_per_second": rate})
     result = load(Result, read_json(folder / "result.json"), "result.json")
+    loadgen = result.loadgen
+    if rate is not None and loadgen is not None:
+        loadgen = replace(loadgen, fields=loadgen.fields | {"result_samples_per_second": rate})
     result = replace(
         result,
+        loadgen=loadgen,
         verdict=verdict,  # type: ignore[arg-type]  # one of the words
         reasons=() if verdict == "valid" else ("LoadGen says INVALID",),
         started_at=started_at or result.started_at,
@@ -193,3 +199,13 @@ def test_a_run_with_the_seeds_of_another_round_is_refused_whatever_its_spec_says
     assert refused.key == "node1/efficientnet-lite0/Offline/performance"
     assert "its log shows the seeds of round v5.1, and the submission is for v6.1" in refused.reason
     assert "run the cell with the LoadGen of v6.1" in refused.reason
+
+
+def test_the_report_shows_the_run_that_the_tree_holds(lab: Lab) -> None:
+    measured(lab, "node1", rate=120.0)
+    measured(lab, "node2", rate=100.0)
+    run = write(lab, "best")
+    packed(run)
+    (row,) = result_rows(read_run(run, load_catalogue()))
+    assert row.system == "twins"
+    assert row.result == "120.0 Samples/s"
