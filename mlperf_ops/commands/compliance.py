@@ -28,22 +28,25 @@ from mlperf_ops.model import SCENARIOS, ComplianceTest, Scenario, Spec
 from mlperf_ops.typed import load
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Verify compliance tests by hand, and print what their runs are asked for.\n\n"
-    "In a lab the tests are cells of the plan, and aggregation verifies them; this is for logs made elsewhere.",
+    "In a lab the tests are cells of the plan, and aggregation verifies them; this is for logs made elsewhere.\n\n"
+    "Example: mlperf-ops compliance list --round v6.1",
 )
 
 _TEST = Annotated[str, typer.Option("--test", help="TEST01, TEST04, …")]
 _ROUND = Annotated[str, typer.Option("--round", help="Round whose rules apply, such as v6.1.")]
 _BENCHMARK = Annotated[str, typer.Option("--benchmark", help="Benchmark of the round, or of the catalogue.")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.command("list")
 def list_tests(
     round_: _ROUND,
     benchmark: Annotated[str | None, typer.Option("--benchmark", help="Only what this one needs.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: _JSON = False,
 ) -> None:
     """List the compliance tests of a round: what each proves and which benchmarks need it.
 
@@ -72,13 +75,17 @@ def list_tests(
 
 
 @app.command()
-def audit(test: _TEST, round_: _ROUND, benchmark: _BENCHMARK) -> None:
+def audit(test: _TEST, round_: _ROUND, benchmark: _BENCHMARK, as_json: _JSON = False) -> None:
     """Print the audit.config of a test. Put it into the folder where LoadGen runs, and remove it afterwards.
 
     Example: mlperf-ops compliance audit --test TEST01 --round v6.1 --benchmark resnet50 > audit.config
     """
     rules, known, official = _named(test, round_, benchmark)
-    typer.echo(audit_text(audit_settings(rules, known, official)), nl=False)
+    settings = audit_settings(rules, known, official)
+    if as_json:
+        typer.echo(json.dumps({"test": known, "benchmark": official, "settings": settings}))
+    else:
+        typer.echo(audit_text(settings), nl=False)
 
 
 @app.command()
@@ -86,6 +93,7 @@ def baseline(
     accuracy: Annotated[Path, typer.Option("--accuracy", help="Folder of the accuracy run.")],
     run: Annotated[Path, typer.Option("--run", help="Folder of the test's run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Accuracy log to write; must not exist.")],
+    as_json: _JSON = False,
 ) -> None:
     """Write the accuracy run's answers to the samples of a TEST01 run, to be scored where the answers differ.
 
@@ -99,7 +107,7 @@ def baseline(
         count = write_baseline(test_log, accuracy_log, output)
     except OSError as error:
         raise ToolError(f"cannot write {output}: {error.strerror or error}") from error
-    typer.echo(f"{output}: {count} answers")
+    typer.echo(json.dumps({"path": str(output), "answers": count}) if as_json else f"{output}: {count} answers")
 
 
 @app.command("verify")
@@ -132,7 +140,7 @@ def verify_command(  # noqa: PLR0917  # typer makes an option of each
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the folder TESTxx of a submission below this one.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: _JSON = False,
 ) -> None:
     """Find out whether a compliance test is passed, and say why not.
 
