@@ -70,6 +70,7 @@ def _packaging(folder: Path) -> Packaging:
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
         counting=tuple(_counting(summary.get("written"))),
+        also=tuple(pair for pair in _texts(summary.get("written"), "stands_for", "key") if pair[0] != "None"),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
         systems=tuple(
             _host_facts(system, system, one.get("fields"), one.get("unknown"))
