@@ -60,9 +60,12 @@ def pack_tree(
     _refuse_special(read)
     names = sorted(f"{location}/{name}" if location else name for location, folder in read.folders.items()
                    for name in folder.files if (location, name) != ("", PAGE))  # fmt: skip
-    tainted = _tainted(report, tree, round_, allow_tainted)
-    _refuse_leaks(tree, names, machine_paths(tree, output.parent, *private))
-    files = {name: sha256_file(tree / name) for name in names}
+    try:
+        tainted = _tainted(report, tree, round_, allow_tainted)
+        _refuse_leaks(tree, names, machine_paths(tree, output.parent, *private))
+        files = {name: sha256_file(tree / name) for name in names}
+    except OSError as error:
+        raise SubmissionError(f"cannot read {error.filename}: {error.strerror or error}") from error
     results = tuple(_result(one.location, one.metric, one.unit) for one in report.results)
     text = page(round_.name, results, tainted, files)
     changed = _write(tree, names, text, output)

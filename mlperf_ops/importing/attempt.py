@@ -6,7 +6,7 @@ Nothing is written, and no file of the folder is changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
@@ -141,6 +141,8 @@ def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
     spec = _spec(wanted, round_, _scenario(wanted, log, round_), user_conf, log)
     detail, loadgen = verdicts.read_loadgen(spec, wanted.folder)
     verdicts.check_settings(spec, detail)
+    figures = {key: value for key, value in log.items() if key.startswith("result_")}  # those of language models, too
+    loadgen = replace(loadgen, fields=loadgen.fields | figures)
     accuracy = _accuracy(wanted, spec, round_, log) if wanted.mode == "accuracy" else None
     verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
     started_at, elapsed_seconds = _times(log)

@@ -113,11 +113,11 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
     for wanted in wanted_cells(file, frame, catalogue):
         try:
             verified = verify(wanted, frame.round, catalogue)
+            folder = _folder_of(run, wanted, verified)
+            there = _same_attempt(folder, verified)
         except ResultError as error:
             told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), ""))
             continue
-        folder = _folder_of(run, wanted, verified)
-        there = _same_attempt(folder, verified)
         attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
         good.append((wanted, verified, attempt))
         told.append(
@@ -151,10 +151,13 @@ def _same_attempt(folder: Path, verified: Verified) -> Path | None:
 
 
 def _digests(verified: Verified) -> JsonObject:
-    found = {
-        name: sha256_text(content) if isinstance(content, str) else sha256_file(content)
-        for name, content in verified.files.items()
-    }
+    try:
+        found = {
+            name: sha256_text(content) if isinstance(content, str) else sha256_file(content)
+            for name, content in verified.files.items()
+        }
+    except OSError as error:
+        raise ResultError(f"cannot read {error.filename}: {error.strerror or error}") from error
     return {**found, SPEC: sha256_text(_spec_text(verified))}
 
 

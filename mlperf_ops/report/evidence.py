@@ -84,6 +84,7 @@ class Packaging:
     Attributes:
         locations: "system/benchmark/scenario" to the result's folder in the tree.
         counting: "system/benchmark/scenario" and a host whose runs fill it, where several hosts measured it.
+        also: "system/benchmark/scenario" that ran, and a further one that it stands for.
         refused: Cell and why it must not be packed.
         tests: "system/benchmark/scenario/TESTxx" and what its verification came to.
         systems: The submission's own words on each system, as facts.
@@ -93,11 +94,17 @@ class Packaging:
     refused: tuple[tuple[str, str], ...]
     systems: tuple[HostFacts, ...]
     counting: tuple[tuple[str, str], ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
     tests: tuple[tuple[str, ComplianceOutcome], ...] = ()
 
     def outcome(self, cell: Cell) -> ComplianceOutcome | None:
         """Return what became of a compliance cell, None when it was not verified."""
         return next((one for key, one in self.tests if key == cell.key), None)
+
+    def stands_for(self, cell: Cell) -> list[str]:
+        """Return the further "benchmark/scenario" that a cell's runs stand for."""
+        key = f"{cell.system}/{cell.benchmark}/{cell.scenario}"
+        return [place.partition("/")[2] for ran, place in self.also if ran == key]
 
     def counts(self, cell: Cell, host: str) -> bool:
         """Whether a host's run of a cell is the one in the tree."""

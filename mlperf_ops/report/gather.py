@@ -71,6 +71,7 @@ def _packaging(folder: Path) -> Packaging:
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
         counting=tuple(_counting(summary.get("written"))),
+        also=tuple(pair for pair in _texts(summary.get("written"), "stands_for", "key") if pair[0] != "None"),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
         tests=tuple(_tests(summary.get("tests"))),
         systems=tuple(

@@ -97,17 +97,28 @@ def _row(run: Run, pair: Mapping[str, CellRun]) -> Row:
         benchmark=one_line(cell.benchmark),
         maps_to=one_line(either.official_benchmark) if own_name else "",
         scenario=cell.scenario,
-        result=found.text if found else _absent(performance),
-        label=found.label if found else "",
+        result=_inferred(checked) or (found.text if found else _absent(performance)),
+        label="inferred" if _inferred(checked) else found.label if found else "",
         loadgen=_loadgen(performance, checked),
         accuracy=_accuracy(accuracy),
         samples=_samples(accuracy),
         compliance=_compliance(run, tests),
         ours=_ours(run, checked),
         official=_official(run, checked),
-        notes=(*_notes(found, (performance, accuracy, *tests), checked), *_test_notes(run, tests)),
+        notes=(
+            *_notes(found, (performance, accuracy, *tests), checked),
+            *_test_notes(run, tests),
+            *(f"also stands for {one_line(place)}" for place in run.packaging.stands_for(cell)),
+        ),
         anchor=either.anchor,
     )
+
+
+def _inferred(checked: CheckedResult | None) -> str:
+    """Return an inferred result, which is not what the run itself measured; "" for any other."""
+    if checked is None or not checked.inferred or checked.metric is None:
+        return ""
+    return f"{checked.metric:,.6g} {one_line(checked.unit or '')}"
 
 
 def _absent(cell: CellRun | None) -> str:

@@ -16,6 +16,8 @@ from mlperf_ops.files import Json, read_json
 from mlperf_ops.filings import lower_targets
 from mlperf_ops.merits import token_latency_problem
 from mlperf_ops.model import Cell, Filing, Result
+from mlperf_ops.report.gather import read_run
+from mlperf_ops.report.rows import result_rows
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, make_spec, seal
 from tests.support.submission_trees import edit_log
@@ -185,6 +187,8 @@ def test_an_inferred_result_has_the_logs_of_what_ran_and_is_marked(lab: Lab) -> 
     assert "Samples/s (`result_qps_without_loadgen_overhead`)" in (report.tree / offline.path / "README.md").read_text()
     summary: Any = read_json(lab.run / "report/aggregate.json")
     assert [one["stands_for"] for one in summary["written"]][1:] == ["node1/efficientnet-lite0/SingleStream"] * 2
+    (row,) = result_rows(read_run(lab.run, CATALOGUE))
+    assert "also stands for efficientnet-lite0/MultiStream" in row.notes
     rows = {row.scenario: row for row in report.matrix}
     assert rows["Offline"].stands_on == "node1/efficientnet-lite0/SingleStream"
 
