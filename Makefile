@@ -1,7 +1,7 @@
 # Everything a person or a CI job calls. Each target is at most a few lines; the work is done by the tools they name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab lab-down test-lab lint check docs lock clean
+.PHONY: help setup run test acceptance lab lab-down test-lab lint check docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,6 +32,10 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 test: ## Run all tests that need no hosts of their own
 	@tools/bootstrap dev
 	@$(BIN)/pytest -q
+
+acceptance: ## Run a full closed v6.1 submission of a stand-in to the checked tree (about 12 minutes)
+	@tools/bootstrap dev
+	@MLPERF_OPS_ACCEPTANCE=$${MLPERF_OPS_ACCEPTANCE:-1} $(BIN)/pytest -q -s tests/acceptance
 
 lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 	@tools/bootstrap dev

@@ -6,20 +6,22 @@ are read, never written; the full accuracy logs are kept beside the tree under f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from mlperf_ops import tree
-from mlperf_ops.attempts import LeftOut, Selection, select
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import SubmissionError
-from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
-from mlperf_ops.model import Plan
+from mlperf_ops.files import Json, JsonObject, pretty_json, write_json
+from mlperf_ops.matrix import MatrixRow, matrix
 from mlperf_ops.packing import Packed, Submission, pack
-from mlperf_ops.typed import dump, load
+from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.selection import ComplianceOutcome, Conflict, LeftOut, Selection, select
+from mlperf_ops.typed import dump
 
-PLAN, TREE, FULL_LOGS, REPORT = "plan.json", "submission", "full_logs", "report"
+TREE, FULL_LOGS, REPORT = "submission", "full_logs", "report"
 ORIGINS, SUMMARY = "system_origins.json", "aggregate.json"
 
 
@@ -33,6 +35,9 @@ class AggregateReport:
         written: Scenarios in the tree.
         missing: Cells without a usable result, and why.
         refused: Cells whose result must not be packed, and why.
+        conflicts: Scenarios with several results, which they are, and by which rule one counts.
+        tests: What became of the compliance tests that were run.
+        matrix: What is there and what is missing of a valid submission.
         unknown_fields: System to the fields of its description that could not be determined, and why.
     """
 
@@ -41,17 +46,10 @@ class AggregateReport:
     written: tuple[Packed, ...]
     missing: tuple[LeftOut, ...]
     refused: tuple[LeftOut, ...]
+    conflicts: tuple[Conflict, ...]
+    tests: tuple[ComplianceOutcome, ...]
+    matrix: tuple[MatrixRow, ...]
     unknown_fields: dict[str, dict[str, str]]
-
-
-def read_plan(run: Path) -> Plan:
-    """Read a results folder's plan.
-
-    Raises:
-        ResultError: The folder has none, or it has another form.
-    """
-    path = run / PLAN
-    return load(Plan, read_json(path), str(path))
 
 
 def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool = False) -> AggregateReport:
@@ -71,11 +69,11 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
         ToolError: The tree cannot be written.
     """
     plan = read_plan(run)
-    if plan.round != round_.name:
-        raise SubmissionError(f"{run / 'plan.json'} is of round {plan.round}, not {round_.name}")
+    _refuse_other_round(run, plan.round, round_)
     selection = select(run, plan, catalogue)
     submission = pack(run, plan, round_, catalogue, selection)
-    jsons = {SUMMARY: _summary(submission, selection)}
+    rows = matrix(plan, round_, selection)
+    jsons = {SUMMARY: _summary(submission, selection, rows)}
     if submission.written:
         jsons[ORIGINS] = submission.origins
     recovered = not dry_run and tree.recover(run / TREE)
@@ -96,7 +94,35 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
         written=submission.written,
         missing=tuple(selection.missing),
         refused=tuple(selection.refused),
+        conflicts=tuple(selection.conflicts),
+        tests=tuple(selection.tests.values()),
+        matrix=rows,
         unknown_fields=submission.unknown_fields,
+    )
+
+
+def look(run: Path, catalogue: Catalogue) -> tuple[MatrixRow, ...]:
+    """Return what is there and what is missing of a results folder, also when nothing can be packed; writes nothing.
+
+    Raises:
+        ResultError: plan.json cannot be read.
+        ConfigError: A field of the user's system description is wrong, or a name is not in the catalogue.
+        SubmissionError: A name cannot be part of a path.
+    """
+    plan = read_plan(run)
+    round_ = catalogue.round(plan.round, str(run / PLAN))
+    selection = select(run, plan, catalogue)
+    pack(run, plan, round_, catalogue, selection)  # adds what packing refuses
+    return matrix(plan, round_, selection)
+
+
+def _refuse_other_round(run: Path, planned: str, wanted: Round) -> None:
+    if planned == wanted.name:
+        return
+    raise SubmissionError(
+        f"{run} was measured for round {planned} and cannot be rendered as {wanted.name}: the seeds of a round are "
+        f"compiled into its LoadGen, so the checker of {wanted.name} would reject every result",
+        hint=f"set mlperf_round: {wanted.name} and an mlperf_run_id of its own in the inventory, and run it again",
     )
 
 
@@ -105,13 +131,16 @@ def as_json(report: AggregateReport) -> JsonObject:
     return {**dump(report), "tree": str(report.tree)}
 
 
-def _summary(submission: Submission, selection: Selection) -> JsonObject:
+def _summary(submission: Submission, selection: Selection, rows: Sequence[MatrixRow]) -> JsonObject:
     return {
         "schema": 1,
         "tree": TREE,
         "written": cast("Json", [dump(packed) for packed in submission.written]),
         "missing": cast("Json", [dump(cell) for cell in selection.missing]),
         "refused": cast("Json", [dump(cell) for cell in selection.refused]),
+        "conflicts": cast("Json", [dump(one) for one in selection.conflicts]),
+        "tests": cast("Json", [dump(one) for one in selection.tests.values()]),
+        "matrix": cast("Json", [dump(row) for row in rows]),
     }
 
 

@@ -1,28 +1,33 @@
-"""The attempts that may be packed: those of the plan, complete, not simulated, and exactly as the host wrote them.
+"""One attempt, verified: of the plan, complete, not simulated, of the round, and exactly as the host wrote it.
 
-A scenario needs its performance and its accuracy cell. What is not there yet is missing, what is there and must not be
-packed is refused; in both cases the scenario is left out, with the reason. An INVALID result is packed: its verdict is
-LoadGen's and is shown, not hidden. Only reads.
+What is not there yet is missing, what is there and must not be packed is refused. Only reads.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from mlperf_ops.catalogue import Catalogue
-from mlperf_ops.errors import MlperfOpsError, ResultError, SubmissionError
-from mlperf_ops.files import read_json, sha256_file
-from mlperf_ops.model import CollectedCell, CollectedHost, Mode, Plan, PlannedCell, Result, Spec
+from mlperf_ops.errors import MlperfOpsError, ResultError
+from mlperf_ops.files import JsonObject, read_json, sha256_file
+from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.merits import other_round
+from mlperf_ops.model import CollectedCell, CollectedHost, Mode, PlannedCell, Result, Spec
 from mlperf_ops.typed import load
 
 SPEC, RESULT, MANIFEST = "spec.json", "result.json", "manifest.json"
+DETAIL_LOG = "mlperf_log_detail.txt"
+IMPORTED = "imported"
+"""Stands for the implementation of results that were made elsewhere; `import.json` of the attempt says where."""
 MODES: tuple[Mode, ...] = ("performance", "accuracy")
 _SIMULATED = "its result is simulated; a stand-in's results are never packed"
-_PLAIN_NAME = re.compile(r"[^/\0]+")
+_PLAIN_NAME = re.compile(
+    r"(?!\.{1,2}(?:/|$))[^/\0]+(?:/(?!\.{1,2}$)[^/\0]+)?"
+)  # a file, or one in a folder: images/1.png
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Attempt:
         spec: What the host ran.
         result: What the host says of it.
         files: Names and sha256 of the raw files, all of them compared.
+        log: What the official checker reads of its detail log.
     """
 
     planned: PlannedCell
@@ -42,6 +48,7 @@ class Attempt:
     spec: Spec
     result: Result
     files: Mapping[str, str]
+    log: JsonObject = field(default_factory=dict)
 
     def file(self, name: str) -> Path:
         """Return the path of a verified raw file.
@@ -55,14 +62,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenarioAttempts:
-    """The two attempts of a (system, benchmark, scenario)."""
-
-    performance: Attempt
-    accuracy: Attempt
-
-
-@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A cell that keeps its scenario out of the tree, and why."""
 
@@ -70,68 +69,28 @@ class LeftOut:
     reason: str
 
 
-@dataclass(slots=True)
-class Selection:
-    """What can be packed, what is not there yet, and what must not be packed."""
+@dataclass(frozen=True, slots=True)
+class NotUsable:
+    """Why a cell has no attempt that could be packed.
 
-    scenarios: list[ScenarioAttempts] = field(default_factory=list)
-    missing: list[LeftOut] = field(default_factory=list)
-    refused: list[LeftOut] = field(default_factory=list)
-
-
-class _NotUsable(Exception):  # noqa: N818  # an answer of a look-up, never seen by users
-    def __init__(self, kind: Literal["missing", "refused"], reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
-
-
-def select(run: Path, plan: Plan, catalogue: Catalogue) -> Selection:
-    """Choose and verify the attempts of a plan.
-
-    Args:
-        run: The results folder.
-        plan: Its plan.
-        catalogue: Says which implementations are stand-ins.
-
-    Raises:
-        SubmissionError: The plan has a cell twice.
+    Attributes:
+        kind: `missing`: there is none (yet); `failed`: its run failed; `refused`: there is one that must not be packed.
+        reason: One sentence.
     """
-    hosts = {host.name: _collected(run, host.name) for host in plan.hosts}
-    selection = Selection()
-    for cells in _scenarios(plan).values():
-        found: dict[Mode, Attempt] = {}
-        cell = next(iter(cells.values())).cell
-        for mode in MODES:
-            attempt = _attempt_or_reason(run, cells.get(mode), hosts, catalogue)
-            if isinstance(attempt, Attempt):
-                found[mode] = attempt
-                continue
-            left_out = LeftOut(f"{cell.system}/{cell.benchmark}/{cell.scenario}/{mode}", attempt.reason)
-            (selection.missing if attempt.kind == "missing" else selection.refused).append(left_out)
-        if len(found) == len(MODES):
-            selection.scenarios.append(ScenarioAttempts(found["performance"], found["accuracy"]))
-    return selection
+
+    kind: Literal["missing", "failed", "refused"]
+    reason: str
 
 
-def _scenarios(plan: Plan) -> dict[tuple[str, str, str], dict[Mode, PlannedCell]]:
-    """Group the plan's runnable cells by scenario, in the order of the plan."""
-    grouped: dict[tuple[str, str, str], dict[Mode, PlannedCell]] = {}
-    for planned in plan.cells:
-        cell = planned.cell
-        if planned.status != "planned":
-            continue
-        modes = grouped.setdefault((cell.system, cell.benchmark, cell.scenario), {})
-        if cell.mode in modes:
-            raise SubmissionError(
-                f"the cell {cell.key} is planned on {modes[cell.mode].host} and on {planned.host}",
-                hint="give the hosts different mlperf_system names, or run the cell on one of them",
-            )
-        modes[cell.mode] = planned
-    return grouped
+class _NotUsableError(Exception):
+    """An answer of a look-up, never seen by users."""
+
+    def __init__(self, kind: Literal["missing", "failed", "refused"], reason: str) -> None:
+        super().__init__(reason)
+        self.why = NotUsable(kind, reason)
 
 
-def _collected(run: Path, host: str) -> CollectedHost | str:
+def collected(run: Path, host: str) -> CollectedHost | str:
     """Return a host's cells.json, or why there is none to use."""
     path = run / "hosts" / host / "cells.json"
     if not path.is_file():
@@ -142,45 +101,86 @@ def _collected(run: Path, host: str) -> CollectedHost | str:
         return str(error)
 
 
-def _attempt_or_reason(
-    run: Path, planned: PlannedCell | None, hosts: Mapping[str, CollectedHost | str], catalogue: Catalogue
-) -> Attempt | _NotUsable:
+def attempts_of(
+    run: Path,
+    planned: PlannedCell,
+    host: CollectedHost | str,
+    catalogue: Catalogue,
+    round_name: str,
+    *,
+    earlier_too: bool = False,
+    simulated_too: bool = False,
+) -> tuple[Attempt, ...] | NotUsable:
+    """Return the verified attempt that stands for a planned cell on its host.
+
+    Args:
+        run: The results folder.
+        planned: The cell.
+        host: Its host's cells.json, or why there is none.
+        catalogue: Says which implementations are stand-ins, and whose seeds a log shows.
+        round_name: Of the plan.
+        earlier_too: Return further attempts of the same spec as well, the oldest last; one that cannot be used is
+            left out, as another stands for the cell.
+        simulated_too: Return the results of stand-ins as well; only for `mlperf_ops.simulated`.
+    """
+    if isinstance(host, str):
+        return NotUsable("missing", host)
     try:
-        return _attempt(run, planned, hosts, catalogue)
-    except _NotUsable as reason:
-        return reason
+        chosen = _choose(planned, host.cells)
+        newest = _attempt(run, planned, chosen, catalogue, round_name, simulated_too=simulated_too)
+    except _NotUsableError as error:
+        return error.why
+    if not earlier_too:
+        return (newest,)
+    others = []
+    for folder in sorted(newest.folder.parent.glob("attempt_*"), reverse=True):
+        if folder != newest.folder and (folder / RESULT).is_file():
+            path = folder.relative_to(run / "hosts" / planned.host).as_posix()
+            try:
+                result = load(Result, read_json(folder / RESULT), str(folder / RESULT))
+                other = replace(chosen, attempt=folder.name, path=path, verdict=result.verdict)
+                others.append(_attempt(run, planned, other, catalogue, round_name, simulated_too=simulated_too))
+            except (_NotUsableError, ResultError):  # each of them may be broken
+                continue
+    return (newest, *others)
 
 
 def _attempt(
-    run: Path, planned: PlannedCell | None, hosts: Mapping[str, CollectedHost | str], catalogue: Catalogue
+    run: Path, planned: PlannedCell, cell: CollectedCell, catalogue: Catalogue, round_name: str, *, simulated_too: bool
 ) -> Attempt:
-    if planned is None:
-        raise _NotUsable("missing", "the plan has no such cell")
-    host = hosts.get(planned.host, f"the plan has no host {planned.host}")
-    if isinstance(host, str):
-        raise _NotUsable("missing", host)
-    collected = _choose(planned, host.cells)
-    if collected.simulated:
-        raise _NotUsable("refused", _SIMULATED)
+    if cell.simulated and not simulated_too:
+        raise _NotUsableError("refused", _SIMULATED)
     try:
-        folder = _folder(run / "hosts" / planned.host, collected.path)
+        folder = _folder(run / "hosts" / planned.host, cell.path)
         attempt = read_attempt(planned, folder)
         if attempt.result.verdict == "failed":
-            raise _NotUsable("missing", f"its run failed: {'; '.join(attempt.result.reasons)}")
-        _compare(collected, attempt, catalogue)
+            raise _NotUsableError("failed", f"its run failed: {'; '.join(attempt.result.reasons)}")
+        _compare(cell, attempt)
+        if not simulated_too and _is_simulated(attempt, catalogue):
+            raise ResultError(_SIMULATED)
+        return _with_log(attempt, catalogue, round_name)
     except MlperfOpsError as error:
-        raise _NotUsable("refused", error.message) from error
-    return attempt
+        raise _NotUsableError("refused", error.message) from error
+
+
+def _with_log(attempt: Attempt, catalogue: Catalogue, round_name: str) -> Attempt:
+    """Read what counts of the detail log, and refuse a run of another round, whatever the other files say."""
+    round_ = catalogue.round(round_name)
+    log = read_detail(attempt.file(DETAIL_LOG), frozenset({*round_.loadgen_fields_read, "effective_test_mode"})).values
+    problem = other_round(log, round_, catalogue.rounds.values())
+    if problem is not None:
+        raise ResultError(problem)
+    return replace(attempt, log=log)
 
 
 def _choose(planned: PlannedCell, cells: Iterable[CollectedCell]) -> CollectedCell:
     same_key = [cell for cell in cells if cell.key == planned.cell.key]
     if not same_key:
-        raise _NotUsable("missing", f"no result was collected from host {planned.host}")
+        raise _NotUsableError("missing", f"no result was collected from host {planned.host}")
     for cell in same_key:
         if cell.request_sha256 == planned.request_sha256:
             return cell
-    raise _NotUsable("missing", "the result on hand answers an earlier plan; run the cell again")
+    raise _NotUsableError("missing", "the result on hand answers an earlier plan; run the cell again")
 
 
 def _folder(host: Path, path: str) -> Path:
@@ -206,7 +206,7 @@ def read_attempt(planned: PlannedCell, folder: Path) -> Attempt:
     files: dict[str, str] = {}
     for name, digest in manifest.items():
         path = folder / name
-        if not _PLAIN_NAME.fullmatch(name) or name in {".", ".."} or path.is_symlink():
+        if not _PLAIN_NAME.fullmatch(name) or path.is_symlink() or path.parent.is_symlink():
             raise ResultError(f"{folder / MANIFEST} names '{name}', which is not a plain file of the attempt")
         if not path.is_file():
             raise ResultError(f"{path} is missing, but {MANIFEST} lists it", hint="collect or run the cell again")
@@ -219,7 +219,7 @@ def read_attempt(planned: PlannedCell, folder: Path) -> Attempt:
     return Attempt(planned, folder, spec, result, files)
 
 
-def _compare(collected: CollectedCell, attempt: Attempt, catalogue: Catalogue) -> None:
+def _compare(collected: CollectedCell, attempt: Attempt) -> None:
     """Make sure that plan, cells.json, spec.json and result.json speak of one and the same run."""
     spec, result, planned = attempt.spec, attempt.result, attempt.planned
     path = attempt.folder / RESULT
@@ -234,5 +234,9 @@ def _compare(collected: CollectedCell, attempt: Attempt, catalogue: Catalogue) -
             raise ResultError(f"{path}: {what} is {found}, expected {expected}")
     if spec.cell != result.cell:
         raise ResultError(f"{attempt.folder / SPEC} is of the cell {spec.cell.key}, expected {result.cell.key}")
-    if spec.simulated or result.simulated or catalogue.implementation(spec.implementation).simulated:
-        raise ResultError(_SIMULATED)
+
+
+def _is_simulated(attempt: Attempt, catalogue: Catalogue) -> bool:
+    spec = attempt.spec
+    stand_in = spec.implementation != IMPORTED and catalogue.implementation(spec.implementation).simulated
+    return spec.simulated or attempt.result.simulated or stand_in

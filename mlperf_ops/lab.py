@@ -17,7 +17,7 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab_problems import Locate, Place, sentence
 from mlperf_ops.lab_vars import PATH_NAME, PREFIX, HostVars
-from mlperf_ops.model import Division, RunStyle
+from mlperf_ops.model import Division, OnConflict, RunStyle
 
 _PATH_NAME = re.compile(PATH_NAME)
 _INVENTORY_SUFFIXES = {".yml", ".yaml", ".ini", ".json"}
@@ -39,7 +39,10 @@ class LabHost:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """All SUTs, and what they have in common."""
+    """All SUTs, and what they have in common.
+
+    `division` is the first host's; another host, or a benchmark of it, may have its own.
+    """
 
     inventory: str
     round: str
@@ -47,6 +50,7 @@ class Lab:
     submitter: str
     run_id: str
     run_style: RunStyle
+    on_conflict: OnConflict
     hosts: tuple[LabHost, ...]
 
 
@@ -79,7 +83,7 @@ def load_lab(
                 hint="set mlperf_system for it: letters, digits, '.', '_', '+' and '-'",
             )
     default_id = default_run_id or _folder_name(inventory)
-    for name in ("round", "division", "submitter", "run_style", "run_id"):
+    for name in ("round", "submitter", "run_style", "run_id", "on_conflict"):
         _same_everywhere(hosts, name)
     first = hosts[0].vars
     return Lab(
@@ -89,6 +93,7 @@ def load_lab(
         submitter=first.submitter,
         run_id=first.run_id or default_id,
         run_style=first.run_style,
+        on_conflict=first.on_conflict,
         hosts=hosts,
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from mlperf_ops.files import Json
-from mlperf_ops.model import Division, RunStyle, Scenario
+from mlperf_ops.model import Division, OnConflict, RunStyle, Scenario
 from mlperf_ops.tuning import PATTERN_SENTENCES as TUNING_SENTENCES
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
@@ -100,6 +100,9 @@ class BenchmarkEntry(LabModel):
     tuning: BenchmarkTuning = BenchmarkTuning()  # over that of the host
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     run_style: RunStyle | None = None
+    division: Division | None = None  # None: mlperf_division
+    also_as: tuple[str, ...] = ()  # benchmarks with a lower accuracy target that the same runs stand for
+    scenarios_from: dict[Scenario, Scenario] = Field(default_factory=dict)  # scenario in the tree -> the one that runs
 
     def wants_compliance(self, *, demanded: bool) -> bool:
         """Return whether compliance tests are to be planned, given whether the division demands them."""
@@ -164,6 +167,7 @@ class HostVars(LabModel):
     home: RemotePath
     benchmarks: tuple[BenchmarkEntry, ...]
     run_style: RunStyle = "test"
+    on_conflict: OnConflict = "refuse"  # two different results for one place: name them, or let the best count
     run_id: PathName | None = None
     system: PathName | None = None
     system_description: dict[str, JsonValue] = Field(default_factory=dict)

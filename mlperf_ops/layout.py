@@ -23,12 +23,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 class ResultPaths:
     """Paths of one (system, benchmark, scenario)."""
 
-    scenario: PurePosixPath  # folder of user.conf, README.md and, with the TESTxx folders, everything else
+    scenario: PurePosixPath  # folder of performance/ and accuracy/
     performance: PurePosixPath  # folder of the performance run's logs
     accuracy: PurePosixPath  # folder of the accuracy run's logs
     accuracy_log: PurePosixPath
     accuracy_text: PurePosixPath
+    measurements_dir: PurePosixPath  # folder of user.conf, README.md and the measurements; since v6.0 `scenario`
     measurements: PurePosixPath
+    compliance: PurePosixPath  # folder that holds the TESTxx folders; since v6.0 `scenario`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class SubmissionLayout:
             accuracy=self._path(self.templates.acc_detail, **where).parent,
             accuracy_log=self._path(self.templates.accuracy_json, **where),
             accuracy_text=self._path(self.templates.accuracy_txt, **where),
+            measurements_dir=self._path(self.templates.measurements_dir, **where),
             measurements=self._path(self.templates.measurements, **where),
+            compliance=self._path(self.templates.compliance_dir, **where),
         )
 
     def system(self, system: str) -> PurePosixPath:

@@ -20,6 +20,7 @@ RunStyle = Literal["test", "fast", "valid"]
 ComplianceTest = Literal["TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 Mode = Literal["accuracy", "performance", "TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 Verdict = Literal["valid", "invalid", "failed"]
+OnConflict = Literal["refuse", "best"]
 
 SCENARIOS: tuple[Scenario, ...] = (
     "SingleStream",
@@ -219,6 +220,15 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
+class Filing:
+    """A further place of the submission that a cell's run stands for, because the inventory says so."""
+
+    benchmark: str  # the place's own name; its directory
+    official_benchmark: str
+    scenario: Scenario
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell of the plan; `request` is its spec without what only the host knows."""
 
@@ -230,6 +240,8 @@ class PlannedCell:
     notes: tuple[str, ...]  # warnings, such as a missing target
     expected: Seconds | None
     request: dict[str, Json] | None  # None when impossible
+    division: Division | None = None  # None: that of the plan
+    also: tuple[Filing, ...] = ()
 
     @property
     def request_sha256(self) -> str | None:
@@ -287,7 +299,22 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     components: tuple[Component, ...]
     limits: tuple[Limit, ...]
+    on_conflict: OnConflict = "refuse"  # what becomes of two different results for one place
     schema: int = SCHEMA
+
+    def division_of(self, planned: PlannedCell) -> Division:
+        """Return the division that a cell's result goes to."""
+        return planned.division or self.division
+
+    @property
+    def divisions(self) -> tuple[Division, ...]:
+        """The divisions of all cells, in the order of the plan; that of the plan when there are no cells."""
+        return tuple(dict.fromkeys(self.division_of(cell) for cell in self.cells)) or (self.division,)
+
+    @property
+    def divisions_text(self) -> str:
+        """The divisions in words: "closed division", "closed and open divisions"."""
+        return f"{' and '.join(self.divisions)} division{'' if len(self.divisions) == 1 else 's'}"
 
 
 # --- cells.json: which attempt stands for each cell of a host -----------------------------------------

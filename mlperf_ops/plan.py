@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json, JsonObject, canonical_json
+from mlperf_ops.filings import filings
 from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
-from mlperf_ops.model import Cell, Component, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits
@@ -80,7 +81,7 @@ class _Planner:
     cells: list[PlannedCell] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     components: dict[str, Component] = field(default_factory=dict)
-    owners: dict[str, tuple[LabHost, str]] = field(default_factory=dict)  # cell key -> host and place
+    owners: dict[str, list[tuple[LabHost, str, Division]]] = field(default_factory=dict)  # cell key -> host and place
 
     def add_host(self, host: LabHost) -> None:
         """Plan the cells of one host."""
@@ -156,8 +157,9 @@ class _Planner:
 
     def _add_benchmark(self, wanted: Wanted) -> set[str]:
         """Plan one item of mlperf_benchmarks; return the components that its cells use."""
-        division, system_type = self.lab.division, wanted.host.vars.system_type
-        benchmark = wanted.benchmark
+        division = wanted.entry.division or wanted.host.vars.division
+        own = None if division == self.lab.division else division
+        system_type, benchmark = wanted.host.vars.system_type, wanted.benchmark
         problem = nodes_problem(wanted.host) or benchmark_problem(
             wanted, self.round_, self.catalogue, division, system_type
         )
@@ -170,22 +172,32 @@ class _Planner:
             except ImpossibleError as error:
                 problem = str(error)
         names = scenarios(wanted, self.round_, division, system_type)
+        runs = [name for name in names if scenario_problem(benchmark, name, self.round_, division, system_type) is None]
+        also = {} if problem else filings(wanted, runs, self.round_, division, system_type)
         used: set[str] = set()
         for scenario in names or _any_scenario(self.round_):
             why = problem or scenario_problem(benchmark, scenario, self.round_, division, system_type)
             for mode, mode_problem in modes(wanted, self.round_, division):
                 cell = Cell(wanted.host.system, benchmark.name, scenario, mode)
-                self._claim(cell, wanted)
+                self._claim(cell, wanted, division)
                 reason = why or mode_problem
                 if reason is not None or dataset is None:
-                    self.cells.append(_impossible(cell, wanted, reason or ""))
+                    self.cells.append(_impossible(cell, wanted, reason or "", own))
                     continue
-                self._add_cell(wanted, cell, model, dataset)
+                self._add_cell(wanted, cell, model, dataset, division, also.get(scenario, ()))
                 used |= {one.entry.name for one in (model, dataset) if one is not None}
         return used
 
-    def _add_cell(self, wanted: Wanted, cell: Cell, model: Input | None, dataset: Input) -> None:
-        made = make_request(wanted, cell, self.round_, self.lab.division, model, dataset)
+    def _add_cell(
+        self,
+        wanted: Wanted,
+        cell: Cell,
+        model: Input | None,
+        dataset: Input,
+        division: Division,
+        also: tuple[Filing, ...],
+    ) -> None:
+        made = make_request(wanted, cell, self.round_, division, model, dataset)
         self.made.append(made)
         for one in (model, dataset):
             if one is not None:
@@ -204,22 +216,36 @@ class _Planner:
                 notes=made.notes,
                 expected=expected_seconds(made.conf, cell.mode, wanted.run_style, samples),
                 request=dump(made.spec),
+                division=None if division == self.lab.division else division,
+                also=also,
             )
         )
 
-    def _claim(self, cell: Cell, wanted: Wanted) -> None:
-        """Refuse a cell that was planned before: two results would stand for one."""
+    def _claim(self, cell: Cell, wanted: Wanted, division: Division) -> None:
+        """Refuse a cell that was planned before: two results would stand for one.
+
+        Several hosts of a system may measure the same cell where the inventory says which of the results counts.
+        """
         place = wanted.at("benchmark")
-        if cell.key in self.owners:
-            other, where = self.owners[cell.key]
+        for other, where, theirs in self.owners.get(cell.key, ()):
             if other is wanted.host:
-                raise ConfigError(f"{place}: cell {cell.key} is planned twice, first by {where}")
+                raise ConfigError(
+                    f"{place}: cell {cell.key} is planned twice, first by {where}",
+                    hint="a run is filed in one division; give a second one its own mlperf_system"
+                    if division != theirs
+                    else None,
+                )
             system = wanted.host.place.at(f"{PREFIX}system")
-            raise ConfigError(
-                f"{system}: cell {cell.key} is planned on host {other.name} and on host {wanted.host.name}",
-                hint="give each host its own mlperf_system",
-            )
-        self.owners[cell.key] = (wanted.host, place)
+            both = f"cell {cell.key} is planned on host {other.name} and on host {wanted.host.name}"
+            if self.lab.on_conflict != "best":
+                raise ConfigError(
+                    f"{system}: {both}",
+                    hint="give each host its own mlperf_system, or let the best valid result count: "
+                    f"{PREFIX}on_conflict: best",
+                )
+            if division != theirs:
+                raise ConfigError(f"{system}: {both}, there for {theirs} and here for {division}")
+        self.owners.setdefault(cell.key, []).append((wanted.host, place, division))
 
     def plan(self) -> Plan:
         """Return the whole plan."""
@@ -238,6 +264,7 @@ class _Planner:
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
             limits=(*limits(self.made, self.round_), *missing_tests(self.cells, self.round_, self.lab.division)),
+            on_conflict=self.lab.on_conflict,
         )
 
 
@@ -246,7 +273,7 @@ def _any_scenario(round_: Round) -> tuple[Scenario, ...]:
     return round_.scenario_names[:1]
 
 
-def _impossible(cell: Cell, wanted: Wanted, reason: str) -> PlannedCell:
+def _impossible(cell: Cell, wanted: Wanted, reason: str, division: Division | None) -> PlannedCell:
     return PlannedCell(
         cell=cell,
         host=wanted.host.name,
@@ -256,4 +283,5 @@ def _impossible(cell: Cell, wanted: Wanted, reason: str) -> PlannedCell:
         notes=(),
         expected=None,
         request=None,
+        division=division,
     )

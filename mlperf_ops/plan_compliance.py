@@ -38,15 +38,19 @@ def _tests(wanted: Wanted, round_: Round) -> Iterator[tuple[ComplianceTest, str 
 
 
 def missing_tests(cells: Iterable[PlannedCell], round_: Round, division: Division) -> Iterator[Limit]:
-    """Yield what a plan rules out that leaves tests out, although its division demands them."""
-    if not round_.divisions[division].compliance_tests:
-        return
+    """Yield what a plan rules out that leaves tests out, although the division of a result demands them.
+
+    Args:
+        cells: Of the plan.
+        round_: Its round.
+        division: Of cells that name none.
+    """
     planned: dict[tuple[str, str, str], set[Mode]] = {}
+    officials: dict[str, str] = {}
     for one in cells:
-        if one.status == "planned":
-            key = (one.cell.system, one.cell.benchmark, one.cell.scenario)
-            planned.setdefault(key, set()).add(one.cell.mode)
-    officials = {one.cell.benchmark: one.official_benchmark for one in cells}
+        if one.status == "planned" and round_.divisions[one.division or division].compliance_tests:
+            planned.setdefault((one.cell.system, one.cell.benchmark, one.cell.scenario), set()).add(one.cell.mode)
+            officials[one.cell.benchmark] = one.official_benchmark
     told: set[str] = set()
     for (_, benchmark, _), found in planned.items():
         lacking = [test for test in round_.rules(officials[benchmark]).compliance if test not in found]

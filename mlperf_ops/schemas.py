@@ -25,6 +25,8 @@ from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import JsonObject, write_json
+from mlperf_ops.importing.import_map import ImportMap
+from mlperf_ops.pack_manifest import PackManifest
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _CATALOGUE: dict[str, type[BaseModel]] = {
@@ -36,6 +38,7 @@ _CATALOGUE: dict[str, type[BaseModel]] = {
     "implementation": Implementation,
     "platform": Platform,
     "scorer": Scorer,
+    "import-map": ImportMap,
 }
 _FILES: dict[str, type] = {
     "plan": model.Plan,
@@ -43,6 +46,7 @@ _FILES: dict[str, type] = {
     "result": model.Result,
     "cells": model.CollectedHost,
     "checks": CheckReport,
+    "pack-manifest": PackManifest,
 }
 
 

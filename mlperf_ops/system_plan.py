@@ -59,7 +59,7 @@ def _notes(hosts: Sequence[LabHost], round_: Round) -> dict[str, list[str]]:
             names = ", ".join(host.name for host in shared)
             for host in shared:
                 notes[host.name].append(
-                    f"hosts {names} are system {system}: each cell runs on one of them, and {_NODES} stays 1; "
+                    f"hosts {names} are system {system}: each result is of one of them, and {_NODES} stays 1; "
                     "one result over several hosts is not supported yet"
                 )
     for name, fields in typed.items():

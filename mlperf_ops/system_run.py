@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlperf_ops.attempts import ScenarioAttempts, select
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.lab_vars import PREFIX
 from mlperf_ops.model import Plan
-from mlperf_ops.packing import host_of_system, usage_of
+from mlperf_ops.packed_systems import hosts_of_system, usage_of
+from mlperf_ops.selection import ScenarioAttempts, select
 from mlperf_ops.system import SystemDescription
 from mlperf_ops.system_facts import Usage
 from mlperf_ops.system_fields import FROM_RUNS
@@ -42,11 +42,12 @@ def run_systems(run: Path, plan: Plan, round_: Round, catalogue: Catalogue) -> t
     for system in dict.fromkeys(host.system for host in plan.hosts):
         planned = [host for host in plan.hosts if host.system == system]
         names = tuple(host.name for host in planned)
+        divisions = (plan.division_of(cell) for cell in plan.cells if cell.cell.system == system)
         try:
             description = describe_hosts(
                 round_,
-                [host_of_system(run, host) for host in planned],
-                division=plan.division,
+                hosts_of_system(run, planned, system, names),
+                division=next(divisions, plan.division),
                 submitter=plan.submitter,
                 usage=_usage(plan, system, [pair for pair in pairs if pair.performance.spec.cell.system == system]),
             )

@@ -51,6 +51,18 @@ def truncate(log: Path, text: Path, limits: Limits, hash_regex: str) -> Truncate
     """
     try:
         raw_text = text.read_bytes()
+    except OSError as error:
+        raise ResultError(f"cannot read {error.filename}: {error.strerror or error}") from error
+    return shorten(log, raw_text, limits, hash_regex, str(text))
+
+
+def shorten(log: Path, raw_text: bytes, limits: Limits, hash_regex: str, where: str) -> TruncatedLog:
+    """Return the same for an accuracy.txt that is at hand as bytes; `where` names it in errors.
+
+    Raises:
+        ResultError: As `truncate`.
+    """
+    try:
         size = log.stat().st_size
         sha256 = sha256_file(log)
         shown = _both_ends(log, size, limits.accuracy_log_viewable_bytes)
@@ -64,7 +76,7 @@ def truncate(log: Path, text: Path, limits: Limits, hash_regex: str) -> Truncate
     if size < limits.accuracy_log_max_bytes and _MARK in (raw := log.read_bytes()):
         # Somebody truncated it before it came here; the official tool leaves such a pair alone as well.
         return TruncatedLog(raw, raw_text, stated, full_log_at_hand=False)
-    raise ResultError(f"{text} states hash={stated}, but {log.name} has sha256 {sha256}")
+    raise ResultError(f"{where} states hash={stated}, but {log.name} has sha256 {sha256}")
 
 
 def _both_ends(log: Path, size: int, viewable_bytes: int) -> bytes:

@@ -53,7 +53,7 @@ class PerformanceBounds(CatalogueModel):
 class ComplianceRun(CatalogueModel):
     """One compliance test."""
 
-    about: str = Field(min_length=1, description="What it proves, in words that follow 'that'.")
+    about: str = Field(min_length=1, description="What it proves, in words that follow 'that' and 'whether'.")
     config: str = Field(description="The official audit.config, {folder} being the benchmark's.")
     audit: dict[AuditKey, int] = Field(description="LoadGen settings of its run, for every benchmark and scenario.")
     compared_with: tuple[Mode, ...] = Field(description="Runs that its verification reads beside its own.")

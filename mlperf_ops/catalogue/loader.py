@@ -1,7 +1,7 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/, platforms/ and scorers/ with
-one YAML file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the
+A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/, platforms/ and scorers/,
+with one YAML file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the
 environment variable MLPERF_OPS_CATALOGUE.
 """
 

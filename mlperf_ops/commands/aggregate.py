@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +13,40 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlperf_ops.aggregate import PLAN, AggregateReport, aggregate, as_json, read_plan
+from mlperf_ops.aggregate import AggregateReport, aggregate, as_json, look
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError
+from mlperf_ops.matrix import MatrixCell, MatrixRow, missing_rows
+from mlperf_ops.run_plan import PLAN, read_plan
 from mlperf_ops.runlock import hold
+from mlperf_ops.typed import dump
+
+_STYLES = {
+    "valid": "green",
+    "invalid": "red",
+    "failed test": "red",
+    "refused": "red",
+    "conflict": "bold red",
+    "failed": "red",
+    "tainted": "yellow",
+    "missing": "yellow",
+    "impossible": "dim",
+    "not planned": "magenta",
+}
+_SAME = "same runs"
 
 
 def command(
     run_dir: Annotated[Path, typer.Argument(help="A results folder: results/<run_id>, with plan.json and hosts/.")],
+    round_name: Annotated[
+        str | None, typer.Option("--round", help="Refuse unless the results were measured for this round.")
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing", help="Write nothing; show what a valid submission still lacks. Exit code 1: something."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would be written.")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -33,7 +60,11 @@ def command(
     if not run_dir.is_dir():
         raise ConfigError(f"{run_dir} is not a folder", hint="give a results folder, such as results/local")
     catalogue = load_catalogue()
-    round_ = catalogue.round(read_plan(run_dir).round, str(run_dir / PLAN))
+    planned = catalogue.round(read_plan(run_dir).round, str(run_dir / PLAN))
+    round_ = planned if round_name is None else catalogue.round(round_name, "--round")
+    if missing and round_ is planned:
+        _show_missing(look(run_dir, catalogue), as_json=as_json_)
+        return
     with contextlib.nullcontext() if dry_run else hold(run_dir):
         report = aggregate(run_dir, round_, catalogue, dry_run=dry_run)
     if as_json_:
@@ -44,8 +75,13 @@ def command(
 
 def _show(report: AggregateReport, *, dry_run: bool) -> None:
     rows = [("written", packed.key, packed.path) for packed in report.written]
+    rows += [("stands on", packed.key, f"{packed.stands_for}: {packed.rule}")
+             for packed in report.written if packed.stands_for]  # fmt: skip
     rows += [("missing", cell.key, cell.reason) for cell in report.missing]
     rows += [("refused", cell.key, cell.reason) for cell in report.refused]
+    rows += [("conflict" if one.rule is None else "chosen", one.key, one.sentence) for one in report.conflicts]
+    rows += [("passed" if one.passed else "failed test", one.key, one.sentence or "; ".join(one.notes))
+             for one in report.tests]  # fmt: skip
     rows += [
         ("unknown", f"{system}: {name}", reason)
         for system, fields in report.unknown_fields.items()
@@ -60,5 +96,79 @@ def _show(report: AggregateReport, *, dry_run: bool) -> None:
     else:  # a line is never broken, for grep and cut
         for row in rows:
             typer.echo("\t".join(row))
+    lacking = missing_rows(report.matrix)
+    if lacking:
+        places = "place" if len(lacking) == 1 else "places"
+        typer.echo(f"{len(lacking)} {places} of a valid submission lack something; see --missing")
     state = "would change" if dry_run and report.changed else "changed" if report.changed else "is up to date"
     typer.echo(f"{report.tree} {state}")
+
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+
+def _show_missing(rows: Sequence[MatrixRow], *, as_json: bool) -> None:
+    """Print the matrix; exit code 1 when something is missing."""
+    lacking = missing_rows(rows)
+    if as_json:
+        typer.echo(
+            json.dumps({"complete": not lacking, "missing": len(lacking), "matrix": [dump(row) for row in rows]})
+        )
+    elif (console := Console(highlight=False)).is_terminal:
+        _show_tables(rows, lacking, console)
+    else:  # a line is never broken, for grep and cut
+        for row in rows:
+            for cell in row.cells:
+                typer.echo("\t".join((row.division, row.system, row.benchmark, row.scenario, row.need, cell.cell,
+                                      cell.state, ",".join(cell.hosts), cell.reason)))  # fmt: skip
+    if lacking:
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _show_tables(rows: Sequence[MatrixRow], lacking: Sequence[MatrixRow], console: Console) -> None:
+    """Print one table for each division and system, then the reasons, each once."""
+    groups: dict[tuple[str, str], list[MatrixRow]] = {}
+    for row in rows:
+        groups.setdefault((row.division, row.system), []).append(row)
+    for (division, system), own in groups.items():
+        columns = list(dict.fromkeys(cell.cell for row in own for cell in row.cells))
+        done = sum(1 for row in own if row not in lacking)
+        console.print(f"[bold]{escape(system)}[/] ({division}): {done} of {len(own)} places are complete")
+        table = Table("benchmark", "scenario", "need", *columns, box=None, pad_edge=False)
+        before = ""
+        for row in own:
+            shown = {cell.cell: _mark(cell, row) for cell in row.cells}
+            name = escape(row.benchmark) if row.benchmark != before else ""
+            before = row.benchmark
+            table.add_row(
+                f"  {name}", row.scenario, _need(row, lacking), *(shown.get(column, "") for column in columns)
+            )
+        console.print(table)
+        console.print()
+    for reason, cells in _reasons(lacking).items():
+        console.print(f"{escape(', '.join(cells))}: {escape(reason)}", soft_wrap=True)
+    told = "nothing is missing" if not lacking else f"{len(lacking)} of {len(rows)} places lack something"
+    console.print(f"[bold]{told}[/]")
+
+
+def _mark(cell: MatrixCell, row: MatrixRow) -> str:
+    host = f" {escape(','.join(cell.hosts))}" if cell.hosts and len({*cell.hosts, row.system}) > 1 else ""
+    note = f" [dim]({_SAME})[/]" if row.stands_on is not None and cell.good else ""
+    return f"[{_STYLES[cell.state]}]{cell.state}[/][dim]{host}[/]{note}"
+
+
+def _need(row: MatrixRow, lacking: Iterable[MatrixRow]) -> str:
+    if row.need != "one of":
+        return row.need
+    return "one of" if row in lacking or row.complete else "[dim]one of: not needed[/]"
+
+
+def _reasons(rows: Iterable[MatrixRow]) -> dict[str, list[str]]:
+    """Return reason -> cells, so that one cause of many cells is told once; what nobody planned tells itself."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for cell in row.cells:
+            if not cell.good and cell.state != "not planned":
+                where = f"{row.system}/{row.benchmark}/{row.scenario}/{cell.cell}"
+                found.setdefault(f"{cell.state}: {cell.reason}", []).append(where)
+    return found

@@ -25,6 +25,7 @@ from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.files import read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
+from mlperf_ops.run_plan import IMPORTS, PLAN
 from mlperf_ops.typed import dump, load
 
 
@@ -110,7 +111,7 @@ def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round,
         raise ConfigError("no round was given", hint="add --round v6.1, or --plan with a plan.json")
     if planned is not None and planned.round != name:
         raise ConfigError(f"{plan} is a plan of round {planned.round}, and --round is {name}")
-    _refuse_run_folder(tree)
+    refuse_run_folder(tree)
     return load_catalogue().round(name, "--round" if round_ else str(plan)), planned
 
 
@@ -125,12 +126,12 @@ def _second_opinion(
         return _noted(report, str(error))
 
 
-def _refuse_run_folder(tree: Path) -> None:
+def refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
-    from mlperf_ops.aggregate import PLAN, TREE  # noqa: PLC0415  # it imports much, and a re-check is to be quick
+    from mlperf_ops.aggregate import TREE  # noqa: PLC0415  # it imports much, and a re-check is to be quick
 
     below = tree / TREE
-    if below.is_dir() and (tree / PLAN).is_file():
+    if below.is_dir() and ((tree / PLAN).is_file() or (tree / IMPORTS).is_file()):
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
 
 

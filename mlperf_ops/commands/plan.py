@@ -35,6 +35,7 @@ ANSWER_VARIABLE = "MLPERF_OPS_PLAN_ANSWER"
 _FILE_COLUMNS = 1000
 _COLOURS = {"have": "green", "missing": "default", "stale": "yellow", "impossible": "red"}
 _MINUTE, _HOUR = 60, 3600
+_THREE_DIGITS = 99.5
 _HOST_OPTION = Annotated[
     str | None, typer.Option("--vars", help="JSON of resolved variables to plan from; - reads standard input.")
 ]
@@ -170,7 +171,7 @@ def _show(plan: Plan, seen: Iterable[Outlook]) -> None:
     counts = {name: sum(1 for one in rows if one.status == name) for name in _COLOURS}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     console.print(
-        escape(f"round {plan.round}, {plan.division} division, run style {plan.run_style}: {said or 'no cells'}")
+        escape(f"round {plan.round}, {plan.divisions_text}, run style {plan.run_style}: {said or 'no cells'}")
     )
     slowest = slowest_host(rows)
     if slowest is not None:
@@ -197,5 +198,8 @@ def shown_seconds(seconds: Seconds | None) -> str:
         unit, size = "h", _HOUR
     elif seconds.high >= 2 * _MINUTE:
         unit, size = "min", _MINUTE
-    low, high = f"{seconds.low / size:.2g}", f"{seconds.high / size:.2g}"
+    low, high = (
+        f"{value:.2g}" if value < _THREE_DIGITS else f"{value:.0f}"
+        for value in (seconds.low / size, seconds.high / size)
+    )
     return f"{low} {unit}" if low == high else f"{low}-{high} {unit}"

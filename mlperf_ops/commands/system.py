@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlperf_ops.aggregate import read_plan
 from mlperf_ops.catalogue import Round, load_catalogue
 from mlperf_ops.errors import ConfigError, SubmissionError, unknown_name
 from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.run_plan import read_plan
 from mlperf_ops.system import origins_json
 from mlperf_ops.system_diff import FieldDiff, compare, read_descriptions
 from mlperf_ops.system_run import RunSystem, described, run_systems, to_fill_in

@@ -13,7 +13,7 @@ from mlperf_ops.catalogue import Catalogue, Round, load_catalogue
 from mlperf_ops.catalogue.history import not_in_round
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, unknown_name
 from mlperf_ops.files import Json, pretty_json
-from mlperf_ops.model import Division, Mode, RunStyle, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Mode, RunStyle, Scenario
 from mlperf_ops.userconf import ConfRequest, make_user_conf
 from mlperf_ops.userconf_lint import lint_user_conf
 
@@ -124,10 +124,13 @@ def _official(catalogue: Catalogue, round_: Round, name: str, scenario: Scenario
     return benchmark.maps_to
 
 
-def _test(name: str | None, round_: Round) -> str | None:
-    if name is not None and name not in round_.compliance_files:
+def _test(name: str | None, round_: Round) -> ComplianceTest | None:
+    if name is None:
+        return None
+    found = next((test for test in round_.compliance_files if test == name), None)
+    if found is None:
         raise unknown_name(f"compliance test of round {round_.name}", name, round_.compliance_files)
-    return name
+    return found
 
 
 def _pairs(words: list[str]) -> dict[str, Json]:

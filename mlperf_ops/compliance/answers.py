@@ -20,8 +20,7 @@ ACCURACY_LOG = "mlperf_log_accuracy.json"
 FORMATS: dict[AnswerType, str] = {"byte": "<b", "int16": "<h", "int32": "<i", "int64": "<q", "float32": "<f"}
 _DECODER = json.JSONDecoder()
 _SHOWN = 40
-_TRUNCATED = "is it the shortened log of a submission tree? Give the whole one, which aggregation keeps in full_logs/"
-_CUT = "the run was interrupted, or the log is a shortened copy"
+_CUT = "was the run interrupted, or is it the shortened log of a submission? Aggregation keeps whole ones in full_logs/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def _answers(text: str, where: str) -> Iterator[Answer]:
         try:
             entry, after = _DECODER.raw_decode(text, at)
         except ValueError as error:
-            raise ResultError(f"{where}: not an answer of LoadGen's: {_shown(text[at:])}", hint=_TRUNCATED) from error
+            raise ResultError(f"{where}: not an answer of LoadGen's: {_shown(text[at:])}", hint=_CUT) from error
         yield _answer(entry, text[at:after], where)
         at = after
 
@@ -122,7 +121,7 @@ def first_number(data: bytes, kind: AnswerType) -> float | int | None:
 
 
 def _foreign(path: Path, number: int, text: str) -> ResultError:
-    return ResultError(f"{path}:{number}: expected the list of an accuracy log, found {_shown(text)}", hint=_TRUNCATED)
+    return ResultError(f"{path}:{number}: expected the list of an accuracy log, found {_shown(text)}", hint=_CUT)
 
 
 def _shown(text: str) -> str:

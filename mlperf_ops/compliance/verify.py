@@ -87,7 +87,7 @@ def _files(request: Request, parts: list[_Part], evidence: Judgement) -> dict[st
 
 
 def _text(request: Request, parts: list[_Part], evidence: Judgement) -> str:
-    lines = [f"{request.test}: {request.rules.about}?"]
+    lines = [f"{request.test} tests whether {request.rules.about}."]
     if evidence.passed:
         lines += [line for part in parts for line in part.judgement.lines]
         lines += [reason for part in parts for reason in part.judgement.reasons]

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mlperf_loadgen import QuerySamplesComplete
 
@@ -24,6 +24,7 @@ from mlperf_ops.harness.backends import Stream
 from mlperf_ops.harness.tasks import Task
 
 _FLUSH_RESPONSES = 256  # Offline: responses handed to LoadGen at once
+_Query: TypeAlias = tuple[Callable[[], int], list[int], list[int]]  # the next place in it, response ids, samples
 
 
 class Guard:
@@ -152,36 +153,48 @@ class QueueSut:
 
 
 class OfflineSut:
-    """Offline: all samples are known at once; streams take the next batch from a counter that they share."""
+    """Offline: all samples are known at once; streams take the next batch from a counter that they share.
+
+    An accuracy run issues one query per loaded set. The threads last for all of them: LoadGen keeps a log for each
+    thread that completes samples, and crashes when such a thread ends while the test goes on.
+    """
 
     def __init__(self, task: Task, streams: Sequence[Stream], max_batch: int, guard: Guard) -> None:
-        """Remember the streams; their threads live for one query."""
-        self._task, self._streams, self._max_batch, self._guard = task, streams, max(1, max_batch), guard
-        self._running: list[ThreadedSut] = []
+        """Start one thread per stream."""
+        self._task, self._max_batch = task, max(1, max_batch)
+        self._queues: dict[int, queue.SimpleQueue[_Query | None]] = {id(one): queue.SimpleQueue() for one in streams}
+        self._threads = ThreadedSut(streams, self._work, guard)
 
     def issue(self, ids: list[int], indices: list[int]) -> None:
         """Start on the whole query."""
         take = itertools.count(0, self._max_batch).__next__  # one bytecode: atomic under the interpreter lock
+        for one in self._queues.values():
+            one.put((take, ids, indices))
 
-        def work(stream: Stream) -> None:
-            task, size, total = self._task, self._max_batch, len(ids)
-            pending: list[Any] = []
-            while (at := take()) < total:
-                if size == 1:
-                    pending += task.responses((ids[at],), stream.run(indices[at]))
-                else:
-                    pending += infer(task, stream, ids[at : at + size], indices[at : at + size])
-                if len(pending) >= _FLUSH_RESPONSES:
-                    QuerySamplesComplete(pending)
-                    pending = []
+    def _work(self, stream: Stream) -> None:
+        get = self._queues[id(stream)].get
+        while (query := get()) is not None:
+            self._answer(stream, *query)
+
+    def _answer(self, stream: Stream, take: Callable[[], int], ids: list[int], indices: list[int]) -> None:
+        task, size, total = self._task, self._max_batch, len(ids)
+        pending: list[Any] = []
+        while (at := take()) < total:
+            if size == 1:
+                pending += task.responses((ids[at],), stream.run(indices[at]))
+            else:
+                pending += infer(task, stream, ids[at : at + size], indices[at : at + size])
+            if len(pending) >= _FLUSH_RESPONSES:
+                QuerySamplesComplete(pending)
+                pending = []
+        if pending:
             QuerySamplesComplete(pending)
 
-        self._running.append(ThreadedSut(self._streams, work, self._guard))
-
     def stop(self) -> None:
-        """Wait for the last query's threads."""
-        for running in self._running:
-            running.join()
+        """End the threads after their last query."""
+        for one in self._queues.values():
+            one.put(None)
+        self._threads.join()
 
 
 def infer(task: Task, stream: Stream, ids: Sequence[int], indices: Sequence[int]) -> list[Any]:

@@ -118,3 +118,6 @@ def _image_classification(spec: Spec, log: Path, partial: bool) -> Score:  # noq
 
 
 SCORERS: dict[str, Callable[[Spec, Path, bool], Score]] = {"image_classification": _image_classification}
+
+# How a task's answers are written, which compliance tests compare.
+ANSWER_TYPES: dict[str, LabelType] = {"image_classification": "int64"}

@@ -10,6 +10,7 @@ from mlperf_ops.catalogue import Round
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import Json
 from mlperf_ops.model import Cell, Plan, PlannedCell, Result, Spec
+from mlperf_ops.selection import ComplianceOutcome
 
 CellState: TypeAlias = Literal["valid", "invalid", "failed", "missing", "impossible", "unreadable"]
 """A result's verdict; "missing" when nothing was collected, "impossible" when the plan says so."""
@@ -48,7 +49,8 @@ class CellRun:
     @property
     def anchor(self) -> str:
         """Name of the cell's place in the page."""
-        return "cell-" + self.cell.key.replace("/", "-")
+        host = "" if self.host == self.cell.system else f"-{self.host}"  # several hosts may measure one cell
+        return f"cell-{self.cell.key.replace('/', '-')}{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,32 @@ class Packaging:
 
     Attributes:
         locations: "system/benchmark/scenario" to the result's folder in the tree.
+        counting: "system/benchmark/scenario" and a host whose runs fill it, where several hosts measured it.
+        also: "system/benchmark/scenario" that ran, and a further one that it stands for.
         refused: Cell and why it must not be packed.
+        tests: "system/benchmark/scenario/TESTxx" and what its verification came to.
         systems: The submission's own words on each system, as facts.
     """
 
     locations: tuple[tuple[str, str], ...]
     refused: tuple[tuple[str, str], ...]
     systems: tuple[HostFacts, ...]
+    counting: tuple[tuple[str, str], ...] = ()
+    also: tuple[tuple[str, str], ...] = ()
+    tests: tuple[tuple[str, ComplianceOutcome], ...] = ()
+
+    def outcome(self, cell: Cell) -> ComplianceOutcome | None:
+        """Return what became of a compliance cell, None when it was not verified."""
+        return next((one for key, one in self.tests if key == cell.key), None)
+
+    def stands_for(self, cell: Cell) -> list[str]:
+        """Return the further "benchmark/scenario" that a cell's runs stand for."""
+        key = f"{cell.system}/{cell.benchmark}/{cell.scenario}"
+        return [place.partition("/")[2] for ran, place in self.also if ran == key]
+
+    def counts(self, cell: Cell, host: str) -> bool:
+        """Whether a host's run of a cell is the one in the tree."""
+        return (f"{cell.system}/{cell.benchmark}/{cell.scenario}", host) in self.counting
 
     def location(self, cell: Cell) -> str | None:
         """Return the folder of a cell's result in the tree, None when it is not there."""

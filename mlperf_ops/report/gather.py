@@ -18,11 +18,13 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
+from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
+from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.typed import load
 
 T = TypeVar("T")
 
-PLAN, CHECKS, REPORT = "plan.json", "checks.json", "report"
+CHECKS, REPORT = "checks.json", "report"
 DROPPED = "dropped.json"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
 
@@ -35,11 +37,11 @@ def read_run(folder: Path, catalogue: Catalogue) -> Run:
         ConfigError: The catalogue does not know the plan's round.
     """
     path = folder / PLAN
-    if not path.is_file():
+    if not path.is_file() and not (folder / IMPORTS).is_file():
         raise ResultError(
             f"{folder} is not a run folder: it has no {PLAN}", hint="give the folder results/<run_id> of a run"
         )
-    plan = load(Plan, read_json(path), str(path))
+    plan = read_plan(folder)
     checks, problem = _checks(folder)
     return Run(
         folder=folder,
@@ -69,7 +71,10 @@ def _packaging(folder: Path) -> Packaging:
     systems = origins.get("systems")
     return Packaging(
         locations=tuple(_texts(summary.get("written"), "key", "path")),
+        counting=tuple(_counting(summary.get("written"))),
+        also=tuple(pair for pair in _texts(summary.get("written"), "stands_for", "key") if pair[0] != "None"),
         refused=tuple(_texts(summary.get("refused"), "key", "reason")),
+        tests=tuple(_tests(summary.get("tests"))),
         systems=tuple(
             _host_facts(system, system, one.get("fields"), one.get("unknown"))
             for system, one in (systems if isinstance(systems, dict) else {}).items()
@@ -91,6 +96,23 @@ def _texts(found: Json, *names: str) -> Iterator[tuple[str, str]]:
         if isinstance(one, dict):
             first, second = (str(one.get(name, "")) for name in names)
             yield first, second
+
+
+def _tests(found: Json) -> Iterator[tuple[str, ComplianceOutcome]]:
+    for one in found if isinstance(found, list) else ():
+        try:
+            outcome = load(ComplianceOutcome, one, AGGREGATE)
+        except ResultError:
+            continue  # as in `_object`: what is broken adds nothing
+        yield outcome.key, outcome
+
+
+def _counting(written: Json) -> Iterator[tuple[str, str]]:
+    """Yield the scenarios of the tree with each host whose runs fill them."""
+    for one in written if isinstance(written, list) else ():
+        hosts = one.get("hosts") if isinstance(one, dict) else None
+        if isinstance(one, dict) and isinstance(hosts, list):
+            yield from ((str(one.get("key", "")), str(host)) for host in hosts)
 
 
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mlperf_ops.report import charts, figures, repeat, rows, sections, verdict, wording
+from mlperf_ops.report import charts, figures, repeat, rows, sections, text, verdict, wording
 from mlperf_ops.report.evidence import CellRun, Run
 
 
@@ -41,6 +41,7 @@ def _context(run: Run) -> dict[str, Any]:
         "period": wording.period([moment for span in spans for moment in (span.start, figures.end_of(span))]),
         "counts": _counts(run),
         "rows": rows.result_rows(run),
+        "has_tests": text.has_tests(run),
         "has_official": checks is not None and checks.official is not None,
         "problems": verdict.by_rule(verdict.unexpected(checks)) if checks else (),
         "remarks": verdict.by_rule(verdict.advice(checks)) if checks else (),

@@ -29,7 +29,7 @@ def verdict_markdown(run: Run) -> str:
         [f"**{escape(verdict.headline(run).line)}**"],
         [
             (
-                f"MLPerf Inference {escape(plan.round)}, {plan.division} division, run style {plan.run_style}, "
+                f"MLPerf Inference {escape(plan.round)}, {plan.divisions_text}, run style {plan.run_style}, "
                 f"submitter {escape(plan.submitter)}, run {escape(plan.run_id)}."
             )
         ],
@@ -55,7 +55,9 @@ def _results(run: Run) -> Iterator[str]:
         return
     yield "## Results"
     yield ""
-    yield from _table([*text.columns(run), "Notes"], [[*text.cells(row), "; ".join(_notes(row))] for row in rows])
+    tests = text.has_tests(run)
+    told = [[*text.cells(row, tests=tests), "; ".join(_notes(row))] for row in rows]
+    yield from _table([*text.columns(run), "Notes"], told)
 
 
 def _notes(row: Row) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mlperf_ops.checker.model import CheckedResult, OfficialResult
-from mlperf_ops.model import AccuracyOutcome, AccuracyRequest, Cell
+from mlperf_ops.model import COMPLIANCE_TESTS, AccuracyOutcome, AccuracyRequest, Cell
 from mlperf_ops.report import figures
 from mlperf_ops.report.evidence import CellRun, Run
 from mlperf_ops.report.wording import one_line, percent, plural
@@ -49,6 +49,7 @@ class Row:
         loadgen: LoadGen's own verdict on the performance run.
         accuracy: The score; `note` names the target.
         samples: How many samples were scored.
+        compliance: What became of its compliance tests; None when it has none.
         ours: Our check's verdict on the result.
         official: The official checker's verdict; None when it did not run.
     """
@@ -62,6 +63,7 @@ class Row:
     loadgen: Word
     accuracy: Word
     samples: str
+    compliance: Word | None
     ours: Word
     official: Word | None
     notes: tuple[str, ...]
@@ -73,17 +75,19 @@ def result_rows(run: Run) -> tuple[Row, ...]:
     pairs: dict[tuple[str, str, str], dict[str, CellRun]] = {}
     for cell in run.cells:
         one = cell.cell
-        pairs.setdefault((one.system, one.benchmark, one.scenario), {})[one.mode] = cell
+        pair = pairs.setdefault((one.system, one.benchmark, one.scenario), {})
+        # Where several hosts measured a cell, the row is of the run that the tree holds.
+        if one.mode not in pair or run.packaging.counts(one, cell.host):
+            pair[one.mode] = cell
     return tuple(
-        _row(run, pair.get("performance"), pair.get("accuracy"))
-        for pair in pairs.values()
-        if any(cell.state != "impossible" for cell in pair.values())
+        _row(run, pair) for pair in pairs.values() if any(cell.state != "impossible" for cell in pair.values())
     )
 
 
-def _row(run: Run, performance: CellRun | None, accuracy: CellRun | None) -> Row:
-    either = performance or accuracy
-    assert either is not None  # noqa: S101  # a pair is made from a cell
+def _row(run: Run, pair: Mapping[str, CellRun]) -> Row:
+    performance, accuracy = pair.get("performance"), pair.get("accuracy")
+    tests = [pair[test] for test in COMPLIANCE_TESTS if test in pair]
+    either = performance or accuracy or tests[0]
     cell = either.cell
     found = figures.metric(performance, run.round)
     checked = checked_result(run, cell)
@@ -93,16 +97,28 @@ def _row(run: Run, performance: CellRun | None, accuracy: CellRun | None) -> Row
         benchmark=one_line(cell.benchmark),
         maps_to=one_line(either.official_benchmark) if own_name else "",
         scenario=cell.scenario,
-        result=found.text if found else _absent(performance),
-        label=found.label if found else "",
+        result=_inferred(checked) or (found.text if found else _absent(performance)),
+        label="inferred" if _inferred(checked) else found.label if found else "",
         loadgen=_loadgen(performance, checked),
         accuracy=_accuracy(accuracy),
         samples=_samples(accuracy),
+        compliance=_compliance(run, tests),
         ours=_ours(run, checked),
         official=_official(run, checked),
-        notes=tuple(_notes(found, performance, accuracy, checked)),
+        notes=(
+            *_notes(found, (performance, accuracy, *tests), checked),
+            *_test_notes(run, tests),
+            *(f"also stands for {one_line(place)}" for place in run.packaging.stands_for(cell)),
+        ),
         anchor=either.anchor,
     )
+
+
+def _inferred(checked: CheckedResult | None) -> str:
+    """Return an inferred result, which is not what the run itself measured; "" for any other."""
+    if checked is None or not checked.inferred or checked.metric is None:
+        return ""
+    return f"{checked.metric:,.6g} {one_line(checked.unit or '')}"
 
 
 def _absent(cell: CellRun | None) -> str:
@@ -192,12 +208,38 @@ def _samples(cell: CellRun | None) -> str:
     return plural(cell.result.accuracy.sample_count, "sample")
 
 
+def _compliance(run: Run, tests: Sequence[CellRun]) -> Word | None:
+    """Say in one word how the tests stand: each by its name, the worst deciding about the tone."""
+    if not tests:
+        return None
+    words: list[str] = []
+    tone: Tone = "good"
+    for cell in tests:
+        outcome = run.packaging.outcome(cell.cell)
+        if outcome is None:
+            words.append(f"{cell.cell.mode} {_WITHOUT_RESULT.get(cell.state, 'not verified')}")
+            tone = "none" if tone == "good" else tone
+        elif outcome.passed:
+            words.append(f"{cell.cell.mode} passed")
+        else:
+            words.append(f"{cell.cell.mode} failed")
+            tone = "bad"
+    return Word(", ".join(words), tone)
+
+
+def _test_notes(run: Run, tests: Sequence[CellRun]) -> Iterator[str]:
+    for cell in tests:
+        outcome = run.packaging.outcome(cell.cell)
+        if outcome is not None:
+            yield from (f"{cell.cell.mode}: {one_line(text)}" for text in (outcome.sentence, *outcome.notes) if text)
+
+
 def _notes(
-    found: figures.Metric | None, performance: CellRun | None, accuracy: CellRun | None, checked: CheckedResult | None
+    found: figures.Metric | None, cells: Iterable[CellRun | None], checked: CheckedResult | None
 ) -> Iterator[str]:
     if found is not None and found.note:
         yield found.note
-    for cell in (performance, accuracy):
+    for cell in cells:
         if cell is None:
             continue
         mode = cell.cell.mode

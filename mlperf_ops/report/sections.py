@@ -80,6 +80,7 @@ class CellSection:
     by_hand: str
     facts: tuple[tuple[str, str], ...]
     user_conf: str
+    audit_conf: str
     loadgen: tuple[tuple[str, str], ...]
     manifest: tuple[tuple[str, str], ...]
 
@@ -245,19 +246,24 @@ def _cell(run: Run, cell: CellRun) -> CellSection:
     failure = result.failure if result is not None else None
     reasons = result.reasons if result is not None else (cell.problem or "",)
     tainted = result.tainted if result is not None else ()
+    outcome = run.packaging.outcome(cell.cell)
+    verified = () if outcome is None else (outcome.sentence, *outcome.notes)
     return CellSection(
         anchor=cell.anchor,
         key=one_line(cell.cell.key),
         host=one_line(cell.host),
         state=cell.state,
         when=_when(cell),
-        reasons=tuple(one_line(reason) for reason in (*reasons, *(f"tainted: {one}" for one in tainted)) if reason),
+        reasons=tuple(
+            one_line(reason) for reason in (*reasons, *(f"tainted: {one}" for one in tainted), *verified) if reason
+        ),
         hint=one_line(failure.hint) if failure is not None else "",
         last_lines="\n".join(visible(line) for line in failure.last_lines) if failure is not None else "",
         playbook=visible(repeat.playbook_command(run.plan)),
         by_hand=visible(repeat.host_command(cell) or ""),
         facts=tuple(_identity(cell)),
         user_conf=visible(cell.user_conf) if cell.user_conf is not None else "",
+        audit_conf=visible(cell.spec.loadgen.audit_conf) if cell.spec is not None else "",
         loadgen=tuple(_pairs(result.loadgen.fields)) if result is not None and result.loadgen is not None else (),
         manifest=tuple((one_line(name), one_line(digest)) for name, digest in cell.manifest),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from mlperf_ops.checker.model import CheckReport, Finding
+from mlperf_ops.model import COMPLIANCE_TESTS
 from mlperf_ops.report import verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
@@ -44,14 +45,21 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def columns(run: Run) -> tuple[str, ...]:
     """Return the headings of the results table."""
     official = ("Official",) if run.checks is not None and run.checks.official is not None else ()
-    return ("System", "Benchmark", "Scenario", "Result", "LoadGen", "Accuracy", "Our check", *official)
+    compliance = ("Compliance",) if has_tests(run) else ()
+    return ("System", "Benchmark", "Scenario", "Result", "LoadGen", "Accuracy", *compliance, "Our check", *official)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return a row's texts, in the order of `columns`."""
+def has_tests(run: Run) -> bool:
+    """Whether the results table has a column for compliance tests."""
+    return any(cell.cell.mode in COMPLIANCE_TESTS and cell.state != "impossible" for cell in run.cells)
+
+
+def cells(row: Row, *, tests: bool) -> tuple[str, ...]:
+    """Return a row's texts, in the order of `columns`; `tests` when these have the compliance tests."""
     benchmark = f"{row.benchmark} ({row.maps_to})" if row.maps_to else row.benchmark
     result = f"{row.result} {row.label}".rstrip()
     official = (row.official.text,) if row.official is not None else ()
+    compliance = ((row.compliance.text if row.compliance is not None else "-"),) if tests else ()
     return (
         row.system,
         benchmark,
@@ -59,6 +67,7 @@ def cells(row: Row) -> tuple[str, ...]:
         result,
         row.loadgen.text,
         _noted(row.accuracy),
+        *compliance,
         row.ours.text,
         *official,
     )
@@ -73,7 +82,9 @@ def _results(run: Run) -> Iterator[str]:
     if not rows:
         yield "The plan has no cell that can run."
         return
-    yield from table([tuple(name.upper() for name in columns(run)), *(cells(row) for row in rows)])
+    tests = has_tests(run)
+    yield from table([tuple(name.upper() for name in columns(run)), *(cells(row, tests=tests) for row in rows)])
+    yield from (f"  {one_line(sentence)}" for sentence in verdict.failed_tests(run))
 
 
 def _findings(checks: CheckReport, run: Run) -> Iterator[list[str]]:

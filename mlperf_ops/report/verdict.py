@@ -60,7 +60,7 @@ def headline(run: Run) -> Headline:
     objections = unexpected(run.checks)
     official = _official(run.checks)
     simulated = (*_simulated(run), *_tainted(run))
-    rest = (*official, *simulated, *incomplete)
+    rest = (*official, *_failed(run), *simulated, *incomplete)
     if run.checks.verdict == "rejected":
         if not run.checks.results:
             return Headline("rejected", "REJECTED", ("the tree holds no result",), (*simulated, *incomplete))
@@ -174,6 +174,19 @@ def _incomplete(run: Run) -> tuple[str, ...]:
             f"{first}{one_line(key)}, {one_line(reason)}."
         )
     return tuple(said)
+
+
+def failed_tests(run: Run) -> tuple[str, ...]:
+    """Return a sentence for each compliance test that is not passed: by how much, and what to do."""
+    return tuple(f"{one_line(key)}: {one_line(one.sentence)}" for key, one in run.packaging.tests if not one.passed)
+
+
+def _failed(run: Run) -> tuple[str, ...]:
+    failed = [key for key, one in run.packaging.tests if not one.passed]
+    if not failed:
+        return ()
+    first = "" if len(failed) == 1 else "the first is "
+    return (f"{plural(len(failed), 'compliance test')} failed: {first}{one_line(failed[0])}.",)
 
 
 def _simulated(run: Run) -> tuple[str, ...]:

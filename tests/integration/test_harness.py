@@ -18,7 +18,7 @@ import pytest
 
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.harness.supervisor import new_attempt, run_cell
-from mlperf_ops.model import BackendRequest, Result, Spec
+from mlperf_ops.model import BackendRequest, DatasetRequest, Result, Spec
 from mlperf_ops.typed import dump, load
 from tests.support.images import ImageFolder, make_images, write_colour_model
 from tests.support.specs import HARNESS_ARGV, SINGLE_THREAD, LoadgenScenario, make_spec
@@ -236,3 +236,18 @@ def test_a_run_that_runs_out_of_memory_says_so(images: ImageFolder, tmp_path: Pa
     assert result.failure is not None
     assert result.failure.kind == "out_of_memory"
     assert result.failure.last_lines
+
+
+def test_an_offline_accuracy_run_over_many_loaded_sets_ends(tmp_path: Path) -> None:
+    """LoadGen crashes when a thread that has completed samples ends while the test goes on."""
+    count = 20_000  # in sets of 1,024
+    label_file = tmp_path / "val_map.txt"
+    label_file.write_text("".join(f"{index}.jpg {index % 1000}\n" for index in range(count)))
+    dataset = DatasetRequest("imagenet", str(tmp_path), "0" * 64, "val_map.txt", None, {})
+    spec = make_spec(make_images(tmp_path / "unused", 1), None, "Offline", dataset=dataset)
+    for streams in (1, 3):
+        backend = dataclasses.replace(SINGLE_THREAD, streams=streams)
+        result, _ = run(dataclasses.replace(spec, backend=backend), tmp_path / f"cell{streams}")
+        assert result.failure is None
+        assert result.accuracy is not None
+        assert (result.accuracy.value, result.accuracy.sample_count) == (100, count)

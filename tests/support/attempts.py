@@ -7,6 +7,7 @@ INVALID: too short. Use `RealLogs` once per test session, it makes each log once
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -15,9 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.compliance.audit import audit_text
 from mlperf_ops.files import Json, JsonObject, pretty_json, sha256_file, write_json
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.model import (
+    COMPLIANCE_TESTS,
     AccuracyOutcome,
     AccuracyRequest,
     BackendRequest,
@@ -67,6 +71,12 @@ def user_conf(scenario: Scenario) -> str:
     return "".join(f"*.{name}.{line}\n" for line in lines)
 
 
+def audit_config(mode: Mode) -> str:
+    """audit.config of a compliance test's run; empty for other modes."""
+    tests = load_catalogue().round("v6.1").compliance
+    return next((audit_text(run.settings("resnet")) for test, run in tests.items() if test == mode), "")
+
+
 def accuracy_line(log: Path) -> tuple[str, float, int]:
     """Score an accuracy log of tiny_sut as the official script prints it: the right class of sample i is i."""
     entries = cast("list[dict[str, Json]]", json.loads(log.read_text()))
@@ -81,6 +91,7 @@ class RealLogs:
 
     base: Path
     made: dict[tuple[str, str, int], Path] = field(default_factory=dict)
+    loadgen: Path | None = None  # folder of another round's LoadGen; None: the installed one
 
     def get(self, scenario: Scenario, mode: Mode, samples: int = SAMPLES) -> Path:
         """Return a folder with user.conf and the logs of a real run; do not write into it."""
@@ -91,9 +102,15 @@ class RealLogs:
             folder.mkdir(parents=True)
             (folder / "user.conf").write_text(user_conf(scenario))
             loadgen_mode = "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly"
+            if mode in COMPLIANCE_TESTS:
+                (folder / "audit.config").write_text(audit_config(mode))
+                (folder / "labels.txt").write_text("".join(f"{index}.jpg {index}\n" for index in range(samples)))
             argv = [sys.executable, str(TINY_SUT), name, loadgen_mode, str(folder), str(samples)]
+            environment = os.environ if self.loadgen is None else {**os.environ, "PYTHONPATH": str(self.loadgen)}
             with (folder / "console.log").open("wb") as console:
-                subprocess.run(argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT)
+                subprocess.run(
+                    argv, check=True, timeout=60, stdout=console, stderr=subprocess.STDOUT, cwd=folder, env=environment
+                )
             (folder / "mlperf_log_trace.json").unlink(missing_ok=True)
             if mode == "accuracy":
                 (folder / "accuracy.txt").write_text(accuracy_line(folder / "mlperf_log_accuracy.json")[0])
@@ -129,6 +146,7 @@ def make_spec(  # a builder of test data, all by name
             mode="AccuracyOnly" if cell.mode == "accuracy" else "PerformanceOnly",
             user_conf=user_conf(cell.scenario),
             expect={},
+            audit_conf=audit_config(cell.mode),
         ),
         model=ModelRequest(
             component="efficientnet-lite0",
@@ -253,6 +271,7 @@ class Lab:
     division: Division = "open"
     submitter: str = "TEST-ONLY"
     system_type: str = "edge"
+    round: str = "v6.1"
     description: dict[str, Json] = field(default_factory=dict)
     planned: list[PlannedCell] = field(default_factory=list)
     collected: dict[str, list[CollectedCell]] = field(default_factory=dict)
@@ -273,7 +292,7 @@ class Lab:
         """Plan a cell and, unless told otherwise, put its attempt into the collection; return the attempt's folder."""
         system = system or host
         cell = Cell(system, benchmark, scenario, mode)
-        spec = replace(spec, cell=cell) if spec else make_spec(cell, division=self.division)
+        spec = replace(spec, cell=cell) if spec else replace(make_spec(cell, division=self.division), round=self.round)
         self.systems[host] = system
         self.collected.setdefault(host, [])
         self.planned.append(
@@ -308,7 +327,7 @@ class Lab:
             for name, system in self.systems.items()
         )
         plan = Plan(
-            round="v6.1",
+            round=self.round,
             division=self.division,
             submitter=self.submitter,
             run_id=self.run.name,

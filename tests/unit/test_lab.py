@@ -188,11 +188,11 @@ def test_a_key_given_twice_is_refused_and_an_encrypted_file_is_left_alone(tmp_pa
 
 
 def test_hosts_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    folder = write(tmp_path, {"group_vars/all.yml": GROUP_VARS, "host_vars/b.yml": "mlperf_division: closed\n"})
+    folder = write(tmp_path, {"group_vars/all.yml": GROUP_VARS, "host_vars/b.yml": "mlperf_round: v6.0\n"})
     one = resolved(folder / "group_vars/all.yml")
     with pytest.raises(ConfigError) as caught:
-        load_lab({"a": one, "b": one | {"mlperf_division": "closed"}}, "lab", InventorySource(folder, "lab").locate)
-    assert caught.value.message == ("lab/host_vars/b.yml:1: mlperf_division: host b has 'closed' but host a has 'open'")
+        load_lab({"a": one, "b": one | {"mlperf_round": "v6.0"}}, "lab", InventorySource(folder, "lab").locate)
+    assert caught.value.message == ("lab/host_vars/b.yml:1: mlperf_round: host b has 'v6.0' but host a has 'v6.1'")
 
 
 def test_a_host_whose_name_is_no_directory_needs_a_system(tmp_path: Path) -> None:

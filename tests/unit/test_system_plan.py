@@ -103,7 +103,7 @@ def test_hosts_that_share_a_system_are_told_what_that_means(tmp_path: Path) -> N
     shared = "mlperf_system: twins\n"
     made = lab(tmp_path, sut1=host(more=shared), sut2=host(more=shared, scenario="Server"))
     assert all(
-        "hosts sut1, sut2 are system twins: each cell runs on one of them, and number_of_nodes stays 1; "
+        "hosts sut1, sut2 are system twins: each result is of one of them, and number_of_nodes stays 1; "
         "one result over several hosts is not supported yet" in cell.notes
         for cell in made.cells
     )

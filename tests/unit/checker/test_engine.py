@@ -18,7 +18,16 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.typed import load
 from tests.support.attempts import RealLogs
 from tests.support.checked_apart import FORKS
-from tests.support.submission_trees import ALL, SUBMITTER, SYSTEM, TreeUnderTest, edit_log, good_tree, round_v61
+from tests.support.submission_trees import (
+    ALL,
+    SUBMITTER,
+    SYSTEM,
+    TreeUnderTest,
+    edit_log,
+    edit_summary,
+    good_tree,
+    round_v61,
+)
 
 CHECKOUT = Path(__file__).parents[3]
 

@@ -1,0 +1,306 @@
+"""One folder of LoadGen logs, verified as the supervisor of a host verifies its own: what an attempt is made from.
+
+Nothing is written, and no file of the folder is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+
+from mlperf_ops.accuracy_txt import read_accuracy_text
+from mlperf_ops.attempts import DETAIL_LOG, IMPORTED
+from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.claims import ORIGIN
+from mlperf_ops.errors import ConfigError, ResultError
+from mlperf_ops.files import Json, JsonObject, pretty_json, sha256_json
+from mlperf_ops.harness import verdicts
+from mlperf_ops.harness.failures import CellError
+from mlperf_ops.importing.import_map import ImportedMode, Maker
+from mlperf_ops.importing.names import NamedBenchmark, measured_as
+from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.loadgen_settings import TEST_MODES
+from mlperf_ops.merits import other_round
+from mlperf_ops.model import (
+    AccuracyOutcome,
+    AccuracyRequest,
+    BackendRequest,
+    Cell,
+    DatasetRequest,
+    Division,
+    LoadgenRequest,
+    Result,
+    Scenario,
+    Spec,
+)
+from mlperf_ops.truncate import truncate
+from mlperf_ops.typed import dump
+
+USER_CONF = "user.conf"
+_CLOCK = "%m-%d-%Y %H:%M:%S.%f"
+_NEEDED: Mapping[ImportedMode, tuple[str, ...]] = {
+    "performance": ("mlperf_log_summary.txt", DETAIL_LOG),
+    "accuracy": ("mlperf_log_summary.txt", DETAIL_LOG, "mlperf_log_accuracy.json", "accuracy.txt"),
+}
+# A stray audit.config beside the harness would change these; LoadGen logs what it really used.
+_NO_AUDIT: Mapping[str, Json] = {
+    "effective_accuracy_log_rng_seed": 0,
+    "effective_accuracy_log_probability": 0,
+    "effective_accuracy_log_sampling_target": 0,
+    "effective_performance_issue_same": False,
+    "effective_performance_issue_unique": False,
+}
+_ALSO_READ = frozenset({"test_datetime", "power_begin", "power_end", "effective_test_mode"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One cell of a map with its names looked up.
+
+    Attributes:
+        where: Place in the map, for error messages.
+        cell: The cell.
+        host: The host that it is filed under.
+        benchmark: Its benchmark.
+        system_type: Of the system; only edge systems have inferred results.
+        division: Where it goes.
+        folder: Its logs.
+        folder_name: The same below --from, as the map says it.
+        user_conf: Its user.conf; None: among the logs.
+        maker: What made it.
+        numbers: Fields of measurements.json.
+        calibration: What was calibrated how.
+    """
+
+    where: str
+    cell: Cell
+    mode: ImportedMode
+    host: str
+    benchmark: NamedBenchmark
+    system_type: str
+    division: Division
+    folder: Path
+    folder_name: str
+    user_conf: Path | None
+    maker: Maker
+    numbers: Mapping[str, Json]
+    calibration: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An attempt that is not written yet.
+
+    Attributes:
+        spec: What ran, as far as logs and map tell.
+        result: The verdict.
+        request: Its identity in the plan.
+        files: Name -> the file to copy, or the text to write.
+    """
+
+    spec: Spec
+    result: Result
+    request: JsonObject
+    files: Mapping[str, Path | str]
+
+
+def verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
+    """Verify a folder of logs and make an attempt of it.
+
+    Raises:
+        ResultError: A file is missing or damaged, the run is of another round, scenario or mode, or LoadGen ran with
+            settings that the round does not allow; one sentence with the place in the map.
+    """
+    try:
+        return _verify(wanted, round_, catalogue)
+    except CellError as error:
+        raise ResultError(f"{wanted.where}: {wanted.folder_name}: {error.message}", hint=_hint(error)) from error
+    except (ResultError, ConfigError) as error:
+        raise ResultError(f"{wanted.where}: {error.message}", hint=error.hint) from error
+
+
+def _hint(error: CellError) -> str | None:
+    return None if error.kind == "settings_mismatch" else error.hint or None
+
+
+def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
+    files: dict[str, Path | str] = {name: _file(wanted, name) for name in _NEEDED[wanted.mode]}
+    if wanted.mode == "accuracy":
+        files |= _artifacts(wanted, round_)
+    files[USER_CONF] = wanted.user_conf or _file(wanted, USER_CONF)
+    user_conf = _text(wanted.user_conf or wanted.folder / USER_CONF)
+    whole = read_detail(wanted.folder / DETAIL_LOG, frozenset(round_.loadgen_fields_read) | _ALSO_READ)
+    if not whole.complete:
+        raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} ends before the test did", hint="was it copied whole?")
+    log = whole.values
+    problem = other_round(log, round_, catalogue.rounds.values())
+    if problem is not None:
+        raise ResultError(f"{wanted.folder_name}: {problem}")
+    spec = _spec(wanted, round_, _scenario(wanted, log, round_), user_conf, log)
+    detail, loadgen = verdicts.read_loadgen(spec, wanted.folder)
+    verdicts.check_settings(spec, detail)
+    figures = {key: value for key, value in log.items() if key.startswith("result_")}  # those of language models, too
+    loadgen = replace(loadgen, fields=loadgen.fields | figures)
+    accuracy = _accuracy(wanted, spec, round_, log) if wanted.mode == "accuracy" else None
+    verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
+    started_at, elapsed_seconds = _times(log)
+    files[ORIGIN] = pretty_json(_origin(wanted))
+    request = dump(spec)
+    result = Result(
+        cell=wanted.cell,
+        spec_sha256=spec.sha256,
+        request_sha256=sha256_json(request),
+        verdict=verdict,
+        reasons=reasons,
+        simulated=spec.simulated,
+        started_at=started_at,
+        elapsed_seconds=elapsed_seconds,
+        loadgen=loadgen,
+        accuracy=accuracy,
+        failure=None,
+        effective={},
+    )
+    return Verified(spec, result, request, files)
+
+
+def _artifacts(wanted: Wanted, round_: Round) -> dict[str, Path]:
+    """Return the pictures or videos that the round wants beside the accuracy log, as far as they are there."""
+    found: dict[str, Path] = {}
+    for folder, asked in round_.rules(wanted.benchmark.official).required_accuracy_artifacts.items():
+        for path in sorted((wanted.folder / folder).glob("*")):
+            if path.name.split(".")[0] in {*asked.stems, *asked.also} and path.is_file() and not path.is_symlink():
+                found[f"{folder}/{path.name}"] = path
+    return found
+
+
+def _file(wanted: Wanted, name: str) -> Path:
+    path = wanted.folder / name
+    if path.is_symlink() or not path.is_file():
+        hint = "name it as user_conf of the result" if name == USER_CONF else None
+        raise ResultError(f"{wanted.folder_name} has no file {name}", hint=hint)
+    return path
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _scenario(wanted: Wanted, log: JsonObject, round_: Round) -> Scenario:
+    """Return what LoadGen ran: the cell's scenario, or one that the round lets it be inferred from."""
+    ran, claimed = log.get("effective_scenario"), wanted.cell.scenario
+    expected = measured_as(claimed)
+    if ran == expected:
+        return expected
+    for source, target in round_.inference_allowed_edge:
+        if (source, target) == (ran, claimed) and "edge" in wanted.system_type.split(","):
+            return source
+    raise ResultError(f"{wanted.folder_name} is a run of {ran}, and the result is to be {claimed}")
+
+
+def _spec(wanted: Wanted, round_: Round, ran: Scenario, user_conf: str, log: JsonObject) -> Spec:
+    rules, maker = round_.rules(wanted.benchmark.official), wanted.maker
+    assert ran != "Interactive"  # noqa: S101  # LoadGen has no such scenario
+    expect: dict[str, Json] = {
+        **_NO_AUDIT,
+        "effective_scenario": ran,
+        "effective_test_mode": TEST_MODES[wanted.mode],
+    }
+    if wanted.mode == "performance":
+        expect |= {f"effective_{name}": value for name, value in round_.seeds.model_dump().items()}
+    if rules.equal_issue and round_.divisions[wanted.division].official_models_only:
+        expect["effective_sample_concatenate_permutation"] = True
+    if rules.requires_token_latencies:
+        expect["requested_use_token_latencies"] = True
+    least_ms = log.get("effective_min_duration_ms")
+    full = isinstance(least_ms, (int, float)) and least_ms >= round_.min_duration_ms(wanted.benchmark.official)
+    target = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)[0]
+    version = {maker.framework: maker.framework_version} if maker.framework_version else {}
+    return Spec(
+        cell=wanted.cell,
+        official_benchmark=wanted.benchmark.official,
+        round=round_.name,
+        division=wanted.division,
+        run_style="valid" if full else "fast",
+        implementation=IMPORTED,
+        simulated=maker.simulated,
+        argv=maker.argv,
+        env={},
+        loadgen=LoadgenRequest(
+            conf_model=rules.loadgen_conf.conf_model or wanted.benchmark.official,
+            scenario=ran,
+            mode=TEST_MODES[wanted.mode],
+            user_conf=user_conf,
+            expect=expect,
+        ),
+        model=None,
+        dataset=DatasetRequest("", "", "", "", None, {}),
+        task="",
+        backend=BackendRequest(name=maker.framework, device=maker.device, provider=maker.provider or maker.device),
+        accuracy=AccuracyRequest(
+            target.metric, target.min, target.max, gate=round_.divisions[wanted.division].accuracy_target
+        ),
+        cpu_affinity=None,
+        warmup_seconds=0.0,
+        packages={**maker.packages, **version},
+        host_profile={},
+    )
+
+
+def _accuracy(wanted: Wanted, spec: Spec, round_: Round, log: JsonObject) -> AccuracyOutcome:
+    """Take the score from accuracy.txt, whose hash line, where it has one, has to be of the log beside it."""
+    text = wanted.folder / "accuracy.txt"
+    targets = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)
+    found = read_accuracy_text(text, targets, round_.accuracy_regex, round_.hash_regex)
+    if found.missing:
+        raise ResultError(f"{wanted.folder_name}: accuracy.txt states no {' and no '.join(found.missing)}")
+    digest = truncate(wanted.folder / "mlperf_log_accuracy.json", text, round_.limits, round_.hash_regex).sha256
+    count = log.get("effective_accuracy_sample_count", log.get("qsl_reported_total_count"))
+    if not isinstance(count, int):
+        raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} does not say how many samples were scored")
+    worst = next((score for score in found.scores if not score.met), found.scores[0])
+    return AccuracyOutcome(
+        metric=spec.accuracy.metric if worst is found.scores[0] else worst.metric,
+        value=worst.value,
+        unit="",
+        met=all(score.met for score in found.scores),
+        sample_count=count,
+        full_log_sha256=digest,
+    )
+
+
+def _times(log: JsonObject) -> tuple[str, float]:
+    """Return start (RFC 3339, as far as LoadGen tells) and duration in seconds."""
+    began, ended = (_clock(log.get(name)) for name in ("power_begin", "power_end"))
+    elapsed = max((ended - began).total_seconds(), 0.0) if began is not None and ended is not None else 0.0
+    said = log.get("test_datetime")
+    try:
+        start = datetime.fromisoformat(str(said).replace("Z", "+00:00"))
+    except ValueError:
+        start = began or datetime.fromtimestamp(0, timezone.utc)
+    return start.isoformat(timespec="seconds"), round(elapsed, 3)
+
+
+def _clock(text: Json) -> datetime | None:
+    try:
+        return datetime.strptime(str(text), _CLOCK).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
+def _origin(wanted: Wanted) -> JsonObject:
+    """Return import.json. It names no folder of this machine: only the one below --from."""
+    maker = wanted.maker
+    return {
+        "schema": 1,
+        "from": PurePosixPath(wanted.folder_name).as_posix(),
+        "made_by": maker.made_by,
+        "source": maker.source,
+        "directory": wanted.benchmark.directory,
+        "measurements": dict(wanted.numbers),
+        "calibration": wanted.calibration,
+    }

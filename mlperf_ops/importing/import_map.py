@@ -1,0 +1,141 @@
+"""import.yaml: which folder of logs is which result, and what only its maker knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from mlperf_ops.catalogue.base import CatalogueModel
+from mlperf_ops.catalogue.problems import validate
+from mlperf_ops.errors import ConfigError, nearest
+from mlperf_ops.lab_vars import PATH_NAME
+from mlperf_ops.model import Division, OnConflict, Scenario
+from mlperf_ops.yamlfile import KeyPath, load_yaml_with_lines, show_key_path
+
+Folder: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+ImportedMode: TypeAlias = Literal["performance", "accuracy"]
+
+
+class Maker(CatalogueModel):
+    """What made a result."""
+
+    made_by: Text = Field(description='Harness and version, such as "NVIDIA harness v5.1-dev".')
+    source: str = Field(default="", description="Where its code is: address and commit.")
+    argv: tuple[str, ...] = Field(default=(), description="The command that ran.")
+    framework: Text = Field(description='Such as "TensorRT".')
+    framework_version: str = ""
+    device: str = Field(default="cpu", description="What it computed on: cpu, gpu …")
+    provider: str = ""
+    packages: dict[str, str] = Field(default_factory=dict, description="Further software: name -> version.")
+    simulated: bool = Field(default=False, description="A stand-in took part: never packed.")
+
+
+class Numbers(CatalogueModel):
+    """What measurements.json says of the numbers; quote "no", which YAML reads as false."""
+
+    input_data_types: Text
+    weight_data_types: Text
+    retraining: Text
+    weight_transformations: Text
+    starting_weights_filename: Text
+
+
+class MappedSystem(CatalogueModel):
+    """A system of the results. One that the plan of the folder has already needs no description."""
+
+    system: PathName
+    host: PathName | None = Field(default=None, description="Name of its folder below hosts/; default: the system's.")
+    system_type: str | None = None
+    description_file: Folder | None = Field(default=None, description="A systems/<name>.json below --from.")
+    description: dict[str, JsonValue] = Field(default_factory=dict, description="Fields; they win over the file's.")
+
+
+class MappedResult(CatalogueModel):
+    """One result: a scenario of a benchmark on a system."""
+
+    system: str
+    benchmark: PathName
+    official: str | None = Field(default=None, description="Benchmark of the round that an own name stands for.")
+    scenario: Scenario
+    division: Division | None = None
+    folders: dict[ImportedMode, Folder] = Field(min_length=1, description="Mode -> folder of its logs, below --from.")
+    user_conf: Folder | None = Field(default=None, description="user.conf, where it is not among the logs.")
+    implementation: Maker | None = None
+    measurements: Numbers | None = None
+    measurements_file: Folder | None = Field(default=None, description="A measurements JSON below --from.")
+    calibration: str = Field(default="", description="What was calibrated how, for calibration.md.")
+
+
+class ImportMap(CatalogueModel):
+    """import.yaml. What stands at the top holds for every result that has none of its own."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    round: str | None = Field(default=None, description="Default: that of the results folder's plan.")
+    submitter: PathName | None = Field(default=None, description="Default: that of the plan.")
+    division: Division | None = Field(default=None, description="Default: that of the plan.")
+    on_conflict: OnConflict = Field(default="refuse", description="For a folder without a plan of its own.")
+    implementation: Maker | None = None
+    measurements: Numbers | None = None
+    systems: tuple[MappedSystem, ...] = Field(min_length=1)
+    results: tuple[MappedResult, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class MapFile:
+    """A map with the folder that it speaks of.
+
+    Attributes:
+        map: The checked file.
+        base: --from.
+        path: The file.
+        line: Key path -> line of the file.
+    """
+
+    map: ImportMap
+    base: Path
+    path: Path
+    line: Callable[[KeyPath], int]
+
+    def at(self, *key_path: str | int) -> str:
+        """Return file, line and key of a value."""
+        return f"{self.path}:{self.line(key_path)}: {show_key_path(key_path)}"
+
+    def below(self, name: str, where: str, *, folder: bool = False) -> Path:
+        """Return a file or folder below --from.
+
+        Raises:
+            ConfigError: It is not there, or not below --from; names the nearest one beside it.
+        """
+        path = self.base / name
+        if not path.resolve().is_relative_to(self.base.resolve()):
+            raise ConfigError(f"{where}: '{name}' is not below {self.base}")
+        if path.is_dir() if folder else path.is_file():
+            return path
+        kind = "folder" if folder else "file"
+        raise ConfigError(f"{where}: there is no {kind} {path}", hint=self._beside(path))
+
+    def _beside(self, path: Path) -> str | None:
+        """Name what was probably meant: the first part of the path that does not exist, and its nearest neighbour."""
+        parent = path.parent
+        while not parent.is_dir() and parent != parent.parent:
+            path, parent = parent, parent.parent
+        guess = nearest(path.name, (one.name for one in parent.iterdir()))
+        return f"did you mean '{(parent / guess).relative_to(self.base)}'?" if guess else None
+
+
+def read_map(path: Path, base: Path) -> MapFile:
+    """Read and check the form of a map.
+
+    Raises:
+        ConfigError: One sentence with file, line and key; or there is no folder `base`.
+    """
+    if not base.is_dir():
+        raise ConfigError(f"{base} is not a folder", hint="--from names the folder that the map's paths start at")
+    data, line = load_yaml_with_lines(path)
+    return MapFile(validate(ImportMap, data, path, line), base, path, line)

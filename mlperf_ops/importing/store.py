@@ -1,0 +1,268 @@
+"""Write verified attempts into a results folder: append-only, and a second import of the same logs changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from mlperf_ops.attempts import MANIFEST, RESULT, SPEC, collected
+from mlperf_ops.catalogue import Catalogue
+from mlperf_ops.errors import ResultError, ToolError
+from mlperf_ops.files import JsonObject, pretty_json, read_json, sha256_file, sha256_text, write_json
+from mlperf_ops.importing.attempt import Verified, Wanted, verify
+from mlperf_ops.importing.import_map import MapFile
+from mlperf_ops.importing.names import (
+    Frame,
+    benchmark_of,
+    frame_of,
+    maker_of,
+    numbers_of,
+    refuse_scenario,
+    system_of,
+)
+from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, PlannedCell
+from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
+from mlperf_ops.typed import dump
+
+State: TypeAlias = Literal["imported", "there already", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one cell of a map.
+
+    Attributes:
+        key: The cell.
+        host: Where it is filed.
+        state: `refused`: nothing was written of it.
+        verdict: LoadGen's and the target's word on it; "" when it was refused.
+        reason: Why it is refused or not valid.
+        path: Its folder below the results folder; "" when it was refused.
+    """
+
+    key: str
+    host: str
+    state: State
+    verdict: str
+    reason: str
+    path: str
+
+
+def wanted_cells(file: MapFile, frame: Frame, catalogue: Catalogue) -> list[Wanted]:
+    """Return the cells of a map with their names looked up and their folders found.
+
+    Raises:
+        ConfigError: A mistake in the map, with file, line and key.
+    """
+    return list(_wanted(file, frame, catalogue))
+
+
+def _wanted(file: MapFile, frame: Frame, catalogue: Catalogue) -> Iterator[Wanted]:
+    seen: dict[str, int] = {}
+    for index, result in enumerate(file.map.results):
+        host, division = system_of(file, index, frame), result.division or frame.division
+        benchmark = benchmark_of(file, index, frame, catalogue, division)
+        refuse_scenario(file, index, frame, benchmark, host, division)
+        user_conf = None
+        if result.user_conf is not None:
+            user_conf = file.below(result.user_conf, file.at("results", index, "user_conf"))
+        for mode, name in result.folders.items():
+            where = file.at("results", index, "folders", mode)
+            cell = Cell(host.system, benchmark.name, result.scenario, mode)
+            if cell.key in seen:
+                raise ResultError(f"{where}: cell {cell.key} is given twice, first by results[{seen[cell.key]}]")
+            seen[cell.key] = index
+            yield Wanted(
+                where=where,
+                cell=cell,
+                mode=mode,
+                host=host.name,
+                benchmark=benchmark,
+                system_type=host.system_type,
+                division=division,
+                folder=file.below(name, where, folder=True),
+                folder_name=name,
+                user_conf=user_conf,
+                maker=maker_of(file, index),
+                numbers=numbers_of(file, index, frame.round, catalogue),
+                calibration=result.calibration,
+            )
+
+
+def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool = False) -> list[Imported]:
+    """Import every result of a map that can be; one that cannot does not stop the others.
+
+    Args:
+        file: The map.
+        run: The results folder; made when it is not there.
+        catalogue: Rounds and benchmarks.
+        dry_run: Write nothing; only say what would be imported.
+
+    Raises:
+        ConfigError: A mistake in the map; nothing was written.
+        ResultError: plan.json or imported.json of the folder cannot be used.
+        ToolError: The folder cannot be written.
+    """
+    frame = frame_of(file, catalogue, read_part(run / PLAN))
+    told: list[Imported] = []
+    good: list[tuple[Wanted, Verified, Path]] = []
+    for wanted in wanted_cells(file, frame, catalogue):
+        try:
+            verified = verify(wanted, frame.round, catalogue)
+            folder = _folder_of(run, wanted, verified)
+            there = _same_attempt(folder, verified)
+        except ResultError as error:
+            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), ""))
+            continue
+        attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
+        good.append((wanted, verified, attempt))
+        told.append(
+            Imported(
+                wanted.cell.key,
+                wanted.host,
+                "there already" if there is not None else "imported",
+                verified.result.verdict,
+                "; ".join(verified.result.reasons),
+                attempt.relative_to(run).as_posix(),
+            )
+        )
+    if good and not dry_run:
+        _write_plan(run, frame, good)
+        _write_cells(run, frame, good)
+    return told
+
+
+def _folder_of(run: Path, wanted: Wanted, verified: Verified) -> Path:
+    cell = wanted.cell
+    return run / "hosts" / wanted.host / cell.benchmark / cell.scenario / cell.mode / verified.spec.sha256[:12]
+
+
+def _same_attempt(folder: Path, verified: Verified) -> Path | None:
+    """Return the attempt that holds these very files."""
+    digests = _digests(verified)
+    for attempt in sorted(folder.glob("attempt_*")):
+        if (attempt / RESULT).is_file() and read_json(attempt / MANIFEST).get("files") == digests:
+            return attempt
+    return None
+
+
+def _digests(verified: Verified) -> JsonObject:
+    try:
+        found = {
+            name: sha256_text(content) if isinstance(content, str) else sha256_file(content)
+            for name, content in verified.files.items()
+        }
+    except OSError as error:
+        raise ResultError(f"cannot read {error.filename}: {error.strerror or error}") from error
+    return {**found, SPEC: sha256_text(_spec_text(verified))}
+
+
+def _fill(folder: Path, verified: Verified) -> None:
+    for name, content in verified.files.items():
+        target = folder / name
+        target.parent.mkdir(exist_ok=True)
+        if isinstance(content, str):
+            target.write_text(content)
+        else:
+            shutil.copyfile(content, target)
+    (folder / SPEC).write_text(_spec_text(verified))
+
+
+def _spec_text(verified: Verified) -> str:
+    return pretty_json(dump(verified.spec))
+
+
+def _next(folder: Path) -> Path:
+    numbers = [int(path.name.partition("_")[2]) for path in folder.glob("attempt_*")]
+    return folder / f"attempt_{max(numbers, default=0) + 1}"
+
+
+def _write(folder: Path, verified: Verified) -> Path:
+    """Write an attempt whole: under another name first, result.json last."""
+    target = _next(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".import.") as scratch:
+            made = Path(scratch) / target.name
+            made.mkdir()
+            _fill(made, verified)
+            copied = sorted(path for path in made.rglob("*") if path.is_file())
+            digests = {path.relative_to(made).as_posix(): sha256_file(path) for path in copied}
+            write_json(made / MANIFEST, {"schema": 1, "files": dict(digests)})
+            write_json(made / RESULT, dump(verified.result))
+            made.rename(target)
+    except OSError as error:
+        raise ToolError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _write_plan(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified, Path]]) -> None:
+    """Add the hosts and cells to imported.json; what another map has put there stays."""
+    held = read_part(run / IMPORTS)
+    cells = {} if held is None else {(one.host, one.cell.key): one for one in held.cells}
+    used = set()
+    for wanted, verified, _ in good:
+        used.add(wanted.host)
+        cells[wanted.host, wanted.cell.key] = PlannedCell(
+            cell=wanted.cell,
+            host=wanted.host,
+            official_benchmark=wanted.benchmark.official,
+            status="planned",
+            reason=None,
+            notes=(f"imported: {wanted.maker.made_by}",),
+            expected=None,
+            request=verified.request,
+            division=wanted.division,
+        )
+    hosts = {} if held is None else {host.name: host for host in held.hosts}
+    hosts |= {host.name: host for host in frame.hosts.values() if host.name in used}
+    fresh = Plan(
+        round=frame.round.name,
+        division=frame.division,
+        submitter=frame.submitter,
+        run_id=run.resolve().name,
+        run_style="valid",
+        inventory="imported",
+        hosts=tuple(hosts[name] for name in sorted(hosts)),
+        cells=tuple(cells[key] for key in sorted(cells)),
+        components=(),
+        limits=(),
+        on_conflict=frame.on_conflict,
+    )
+    if held is not None and (held.round, held.submitter) != (fresh.round, fresh.submitter):
+        raise ResultError(
+            f"{run / IMPORTS} holds results of round {held.round}, submitter {held.submitter}; the map says "
+            f"{fresh.round} and {fresh.submitter}",
+            hint="one results folder is one submission; import into another folder",
+        )
+    write_json(run / IMPORTS, dump(fresh))
+
+
+def _write_cells(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified, Path]]) -> None:
+    """Write which attempt stands for each cell of each host, as the collecting does for our own."""
+    new: dict[str, dict[str, CollectedCell]] = {}
+    for wanted, verified, attempt in good:
+        new.setdefault(wanted.host, {})[wanted.cell.key] = CollectedCell(
+            key=wanted.cell.key,
+            spec_sha256=verified.result.spec_sha256,
+            request_sha256=verified.result.request_sha256,
+            attempt=attempt.name,
+            path=attempt.relative_to(run / "hosts" / wanted.host).as_posix(),
+            verdict=verified.result.verdict,
+            simulated=verified.result.simulated,
+        )
+    systems = {host.name: host.system for host in frame.hosts.values()}
+    for host, cells in new.items():
+        held = collected(run, host)
+        before: Mapping[str, CollectedCell] = (
+            {one.key: one for one in held.cells} if isinstance(held, CollectedHost) else {}
+        )
+        merged = {**before, **cells}
+        made = CollectedHost(host, systems[host], tuple(merged[key] for key in sorted(merged)))
+        write_json(run / "hosts" / host / "cells.json", dump(made))
+        if host in frame.tells:
+            write_json(run / "hosts" / host / "facts.json", {"values": {}, "unknown": {}})
