@@ -104,6 +104,14 @@ def _run_of_test06(tree: TreeUnderTest, values: dict[str, Json]) -> None:
     edit_log(target / "mlperf_log_detail.txt", values)
 
 
+_NO_TOKEN_LATENCIES: tuple[tuple[Scenario, Json], ...] = (("Server", False), ("Offline", None), ("Interactive", 0))
+
+
+def _offline_only(tree: TreeUnderTest) -> None:
+    for scenario in LLM_SCENARIOS[1:]:
+        shutil.rmtree(tree.result(scenario))
+
+
 def _no_answers(tree: TreeUnderTest) -> None:
     path = tree.result("Server") / "TEST06/accuracy"
     (path / "mlperf_log_accuracy.json").rename(path / "mlperf_log_trace.json")
@@ -127,7 +135,7 @@ LLM_FAULTS: tuple[Fault, ...] = (
             "token-latency",
             _log(scenario, "requested_use_token_latencies", value),
         )
-        for scenario, value in (("Server", False), ("Offline", None), ("Interactive", 0))
+        for scenario, value in _NO_TOKEN_LATENCIES
     ),
     _fault("no tokens per second", "result-value", _log("Offline", "result_tokens_per_second", None)),
     _fault(
@@ -144,7 +152,7 @@ LLM_FAULTS: tuple[Fault, ...] = (
     _fault(
         "neither Server nor Interactive",
         "missing-scenario",
-        lambda tree: [shutil.rmtree(tree.result(one)) for one in LLM_SCENARIOS[1:]],
+        _offline_only,
     ),
     _fault(
         "first token differs",

@@ -117,8 +117,8 @@ def _log(run: str, key: str, value: Json) -> Callable[[Path], None]:
     return lambda folder: edit_log(folder / run / "mlperf_log_detail.txt", {key: value})
 
 
-def _write(name: str, text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(text) and None
+def _write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
 
 
 def _uncertain(count: int) -> Callable[[Path], None]:

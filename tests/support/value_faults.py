@@ -236,7 +236,7 @@ def _closed_rules(name: str, rule: str, plant: Plant) -> Fault:
     return Fault(name, rule, "rules", plant, division="closed")
 
 
-_ISSUE = {"effective_performance_issue_same": True, "effective_performance_issue_same_index": 3}
+_ISSUE: JsonObject = {"effective_performance_issue_same": True, "effective_performance_issue_same_index": 3}
 _SAMPLED = "effective_accuracy_log_sampling_target"
 _TEXT01 = "{result}/TEST01/verify_accuracy.txt"
 _SPEED01 = "{result}/TEST01/verify_performance.txt"

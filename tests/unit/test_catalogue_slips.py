@@ -181,6 +181,7 @@ FREE_NAMES = re.compile(
     r"|endpoints\.(files|compliance|result_field)|user_conf\.(never|audit_only)"
     r"|compliance_files\.TEST..\.(folders|folders_if_nondeterministic)|run_styles\.compliance\.server_qps_factor"
     r"|benchmarks|official\.(env|links)|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
+    r"|power\.(meters|sources\[\d+\])|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
 )
 
 

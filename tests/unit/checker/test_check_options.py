@@ -109,7 +109,7 @@ def test_table_report_and_cache_are_written_where_they_are_asked_for(
 
 
 def test_only_one_rule_decides(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
-    edit_log(tree.performance("Server"), {"effective_performance_sample_count": 1})
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
     assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
     assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--only", "min-duration") == 1
     assert "min-duration" in capsys.readouterr().out

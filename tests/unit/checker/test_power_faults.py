@@ -32,7 +32,8 @@ def test_nobody_objects_to_the_good_measurement(measured: TreeUnderTest) -> None
     report = check_tree(measured.root, round_v61(), processes=1)
     assert report.findings == ()
     (row,) = [row for row in report.results if row.has_power]
-    assert (row.power, row.power_unit) == (pytest.approx(99.5), "Watts")
+    assert row.power == pytest.approx(99.5)
+    assert row.power_unit == "Watts"
 
 
 @pytest.mark.parametrize("fault", [*POWER_FAULTS, *POWER_FILES], ids=str)
