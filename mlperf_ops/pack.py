@@ -19,7 +19,7 @@ from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
 from mlperf_ops.files import sha256_file, sha256_text, write_json
 from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, page
-from mlperf_ops.secrets_scan import machine_paths, scan
+from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.typed import dump
 
 _SHOWN = 5
@@ -55,14 +55,14 @@ def pack_tree(
         ToolError: The archive cannot be written.
     """
     read = read_tree(tree)
-    report = check_tree(tree, round_)
-    _refuse_findings(report)
     _refuse_special(read)
     names = sorted(f"{location}/{name}" if location else name for location, folder in read.folders.items()
                    for name in folder.files if (location, name) != ("", PAGE))  # fmt: skip
     try:
-        tainted = _tainted(report, tree, round_, allow_tainted)
         _refuse_leaks(tree, names, machine_paths(tree, output.parent, *private))
+        report = check_tree(tree, round_)
+        _refuse_findings(report)
+        tainted = _tainted(report, tree, round_, allow_tainted)
         files = {name: sha256_file(tree / name) for name in names}
     except OSError as error:
         raise SubmissionError(f"cannot read {error.filename}: {error.strerror or error}") from error

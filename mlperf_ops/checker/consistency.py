@@ -159,7 +159,7 @@ def _summary(place: Result, file: LogFile, location: str) -> Findings:
 
 def _same(text: str, value: Json) -> bool:
     """Whether a number of a summary may be the one of a log; true where either is no number."""
-    if isinstance(value, int) and text.isdecimal():
+    if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal():
         return int(text) == value  # seeds and nanoseconds, exactly
     logged = number(value)
     try:

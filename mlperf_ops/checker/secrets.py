@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submitter
 from mlperf_ops.checker.tree import Tree
+from mlperf_ops.secret_forms import PATTERNS as FORMS
+from mlperf_ops.secret_forms import TOKENS
 
 SECRET = Rule(
     "secret",
@@ -43,25 +45,8 @@ class Pattern:
     shown: int = 0
 
 
-_KEY_BLOCK = rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+)*[A-Za-z0-9+/=]{30}"
-_TOKENS: tuple[tuple[str, bytes], ...] = (
-    ("GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{60,}\b"),
-    ("GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20}\b"),
-    ("Hugging Face token", rb"\bhf_[A-Za-z]{34}\b"),
-    ("NVIDIA API key", rb"\bnvapi-[A-Za-z0-9_-]{60,70}\b"),
-    ("AWS access key", rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    ("Slack token", rb"\bxox[abpr]-[0-9]{10,}-[A-Za-z0-9-]{20,}\b"),
-    ("OpenAI key", rb"\bsk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20}\b"),
-)
-_PASSWORD = (
-    rb"(?im)^[ \t]*(?:export[ \t]+)?[\"']?(?:[a-z0-9]+_)*(?:password|passwd|ansible_become_pass|ansible_ssh_pass)[\"']?"
-    rb"[ \t]*[:=][ \t]*[\"']?(?![\"'\s<>{}$*()%]|(?:none|null|true|false|password|changeme|x+|\.+)\b)"
-    rb"[^\s\"'<>{}$*()%,;]{6,}[\"']?[ \t]*,?$"
-)
 PATTERNS: tuple[Pattern, ...] = (
-    Pattern("private key", SECRET, re.compile(_KEY_BLOCK)),
-    *(Pattern(name, SECRET, re.compile(pattern), shown=4) for name, pattern in _TOKENS),
-    Pattern("password", SECRET, re.compile(_PASSWORD)),
+    *(Pattern(name, SECRET, form, shown=4 if name in TOKENS else 0) for name, form in FORMS.items()),
     Pattern(
         "e-mail address",
         PRIVATE,

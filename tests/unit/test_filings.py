@@ -118,11 +118,11 @@ def test_an_own_model_stands_for_no_official_one() -> None:
 def test_the_stricter_variant_stands_for_the_looser_one_where_that_one_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "benchmarks").mkdir()
     like = yaml.safe_load((BUILT_IN / "benchmarks/resnet50.yaml").read_text())
-    strict = like | {"name": "yolo-99", "aliases": [], "maps_to": "yolo-99", "directory": "yolo-99"}
-    (tmp_path / "benchmarks/yolo-99.yaml").write_text(yaml.safe_dump(strict))
+    strict = like | {"name": "own-yolo", "aliases": [], "maps_to": "yolo-99", "directory": "yolo-99"}
+    (tmp_path / "benchmarks/own-yolo.yaml").write_text(yaml.safe_dump(strict))
     made = plan(
         read_catalogue((tmp_path,)),
-        a=host({"benchmark": "yolo-99", "also_as": ["yolo-95"]}, division="closed", components=OWN_FILES),
+        a=host({"benchmark": "own-yolo", "also_as": ["yolo-95"]}, division="closed", components=OWN_FILES),
     )
     also = {cell.cell.scenario: cell.also for cell in made.cells}
     assert also == {name: (Filing("yolo-95", "yolo-95", name),) for name in also}

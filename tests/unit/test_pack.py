@@ -20,9 +20,10 @@ from mlperf_ops.errors import ConfigError, SubmissionError
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.pack import beside, pack_tree
 from mlperf_ops.pack_manifest import PAGE
-from mlperf_ops.secrets_scan import PATTERNS, machine_paths, scan
+from mlperf_ops.secret_forms import PATTERNS, machine_paths, scan
 from mlperf_ops.verify_pack import VerifyReport, verify
 from tests.support.attempts import RealLogs, snapshot
+from tests.support.secret_samples import SECRETS
 from tests.support.submission_trees import TreeUnderTest, good_tree, short_tree
 
 CATALOGUE = load_catalogue()
@@ -143,33 +144,17 @@ def test_what_is_no_plain_file_is_not_packed(tree: TreeUnderTest, kind: str) -> 
         packed(tree)
 
 
-# Each is made up, and put together here so that no scanner takes this file for a leak.
-LEAKS = {
-    "private key": "-----BEGIN " + "OPENSSH PRIVATE KEY-----",
-    "GitHub token": "ghp_" + "a1B2" * 9,
-    "GitLab token": "glpat-" + "a1B2c" * 4,
-    "Hugging Face token": "hf_" + "aB" * 17,
-    "NVIDIA API key": "nvapi-" + "aB12" * 16,
-    "AWS access key": "AKIA" + "ABCD2345" * 2,
-    "Google API key": "AIza" + "aB1_-" * 7,
-    "Slack token": "xoxb-" + "1234567890-" + "abcdefghij",
-    "PyPI token": "pypi-" + "AgEIcHlwaS5vcmc" + "aB12" * 15,
-    "ansible-vault file": "$ANSIBLE_VAULT" + ";1.1;AES256",
-    "password in an address": "https://user:" + "hunter22" + "@mirror.example/simple",
-}
-
-
 def test_every_kind_of_secret_has_its_case() -> None:
-    assert set(LEAKS) == set(PATTERNS)
+    assert set(SECRETS) == set(PATTERNS)
 
 
-@pytest.mark.parametrize("kind", sorted(LEAKS))
+@pytest.mark.parametrize("kind", sorted(SECRETS))
 def test_a_secret_stops_the_pack_and_is_not_repeated(tree: TreeUnderTest, kind: str) -> None:
-    (tree.submitter / "src/notes.md").write_text(f"first line\n{LEAKS[kind]}\n")
+    (tree.submitter / "src/notes.md").write_text(f"first line\n{SECRETS[kind]}\n")
     with pytest.raises(SubmissionError) as caught:
         packed(tree)
     assert f"src/notes.md:2: {kind}" in str(caught.value)
-    assert LEAKS[kind] not in str(caught.value)
+    assert SECRETS[kind] not in str(caught.value)
     assert not (tree.root.parent / "out/example.tar.gz").exists()
 
 
@@ -190,7 +175,7 @@ def test_innocent_text_is_no_leak(tmp_path: Path) -> None:
 
 def test_a_secret_across_two_blocks_is_found_once_with_its_line(tmp_path: Path) -> None:
     size = 1 << 20
-    text = b"x\n" * (size // 2 - 10) + b"  " + LEAKS["GitHub token"].encode() + b"\n" + b"y\n" * 600_000
+    text = b"x\n" * (size // 2 - 10) + b"  " + SECRETS["GitHub token"].encode() + b"\n" + b"y\n" * 600_000
     (tmp_path / "log").write_bytes(text)
     (leak,) = scan(tmp_path, ["log"], [])
     assert leak.line == size // 2 - 9

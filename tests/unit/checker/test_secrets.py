@@ -9,21 +9,9 @@ import pytest
 from mlperf_ops.checker import check_tree
 from mlperf_ops.checker.secrets import PATTERNS
 from tests.support.attempts import RealLogs
+from tests.support.secret_samples import SECRETS
 from tests.support.submission_trees import SYSTEM, good_tree, round_v61
 
-# Put together here, so that no scanner takes this file for a leak.
-KEY = "-----BEGIN " + "OPENSSH PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAA\n"
-SECRETS = {
-    "private key": KEY,
-    "GitHub token": "token: " + "ghp_" + "a1B2" * 9,
-    "GitLab token": "glpat-" + "aB3dE6gH9jK2mN5pQ8sT",
-    "Hugging Face token": "export HF_TOKEN=" + "hf_" + "abCD" * 8 + "xy",
-    "NVIDIA API key": "nvapi-" + "aB3_" * 16,
-    "AWS access key": "AKIA" + "ABCDEFGHIJKLMNOP",
-    "Slack token": "xoxb-" + "123456789012-abcdefghijklmnopqrstuv",
-    "OpenAI key": "sk-" + "a" * 20 + "T3Blbk" + "FJ" + "b" * 20,
-    "password": '  "db_password": "c0rrect-horse",',
-}
 PRIVATE = {
     "e-mail address": "written by jane.doe@lab.company.com",
     "home folder": "model: /home/jane/models/x.onnx",

@@ -16,19 +16,33 @@ _BLOCK_BYTES = 1 << 20
 _OVERLAP_BYTES = 512  # longer than any match, so that none is cut by a block's end
 _SHORTEST_PATH = 6  # "/root/": a shorter prefix would match everything
 
-# Kind -> form. Bytes, as any file may hold them.
-PATTERNS: dict[str, re.Pattern[bytes]] = {
-    "private key": re.compile(rb"-----BEGIN (?:[A-Z]{2,10} )?(?:ENCRYPTED )?PRIVATE KEY(?: BLOCK)?-----"),
+_PASSWORD = (
+    rb"(?im)^[ \t]*(?:export[ \t]+)?[\"']?(?:[a-z0-9]+_)*(?:password|passwd|ansible_become_pass|ansible_ssh_pass)[\"']?"
+    rb"[ \t]*[:=][ \t]*[\"']?(?![\"'\s<>{}$*()%]|(?:none|null|true|false|password|changeme|x+|\.+)\b)"
+    rb"[^\s\"'<>{}$*()%,;]{6,}[\"']?[ \t]*,?$"
+)
+_IN_ADDRESS = rb"\bhttps?://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"
+
+# Kind -> form, of keys and tokens that begin with a word of their own. Bytes, as any file may hold them.
+TOKENS: dict[str, re.Pattern[bytes]] = {
     "GitHub token": re.compile(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})\b"),
     "GitLab token": re.compile(rb"\bglpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])"),
     "Hugging Face token": re.compile(rb"\bhf_[A-Za-z]{34}\b"),
-    "NVIDIA API key": re.compile(rb"\bnvapi-[A-Za-z0-9_-]{64}(?![A-Za-z0-9_-])"),
+    "NVIDIA API key": re.compile(rb"\bnvapi-[A-Za-z0-9_-]{60,70}(?![A-Za-z0-9_-])"),
     "AWS access key": re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
     "Google API key": re.compile(rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
-    "Slack token": re.compile(rb"\bxox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{10,}(?![A-Za-z0-9_-])"),
+    "OpenAI key": re.compile(rb"\bsk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])"),
+    "Slack token": re.compile(rb"\bxox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,}(?![A-Za-z0-9_-])"),
     "PyPI token": re.compile(rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}(?![A-Za-z0-9_-])"),
+}
+PATTERNS: dict[str, re.Pattern[bytes]] = {
+    "private key": re.compile(
+        rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+)*[A-Za-z0-9+/=]{30}"
+    ),
+    **TOKENS,
     "ansible-vault file": re.compile(rb"^\$ANSIBLE_VAULT;1\.[12];AES256", re.MULTILINE),
-    "password in an address": re.compile(rb"\bhttps?://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"),
+    "password": re.compile(_PASSWORD),
+    "password in an address": re.compile(_IN_ADDRESS),
 }
 
 
