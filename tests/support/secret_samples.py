@@ -15,5 +15,5 @@ SECRETS = {
     "PyPI token": "pypi-" + "AgEIcHlwaS5vcmc" + "aB12" * 15,
     "ansible-vault file": "$ANSIBLE_VAULT" + ";1.1;AES256",
     "password": '  "db_password": "c0rrect-horse",',
-    "password in an address": "https://user:" + "hunter22" + "@mirror.example/simple",
+    "password in an address": "https://user:" + "hunter22" + "@mirror/simple",
 }
