@@ -116,4 +116,4 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  # any field of a dataclass
         return type(value)([_plain(item) for item in value])
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return dump(value)
+    return dump(value) if dataclasses.is_dataclass(value) else value

@@ -119,13 +119,20 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
         )
     tree = Tree(root)
     pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
-    half = pending[::2]
-    if len(half) < _WORTH_A_PROCESS or not can_fork():
+    if len(pending) < 2 * _WORTH_A_PROCESS or not can_fork():
         _walk(tree, pending, submitter, stamps=stamps)
-        return tree
+    else:
+        _walk_shared(tree, pending, submitter, stamps=stamps)
+    tree.links.sort(key=lambda link: link.location.split("/"))
+    return tree
+
+
+def _walk_shared(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool) -> None:
+    """Walk with another process: each half of the folders."""
+    half = starts[::2]
     with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        future = pool.submit(_walk_apart, root, half, stamps)
-        _walk(tree, pending[1::2], submitter, stamps=stamps)
+        future = pool.submit(_walk_apart, tree.root, half, stamps)
+        _walk(tree, starts[1::2], submitter, stamps=stamps)
         try:
             folders, tree_links, unreadable = future.result()
         except BrokenProcessPool:
@@ -134,8 +141,6 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
             tree.folders.update((location, Folder(*values)) for location, values in folders)
             tree.links += tree_links
             tree.unreadable |= unreadable
-    tree.links.sort(key=lambda link: link.location.split("/"))
-    return tree
 
 
 def can_fork() -> bool:

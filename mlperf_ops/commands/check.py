@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker import (
-    CheckedResult,
     CheckReport,
-    Finding,
-    OfficialResult,
     check_tree,
     run_official,
     with_official,
 )
-from mlperf_ops.checker.baseline import Change, change_since
+from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
-from mlperf_ops.checker.rules import printable
 from mlperf_ops.checker.summary import write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.files import read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
 from mlperf_ops.typed import dump, load
-
-_STYLE = {"official": "bold red", "rules": "red", "advice": "cyan"}
-_VERDICT = {
-    "submittable": ("bold green", "nobody objects"),
-    "demonstration": ("bold yellow", "not submittable: every objection follows from the plan"),
-    "rejected": ("bold red", "not submittable"),
-}
-
-
-_ERRORS_SHOWN = 6
-_CLOSING = re.compile(r"Some .* failed for: ")  # it sums up the lines before it
-_NAMED = 3  # system, benchmark and scenario name a result well enough beside its own heading
-_WIDTH_OF_A_FILE = 140
 
 
 def command(  # noqa: PLR0917  # typer makes an option of each
@@ -112,13 +89,15 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     if summary is not None:
         kept = write_summary(report, rules, summary)
         if kept:
-            said = f"keeps {_count(len(kept), 'result')} of scenarios that the round does not list"
+            said = f"keeps {len(kept)} result{'' if len(kept) == 1 else 's'} of scenarios that the round does not list"
             typer.echo(f"{summary}: {said}; the official report drops them", err=True)
     change = None if earlier is None else change_since(earlier, report)
     if as_json:
         typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
     else:
-        show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE), change)
+        from mlperf_ops.checker.show import show  # noqa: PLC0415  # what only people need takes time to import
+
+        show(report, change)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
 
@@ -157,139 +136,3 @@ def _refuse_run_folder(tree: Path) -> None:
 
 def _noted(report: CheckReport, note: str) -> CheckReport:
     return dataclasses.replace(report, official_note=note)
-
-
-def show(report: CheckReport, console: Console, change: Change | None = None) -> None:
-    """Print the results with their findings, then what each broken rule means, then the verdict.
-
-    Args:
-        report: What was found.
-        console: Where to.
-        change: Show only what is new since an earlier report, and what is gone.
-    """
-    if change is not None:
-        _gone(console, change)
-        places = {finding.affects for finding in change.new}
-        touched = tuple(result for result in report.results if result.location in places)
-        _body(dataclasses.replace(report, findings=change.new, results=touched), console)
-    else:
-        _body(report, console)
-    _verdict(report, console)
-
-
-def _gone(console: Console, change: Change) -> None:
-    words = f"since the baseline: {len(change.new)} new, {len(change.gone)} gone, {change.known} as before"
-    console.print(Text(words, style="bold"))
-    for finding in change.gone:
-        console.print(
-            Text(f" gone      {finding.rule}: {finding.message} [{printable(finding.location)}]", style="green")
-        )
-
-
-def _body(report: CheckReport, console: Console) -> None:
-    official = {} if report.official is None else {result.location: result for result in report.official.results}
-    places = {result.location for result in report.results}
-    of_results: dict[str, list[Finding]] = {}
-    for finding in report.findings:
-        if finding.affects in places:
-            of_results.setdefault(finding.affects, []).append(finding)
-    left = [finding for finding in report.findings if finding.affects not in places]
-    for result in report.results:
-        own = of_results.get(result.location, [])
-        console.print(_heading(result, official.get(result.location)))
-        _findings(console, own, result.location)
-    if left:
-        console.print(Text("other places", style="bold"))
-        _findings(console, left, "")
-    _meanings(console, report.findings)
-    _official(console, report)
-
-
-def _verdict(report: CheckReport, console: Console) -> None:
-    style, words = _VERDICT[report.verdict]
-    counts = Text(f"{report.verdict.upper()} ", style=style)
-    counts.append(f"for round {report.round}: {words}; {_count(len(report.results), 'result')}, ", style="default")
-    expected = sum(1 for finding in report.findings if finding.expected_because)
-    counts.append(_count(len(report.findings), "finding") + (f", {expected} expected" if expected else ""))
-    console.print(counts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _heading(result: CheckedResult, official: OfficialResult | None) -> Text:
-    style = {"pass": "green", "expected": "yellow", "fail": "red"}[result.verdict]
-    text = Text(f"{result.verdict:8} ", style=style)
-    text.append(printable(result.location), style="bold")
-    if result.metric is not None:
-        text.append(f"  {result.metric:.6g} {result.unit}", style="default")
-    for metric, value in result.accuracy.items():
-        text.append(f"  {metric} {printable(value)}", style="default")
-    if result.validity is not None:
-        text.append(f"  {printable(result.validity)}", style="default")
-    if result.inferred:
-        text.append(f"  inferred from {result.measured_scenario}", style="default")
-    if official is not None:
-        says = "no verdict" if official.passed is None else "accepts" if official.passed else "rejects"
-        text.append(f"  official: {says}", style="default")
-    return text
-
-
-def _findings(console: Console, findings: Iterable[Finding], place: str) -> None:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=9)
-    table.add_column(overflow="fold")
-    for finding in findings:
-        expected = finding.expected_because is not None
-        where = finding.location.removeprefix(place + "/") if place else finding.location
-        said = Text(f"{finding.rule}: ", style="dim" if expected else "bold")
-        said.append(finding.message, style="dim" if expected else "not bold default")
-        said.append(f" [{printable(where)}]" + (" (expected)" if expected else ""), style="not bold dim")
-        table.add_row(Text(f" {finding.severity}", style="dim" if expected else _STYLE[finding.severity]), said)
-    if table.row_count:
-        console.print(table)
-
-
-def _meanings(console: Console, findings: tuple[Finding, ...]) -> None:
-    """Say once per rule, and not once per finding, what it means and what to do."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    said: set[str] = set()
-    for finding in findings:
-        dim = finding.expected_because is not None
-        text = f"expected: {finding.expected_because}" if dim else f"{finding.meaning} {finding.fix}"
-        if finding.rule + text not in said:
-            said.add(finding.rule + text)
-            table.add_row(
-                Text(f" {finding.rule}", style="dim" if dim else "bold"), Text(text, style="dim" if dim else "")
-            )
-    if said:
-        console.print(Text("what the findings mean, and what to do", style="bold"))
-        console.print(table)
-
-
-def _official(console: Console, report: CheckReport) -> None:
-    if report.official is None:
-        console.print(Text(f"official checker: {report.official_note}", style="dim"))
-        return
-    official = report.official
-    accepted = sum(1 for result in official.results if result.passed)
-    flags = f" with {' '.join(official.flags)}" if official.flags else ""
-    text = f"official {official.kind} checker --version {official.version}{flags}: "
-    text += f"accepts {accepted} of {len(official.results)} results"
-    console.print(Text(text + (f" ({official.note})" if official.note else ""), style="bold"))
-    for result in official.results:
-        for error in () if result.passed else result.errors[:_ERRORS_SHOWN]:
-            if not _CLOSING.match(error):
-                short = "/".join(result.location.split("/")[-_NAMED:])
-                shown = error.replace(result.location + "/", "")
-                console.print(Text(f"  {printable(short)}: {shown}", style="dim"))
-    for run in official.runs:
-        if run.crash is not None or run.exit_code is None:
-            console.print(Text(f"  {run.system}: {run.crash or 'stopped, it ran out of time'}", style="yellow"))
-    for one in report.disagreements:
-        text = f"  disagreement on {one.location}: ours {one.ours}, official {one.official}: {one.message}"
-        known = f" (known: {one.known})" if one.known else ""
-        console.print(Text(text + known, style="dim" if known else "bold yellow"))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker import check_tree
-from mlperf_ops.checker.registry import FAMILIES
-from mlperf_ops.checker.rules import Family, Findings
-from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.tree import can_fork, read_tree
+from mlperf_ops.checker import CheckReport, check_tree
+from mlperf_ops.checker.tree import read_tree
 from mlperf_ops.errors import ConfigError
+from mlperf_ops.typed import load
 from tests.support.attempts import RealLogs
+from tests.support.checked_apart import FORKS
 from tests.support.submission_trees import (
     ALL,
     SUBMITTER,
@@ -28,6 +28,8 @@ from tests.support.submission_trees import (
     good_tree,
     round_v61,
 )
+
+CHECKOUT = Path(__file__).parents[3]
 
 
 def with_systems(tree: TreeUnderTest, count: int) -> TreeUnderTest:
@@ -46,26 +48,26 @@ def tree(tmp_path: Path, real_logs: RealLogs) -> TreeUnderTest:
     return with_systems(good_tree(tmp_path / "tree", real_logs), 3)
 
 
+def check_apart(tree: TreeUnderTest, deadly: str = "") -> CheckReport:
+    """Check in two processes; skips where there is one core only."""
+    command = [sys.executable, "-m", "tests.support.checked_apart", str(tree.root), deadly]
+    done = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    answer = json.loads(done.stdout)
+    if not answer.pop(FORKS):
+        pytest.skip("this machine has one core only, so that nothing is judged in another process")
+    return load(CheckReport, answer, "stdout")
+
+
 def test_two_processes_say_what_one_says(tree: TreeUnderTest) -> None:
     edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
     (tree.result("Server") / "README.md").unlink()
     alone = check_tree(tree.root, round_v61(), processes=1)
     assert {finding.rule for finding in alone.findings} >= {"min-duration", "missing-file"}
-    assert check_tree(tree.root, round_v61(), processes=2) == alone
+    assert check_apart(tree) == alone
 
 
 def test_a_result_that_ends_its_process_leaves_all_others_judged(tree: TreeUnderTest) -> None:
-    if not can_fork():
-        pytest.skip("this process has threads or one core only, so that checks are not made in others")
-    here = os.getpid()
-
-    def deadly(place: Result) -> Findings:
-        yield from ()
-        if place.location.endswith(f"node2/{tree.benchmark}/Server") and os.getpid() != here:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    families = (*FAMILIES, Family("deadly", "Deadly", (), result=(deadly,)))
-    report = check_tree(tree.root, round_v61(), families=families, processes=2)
+    report = check_apart(tree, f"node2/{tree.benchmark}/Server")
     assert len(report.results) == 3 * len(ALL)
     (finding,) = [one for one in report.findings if one.rule == "check-failed"]
     assert finding.location.endswith(f"node2/{tree.benchmark}/Server")
