@@ -304,6 +304,11 @@ def read_summary(path: Path) -> dict[str, str]:
         text = path.read_text(errors="replace")
     except OSError as error:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
+    return parse_summary(text)
+
+
+def parse_summary(text: str) -> dict[str, str]:
+    """Return the "name : value" lines of the text of a summary, as `read_summary` does."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         if match := _SUMMARY_LINE.match(line):

@@ -22,27 +22,56 @@ _PASSWORD = (
     rb"[^\s\"'<>{}$*()%,;]{6,}[\"']?[ \t]*,?$"
 )
 _IN_ADDRESS = rb"\bhttps?://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"
+_KEY_BLOCK = rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+){0,4}[A-Za-z0-9+/=]{30}"
 
-# Kind -> form, of keys and tokens that begin with a word of their own. Bytes, as any file may hold them.
-TOKENS: dict[str, re.Pattern[bytes]] = {
-    "GitHub token": re.compile(rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})\b"),
-    "GitLab token": re.compile(rb"\bglpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])"),
-    "Hugging Face token": re.compile(rb"\bhf_[A-Za-z]{34}\b"),
-    "NVIDIA API key": re.compile(rb"\bnvapi-[A-Za-z0-9_-]{60,70}(?![A-Za-z0-9_-])"),
-    "AWS access key": re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    "Google API key": re.compile(rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
-    "OpenAI key": re.compile(rb"\bsk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])"),
-    "Slack token": re.compile(rb"\bxox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,}(?![A-Za-z0-9_-])"),
-    "PyPI token": re.compile(rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}(?![A-Za-z0-9_-])"),
-}
-PATTERNS: dict[str, re.Pattern[bytes]] = {
-    "private key": re.compile(
-        rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+)*[A-Za-z0-9+/=]{30}"
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a text looks like that holds a certain kind of thing.
+
+    Attributes:
+        pattern: Of bytes, as any file may hold it.
+        literals: One of these is in every text that has it; looking for them is quicker than for the pattern.
+        shown: So many characters of it may be repeated in a message.
+    """
+
+    pattern: re.Pattern[bytes]
+    literals: tuple[bytes, ...]
+    shown: int = 0
+
+    def search(self, content: bytes) -> re.Match[bytes] | None:
+        """Return the first place that has it."""
+        return self.pattern.search(content) if self.may_be_in(content) else None
+
+    def may_be_in(self, content: bytes) -> bool:
+        """Tell whether it is worth looking for."""
+        return any(literal in content for literal in self.literals)
+
+
+def _token(pattern: bytes, *literals: bytes) -> Form:
+    """Return the form of a key or token that begins with a word of its own."""
+    return Form(re.compile(pattern), literals, shown=4)
+
+
+SECRETS: dict[str, Form] = {
+    "private key": Form(re.compile(_KEY_BLOCK), (b"PRIVATE KEY",)),
+    "GitHub token": _token(
+        rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,90})\b",
+        *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
     ),
-    **TOKENS,
-    "ansible-vault file": re.compile(rb"^\$ANSIBLE_VAULT;1\.[12];AES256", re.MULTILINE),
-    "password": re.compile(_PASSWORD),
-    "password in an address": re.compile(_IN_ADDRESS),
+    "GitLab token": _token(rb"\bglpat-[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])", b"glpat-"),
+    "Hugging Face token": _token(rb"\bhf_[A-Za-z]{34}\b", b"hf_"),
+    "NVIDIA API key": _token(rb"\bnvapi-[A-Za-z0-9_-]{60,70}(?![A-Za-z0-9_-])", b"nvapi-"),
+    "AWS access key": _token(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", b"AKIA", b"ASIA"),
+    "Google API key": _token(rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])", b"AIza"),
+    "OpenAI key": _token(
+        rb"\bsk-(?:proj-)?[A-Za-z0-9_-]{20}T3BlbkFJ[A-Za-z0-9_-]{20}(?![A-Za-z0-9_-])", b"T3Blbk" + b"FJ"
+    ),
+    "Slack token": _token(rb"\bxox[abprs]-[0-9]{10,}-[A-Za-z0-9-]{20,}(?![A-Za-z0-9_-])", b"xox"),
+    "PyPI token": _token(rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}(?![A-Za-z0-9_-])", b"pypi-"),
+    "ansible-vault file": Form(re.compile(rb"^\$ANSIBLE_VAULT;1\.[12];AES256", re.MULTILINE), (b"$ANSIBLE_VAULT",)),
+    "password": Form(re.compile(_PASSWORD), (b"passw", b"PASSW", b"Passw", b"_pass", b"_PASS")),
+    "password in an address": Form(re.compile(_IN_ADDRESS), (b"://",)),
 }
 
 
@@ -74,23 +103,24 @@ def scan(root: Path, names: Iterable[str], paths: Sequence[str]) -> Iterator[Lea
         names: Files to look at, relative, with "/".
         paths: Beginnings of absolute paths that must not occur, each with its last slash.
     """
-    patterns = dict(PATTERNS)
+    forms = dict(SECRETS)
     if paths:
         # Not inside of a longer path: "/srv/root/" does not name the folder "/root/".
         alternatives = b"|".join(re.escape(path.encode()) for path in paths)
-        patterns["path of this machine"] = re.compile(rb"(?<![A-Za-z0-9._~/-])(?:" + alternatives + rb")")
+        pattern = re.compile(rb"(?<![A-Za-z0-9._~/-])(?:" + alternatives + rb")")
+        forms["path of this machine"] = Form(pattern, tuple(path.encode() for path in paths))
     for name in names:
-        yield from _scan_file(root / name, name, patterns)
+        yield from _scan_file(root / name, name, forms)
 
 
-def _scan_file(path: Path, name: str, patterns: dict[str, re.Pattern[bytes]]) -> Iterator[Leak]:
+def _scan_file(path: Path, name: str, forms: dict[str, Form]) -> Iterator[Leak]:
     lines, tail = 0, b""
     seen: set[tuple[str, int]] = set()
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK_BYTES):
             text = tail + block
-            for kind, pattern in patterns.items():
-                for match in pattern.finditer(text):
+            for kind, form in forms.items():
+                for match in form.pattern.finditer(text) if form.may_be_in(text) else ():
                     place = (kind, lines + text.count(b"\n", 0, match.start()) + 1)
                     if place not in seen:
                         seen.add(place)

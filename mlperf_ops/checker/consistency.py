@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,8 @@ from mlperf_ops.checker.performance import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import LogFile, Result, Submission
 from mlperf_ops.checker.texts import read_text
-from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json
-from mlperf_ops.loadgen_log import DetailLog, read_summary
+from mlperf_ops.loadgen_log import DetailLog, parse_summary
 
 SUMMARY = Rule(
     "summary-mismatch",
@@ -65,7 +64,7 @@ USER_CONF = Rule(
 RULES = (SUMMARY, SHARED_LOG, LEFTOVER_AUDIT, LOADGEN_VERSION, USER_CONF)
 
 _RUN = "performance/run_1"
-_END_BYTES = 64 << 10
+_END_BYTES = 16 << 10  # the head holds the time of the start
 # What a summary repeats of the detail log: label -> key. LoadGen rounds speeds to two decimals there.
 _TEXTS = {"Scenario": "effective_scenario", "Mode": "effective_test_mode", "Result is": "result_validity"}
 _NUMBERS = {
@@ -76,6 +75,7 @@ _NUMBERS = {
     "schedule_rng_seed": "effective_schedule_rng_seed",
 }
 _CLOSING = re.compile(r"No errors encountered|\bERRORS? encountered", re.IGNORECASE)
+_CLOSING_CHARACTERS = 4096  # of the end are searched; warnings may follow
 _MEAN = "Mean latency (ns)"
 _MEANS = {"MultiStream": "result_mean_query_latency_ns"}
 _ROUNDED = 2e-3
@@ -97,7 +97,7 @@ def summaries(place: Result) -> Findings:
     yield from _summary(place, place.performance, place.place(place.round.layout.perf_summary))
     accuracy = place.place(place.round.layout.acc_detail).replace("_detail.", "_summary.")
     if place.tree.size(accuracy):
-        yield from _whole(place, accuracy, ())
+        yield from _whole(place, accuracy, read_text(place.tree, accuracy).text, (), {})
     for file in _compliance_logs(place):
         yield from _summary(place, file, file.location.replace("_detail.", "_summary."))
 
@@ -112,11 +112,10 @@ def _compliance_logs(place: Result) -> Iterator[LogFile]:
             yield file
 
 
-def _whole(place: Result, location: str, labels: Iterable[str]) -> Findings:
+def _whole(place: Result, location: str, text: str, labels: Iterable[str], stated: Mapping[str, str]) -> Findings:
     """Report what a summary lacks: it ends with the number of errors, in whatever mode."""
-    text = read_text(place.tree, location).text
-    lacking = [label for label in labels if not re.search(rf"(?m)^{label}\s*:", text)]
-    if lacking or not _CLOSING.search(text):
+    lacking = [label for label in labels if label not in stated]
+    if lacking or not _CLOSING.search(text, max(0, len(text) - _CLOSING_CHARACTERS)):
         yield SUMMARY.at(
             place,
             location,
@@ -128,14 +127,12 @@ def _whole(place: Result, location: str, labels: Iterable[str]) -> Findings:
 def _summary(place: Result, file: LogFile, location: str) -> Findings:
     if file.log is None or not place.tree.size(location):
         return
-    broken = list(_whole(place, location, _TEXTS))
+    text = read_text(place.tree, location).text
+    stated = parse_summary(text)
+    broken = list(_whole(place, location, text, _TEXTS, stated))
     yield from broken
     if broken:
         return
-    try:
-        stated = read_summary(place.path(location))
-    except ResultError:
-        return  # unreadable says so
     values = file.log.values
     wrong: list[tuple[str, str, Json]] = [
         (label, stated[label], values[key])

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submitter
 from mlperf_ops.checker.tree import Tree
-from mlperf_ops.secret_forms import PATTERNS as FORMS
-from mlperf_ops.secret_forms import TOKENS
+from mlperf_ops.secret_forms import SECRETS, Form
 
 SECRET = Rule(
     "secret",
@@ -35,41 +33,25 @@ PRIVATE = Rule(
 RULES = (SECRET, PRIVATE)
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A form of secret or private detail; `shown` characters of it may be repeated in a finding."""
-
-    name: str
-    rule: Rule
-    pattern: re.Pattern[bytes]
-    shown: int = 0
-
-
-PATTERNS: tuple[Pattern, ...] = (
-    *(Pattern(name, SECRET, form, shown=4 if name in TOKENS else 0) for name, form in FORMS.items()),
-    Pattern(
-        "e-mail address",
-        PRIVATE,
-        re.compile(rb"\b[A-Za-z0-9._%+-]+@(?!example\.)[A-Za-z0-9-]+\.[A-Za-z]{2,}\b"),
-        shown=80,
+PRIVATE_DETAILS: dict[str, Form] = {
+    "e-mail address": Form(
+        re.compile(rb"\b[A-Za-z0-9._%+-]+@(?!example\.)[A-Za-z0-9-]+\.[A-Za-z]{2,}\b"), (b"@",), shown=80
     ),
-    Pattern(
-        "home folder",
-        PRIVATE,
+    "home folder": Form(
         re.compile(rb"(?:/home/|/Users/|[A-Z]:\\Users\\)(?!user\b|\$|<|\{)[A-Za-z0-9._-]+"),
+        (b"/home/", b"/Users/", b":\\Users\\"),
         shown=80,
     ),
-    Pattern(
-        "private network address",
-        PRIVATE,
-        # Versions of some libraries look like addresses of 10.0.0.0/8: only where a word or a port says what it is.
+    # Versions of some libraries look like addresses of 10.0.0.0/8: only where a word or a port says what it is.
+    "private network address": Form(
         re.compile(
             rb"(?<![\d.])(?:192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}(?![\d.])"
             rb"|(?:@|//)10(?:\.\d{1,3}){3}(?![\d.])|(?<![\d.=])10(?:\.\d{1,3}){3}(?::\d{2,5}|/\d{2})\b"
         ),
+        (b"192.168.", b"172.", b"10."),
         shown=80,
     ),
-)
+}
 
 _LONGEST_BYTES = 256 << 10
 _WRITTEN = (
@@ -89,7 +71,8 @@ _WRITTEN = (
     ".config",
 )
 _KEY_NAMES = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa", ".netrc", ".env")
-_LOGS = ("mlperf_log_", "accuracy.txt", "spl.txt", "ptd_logs", "verify_")
+# LoadGen's settings and what programs write: many, and nobody's words.
+_LOGS = ("mlperf_log_", "accuracy.txt", "spl.txt", "ptd_logs", "verify_", "user.conf", "mlperf.conf")
 
 
 def secrets(place: Submitter) -> Findings:
@@ -100,26 +83,25 @@ def secrets(place: Submitter) -> Findings:
             content = place.tree.path(location).read_bytes()
         except OSError:
             continue  # unreadable says so
-        for pattern in PATTERNS:
-            found = pattern.pattern.search(content)
+        for name, form in SECRETS.items():
+            found = form.search(content)
             if found is None:
                 continue
             line = content.count(b"\n", 0, found.start()) + 1
-            text = found[0][: pattern.shown].decode(errors="replace")
-            if pattern.rule is PRIVATE:
-                if _is_about_systems(place, location):
-                    private.setdefault(pattern.name, []).append((location, text))
-                continue
-            yield SECRET.at(
-                At(place.location),
-                location,
-                f"line {line} holds a {pattern.name}" + (f" ({text}…)" if text else ""),
-                value=f"line {line}",
-            )
+            text = _shown(form, found)
+            said = f"line {line} holds a {name}" + (f" ({text}…)" if text else "")
+            yield SECRET.at(At(place.location), location, said, value=f"line {line}")
+        for name, form in PRIVATE_DETAILS.items() if _is_about_systems(place, location) else ():
+            if (found := form.search(content)) is not None:
+                private.setdefault(name, []).append((location, _shown(form, found)))
     for name, places in private.items():
         location, text = places[0]
         more = f" and in {len(places) - 1} more files" if len(places) > 1 else ""
         yield PRIVATE.at(At(place.location), location, f"{name} {text}{more}", value=text)
+
+
+def _shown(form: Form, found: re.Match[bytes]) -> str:
+    return found[0][: form.shown].decode(errors="replace")
 
 
 def _is_about_systems(place: Submitter, location: str) -> bool:

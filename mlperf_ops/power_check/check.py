@@ -9,7 +9,7 @@ from mlperf_ops.catalogue.round import Round
 from mlperf_ops.power_check.files import FILES
 from mlperf_ops.power_check.meter import commands, configuration
 from mlperf_ops.power_check.meter_log import errors_and_uncertainty
-from mlperf_ops.power_check.model import Measurement, PowerFinding, Run
+from mlperf_ops.power_check.model import Measurement, PowerFinding
 from mlperf_ops.power_check.session import digests, identity, messages, simulated, sources
 from mlperf_ops.power_check.timing import clocks, durations, levels
 
@@ -26,7 +26,7 @@ def check_measurement(measured: Measurement, round_: Round) -> tuple[PowerFindin
     ]
     found += measured.problems
     if measured.client is None or measured.server is None:
-        return (*found, *_readings(measured.testing, round_))
+        return (*found, *_readings(measured, round_))
     client, server = measured.client, measured.server
     found += sources(client, server, round_.power)
     found += commands(server, round_.power)
@@ -41,13 +41,16 @@ def check_measurement(measured: Measurement, round_: Round) -> tuple[PowerFindin
     if server.get("debug", False) is not False:
         found.append(PowerFinding("debug", "official", "power/server.json", "the server ran in debug mode"))
     found += simulated(server, measured.meter_lines)
-    found += _readings(measured.testing, round_)
+    found += _readings(measured, round_)
     return tuple(found)
 
 
-def _readings(run: Run, round_: Round) -> Iterator[PowerFinding]:
+def _readings(taken: Measurement, round_: Round) -> Iterator[PowerFinding]:
     """Look at the readings during the run that counts."""
+    run = taken.testing
     name = f"{run.folder}/spl.txt"
+    if not taken.has(name) or not taken.has(f"{run.folder}/mlperf_log_detail.txt"):
+        return  # a missing file is a finding of its own
     if run.problem is not None:
         yield PowerFinding("readings", "official", name, run.problem)
         return

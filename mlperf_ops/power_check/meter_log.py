@@ -95,8 +95,10 @@ def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerF
 def _marked(lines: tuple[str, ...]) -> Iterator[_Line]:
     for line in lines:
         for word, is_error in (("WARNING:", False), ("ERROR:", True)):
-            _, found, text = line.partition(word)
-            if found and text:
+            if word not in line:
+                continue
+            text = line.partition(word)[2]
+            if text:
                 stamp = _STAMP.match(line)
                 yield _Line(text.strip(), is_error, seconds(stamp[0]) if stamp else None)
 

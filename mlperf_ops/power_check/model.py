@@ -119,6 +119,10 @@ class Measurement:
     digests: dict[str, str]
     problems: tuple[PowerFinding, ...] = field(default=())
 
+    def has(self, name: str) -> bool:
+        """Whether a file, named relative to performance/, could be read."""
+        return name in self.digests
+
 
 def texts(value: Json) -> dict[str, str]:
     """Return the entries of an object whose values are texts; none when it is no object."""

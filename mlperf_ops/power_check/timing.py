@@ -15,6 +15,7 @@ _MS = 1000
 _DST_S = 3600  # a clock that was set for daylight saving
 _START, _STOP = 1, 2  # the stamps right before and after the workload
 _PERCENT = 100
+_OF_LEVEL = ("mlperf_log_detail.txt", "spl.txt")
 
 
 def clocks(client: JsonObject, server: JsonObject, measured: Measurement, round_: Round) -> Iterator[PowerFinding]:
@@ -38,7 +39,8 @@ def clocks(client: JsonObject, server: JsonObject, measured: Measurement, round_
                 value=f"{apart_ms:.0f} ms",
                 limit=f"at most {limit_ms} ms",
             )
-        yield from _within(run, ours[_START], ours[_STOP], name)
+        if measured.has(f"{run.folder}/mlperf_log_detail.txt"):
+            yield from _within(run, ours[_START], ours[_STOP], name)
 
 
 def _within(run: Run, start: float, stop: float, name: str) -> Iterator[PowerFinding]:
@@ -97,6 +99,9 @@ def durations(measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding
 
 def levels(measured: Measurement, round_: Round) -> Iterator[PowerFinding]:
     """Compare the power of the run that counts with that of ranging: a lower one may be outside of the ranges."""
+    needed = [f"{run.folder}/{name}" for run in (measured.ranging, measured.testing) for name in _OF_LEVEL]
+    if not all(measured.has(name) for name in needed):
+        return
     ranging, testing = measured.ranging.average_watts, measured.testing.average_watts
     # The official checker takes -1 W where there is no reading.
     low, high = round(-1.0 if ranging is None else ranging, 5), round(-1.0 if testing is None else testing, 5)

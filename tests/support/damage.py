@@ -66,7 +66,7 @@ def _garbage(path: Path) -> None:
 
 
 def _latin(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + b"caf\xe9\n")
+    path.write_bytes(path.read_bytes() + b"\xe9\n")
 
 
 def _bom(path: Path) -> None:

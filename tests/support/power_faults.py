@@ -163,8 +163,8 @@ def _an_hour_late(folder: Path) -> None:
 
 
 _HELLO: JsonObject = {"cmd": "mlcommons/power client v3", "reply": "mlcommons/power server v2"}
-_TWO_CHANNELS: JsonObject = {"command": ["ptd", "-c", "1"], "device_type": 77, "channel": None}
-_DUMMY: JsonObject = {"command": ["ptd"], "device_type": 0, "channel": None}
+_TWO_CHANNELS: JsonObject = {"command": ["ptd-linux-x86", "-c", "1"], "device_type": 77, "channel": None}
+_DUMMY: JsonObject = {"command": ["ptd-linux-x86"], "device_type": 0, "channel": None}
 _NAMEPLATE = f"{SYSTEM}_power.yaml"
 
 

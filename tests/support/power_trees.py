@@ -92,7 +92,7 @@ def measure(tree: TreeUnderTest, scenario: Scenario = "Offline") -> Path:
     (power / "client.json").write_text(
         json.dumps(common | {"phases": _phases(0.0), "results": {}, "ptd_config": [None]})
     )
-    analyzer: JsonObject = {"command": ["ptd", "-c", "1"], "device_type": 49, "channel": None}
+    analyzer: JsonObject = {"command": ["ptd-linux-x86", "-c", "1"], "device_type": 49, "channel": None}
     (power / "server.json").write_text(
         json.dumps(
             common
