@@ -56,21 +56,23 @@ def test_resnet50_runs_closed_with_the_users_own_files(
         if cell["key"].endswith("accuracy"):
             assert result["accuracy"]["value"] == pytest.approx(90.0)
             assert result["accuracy"]["met"] is True
-    assert len(cells) == 6
+    assert len(cells) == 12  # accuracy, performance, TEST01 and TEST04 of three scenarios
 
     tree = run / "submission" / "closed" / "example"
     for scenario in ("SingleStream", "MultiStream", "Offline"):
         log = tree / "results" / "localhost" / "resnet50" / scenario / "performance" / "run_1" / "mlperf_log_detail.txt"
         expected = load_catalogue().round("v6.1").rules("resnet").performance_sample_count
         assert f'"key": "effective_performance_sample_count", "value": {expected},' in log.read_text()
+        answers = tree / "results" / "localhost" / "resnet50" / scenario / "TEST01" / "verify_accuracy.txt"
+        assert "TEST PASS" in answers.read_text().splitlines()
     assert (tree / "documentation" / "calibration.md").is_file()
 
-    # Beyond being short it lacks two things: compliance runs, which this flow does not make, and the other pictures.
+    # Beyond being short it lacks the other pictures.
     checks = json.loads((run / "report" / "checks.json").read_text())
     unexpected = {
         finding["rule"]
         for finding in checks["findings"]
         if finding["severity"] != "advice" and finding["expected_because"] is None
     }
-    assert unexpected == {"missing-compliance", "dataset-size"}
+    assert unexpected == {"dataset-size"}
     assert "REJECTED" in played.output
