@@ -74,6 +74,7 @@ class ComplianceFiles(CatalogueModel):
     folders_if_nondeterministic: dict[str, FileNames] = Field(
         default_factory=dict, description="Instead of `folders`, where verify_accuracy.txt does not say TEST PASS."
     )
+    whole_accuracy_log: bool = Field(default=False, description="Its accuracy log is handed in without truncation.")
     mean_output_tokens: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Benchmark -> allowed [low, high] mean output length."
     )

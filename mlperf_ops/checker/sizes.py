@@ -48,7 +48,11 @@ def accuracy_logs(place: Result) -> Findings:
     limit_bytes = place.round.limits.accuracy_log_max_bytes
     own = place.place(place.round.layout.accuracy_json)
     parent = place.place(place.round.layout.compliance_dir)
-    tests = [f"{parent}/{test}/accuracy/{_ACCURACY_LOG}" for test in place.round.compliance_files]
+    tests = [
+        f"{parent}/{test}/accuracy/{_ACCURACY_LOG}"
+        for test, files in place.round.compliance_files.items()
+        if not files.whole_accuracy_log
+    ]
     for location in (own, *tests):
         size_bytes = place.tree.size(location)
         if size_bytes is not None and size_bytes > limit_bytes:

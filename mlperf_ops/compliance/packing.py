@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mlperf_ops.packing import Place
 
 Files: TypeAlias = dict[PurePosixPath, Content]
-# The official tool that shortens accuracy logs leaves these: they are short, and the checker reads them whole.
-_WHOLE: frozenset[ComplianceTest] = frozenset({"TEST06"})
 
 
 @dataclass(slots=True)
@@ -104,7 +102,7 @@ def _add_folder(made: PackedTests, place: Place, found: Verification) -> None:
     files: Files = {folder / name: content for name, content in found.files.items() if _kept(place, found, name)}
     log = folder / "accuracy" / ACCURACY_LOG
     raw = files.get(log)
-    if isinstance(raw, Path) and found.test not in _WHOLE:
+    if isinstance(raw, Path) and not place.round.compliance_files[found.test].whole_accuracy_log:
         text = folder / "accuracy" / ACCURACY_TXT
         before = files.get(text, b"")
         assert isinstance(before, bytes)  # noqa: S101  # verification makes it, no host does

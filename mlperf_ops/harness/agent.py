@@ -126,11 +126,14 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
             "summary": summary(result),
         }
     state = read_json(attempt / STATE) if (attempt / STATE).is_file() else {}
-    phase_file = attempt / PHASE
+    try:
+        phase = (attempt / PHASE).read_text()
+    except FileNotFoundError:  # not begun, or the supervisor has just folded it into the result
+        phase = "starting"
     return {
         "state": "running" if _alive(attempt) else "vanished",
         "elapsed_seconds": round(time.time() - (attempt / STATE).stat().st_mtime, 1) if state else 0.0,
-        "phase": phase_file.read_text() if phase_file.is_file() else "starting",
+        "phase": phase,
         "verdict": None,
         "reasons": [],
         "tainted": [],
