@@ -11,9 +11,6 @@ from mlperf_ops.errors import nearest
 from mlperf_ops.loadgen_keys import AUDIT_KEYS, CONF_KEYS
 from mlperf_ops.model import Mode
 
-AnswerType: TypeAlias = Literal["byte", "int16", "int32", "int64", "float32"]
-"""How a SUT writes one number of an answer; little-endian."""
-
 
 def _audit_key(key: str) -> str:
     known = CONF_KEYS | AUDIT_KEYS

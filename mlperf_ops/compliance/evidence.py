@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlperf_ops.compliance.model import DETAIL, Judgement, Request
+from mlperf_ops.compliance.model import Judgement, Request
 from mlperf_ops.files import Json
-from mlperf_ops.loadgen_log import DetailLog, read_detail
+from mlperf_ops.loadgen_log import DETAIL_LOG, DetailLog, read_detail
 
 # audit.config key -> the detail log's. Counts and durations are compared as the run was asked for them.
 _LOGGED = {
@@ -40,11 +40,11 @@ def judge_evidence(request: Request) -> Judgement:
     Raises:
         ResultError: A log cannot be read.
     """
-    log = read_detail(request.runs.test / DETAIL, _WANTED)
+    log = read_detail(request.runs.test / DETAIL_LOG, _WANTED)
     reasons = [*_settings(request, log), *_round(request, log)]
     others = (("performance", request.runs.performance), ("accuracy", request.runs.accuracy))
     for name, folder in others:
-        if folder is not None and (folder / DETAIL).is_file() and _same_run(log, folder):
+        if folder is not None and (folder / DETAIL_LOG).is_file() and _same_run(log, folder):
             reasons.append(
                 f"the test's log is a copy of the {name} run's: both started at {log.values[_OF_ONE_RUN[0]]}"
             )
@@ -87,6 +87,6 @@ def _round(request: Request, log: DetailLog) -> Iterator[str]:
 
 
 def _same_run(log: DetailLog, folder: Path) -> bool:
-    other = read_detail(folder / DETAIL, _WANTED)
+    other = read_detail(folder / DETAIL_LOG, _WANTED)
     known = [key for key in _OF_ONE_RUN if key in log.values]
     return bool(known) and all(log.values[key] == other.values.get(key) for key in known)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mlperf_ops.catalogue.compliance_rules import AnswerType, ComplianceRun
+from mlperf_ops.catalogue.compliance_rules import ComplianceRun
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.harness.accuracy_log import AnswerType
 from mlperf_ops.model import ComplianceTest, Scenario
 
 Content: TypeAlias = bytes | Path
@@ -17,7 +18,6 @@ PASS, FAIL = "TEST PASS", "TEST FAIL"
 
 VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
 VERIFY_OUTPUT_LENGTH = "verify_output_len.txt"
-DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlperf_ops.compliance.answers import ACCURACY_LOG
-from mlperf_ops.compliance.model import DETAIL, PASS, SUMMARY, Request
+from mlperf_ops.compliance.model import PASS, Request
 from mlperf_ops.errors import ToolError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
 
 _TIMEOUT_SECONDS = 3600
 _TESTS06 = ("EOS check pass: True", "Sample length check pass: True")
@@ -83,7 +84,7 @@ def _link(request: Request, scratch: Path) -> None:
         places.append((runs.accuracy, scratch / "results" / "accuracy"))
     for source, target in places:
         target.mkdir(parents=True)
-        for name in (ACCURACY_LOG, DETAIL, SUMMARY):
+        for name in (ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG):
             if (source / name).is_file():
                 (target / name).symlink_to((source / name).resolve())
     (scratch / "out").mkdir()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
-from mlperf_ops.compliance.model import DETAIL, SUMMARY, Judgement, Request
-from mlperf_ops.loadgen_log import read_detail, read_summary
+from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG, read_detail, read_summary
 
 _LONGER = (
     "run performance and test again on a quiet host, or give the test more time with "
@@ -60,7 +60,7 @@ def judge_performance(request: Request, performance: Path) -> Judgement:
 
 def _from_detail(request: Request, folder: Path, what: str) -> _Speed:
     fields = request.round.result_field
-    values = read_detail(folder / DETAIL)
+    values = read_detail(folder / DETAIL_LOG)
     scenario = str(values.values.get("effective_scenario"))
     score = next((values.values.get(key) for name, key in fields.items() if name == scenario), None)
     errors = values.values.get("num_errors", values.error_count)
@@ -75,7 +75,7 @@ def _from_detail(request: Request, folder: Path, what: str) -> _Speed:
 
 
 def _from_summary(request: Request, folder: Path, what: str) -> _Speed:  # noqa: ARG001  # one of two readers
-    summary = read_summary(folder / SUMMARY)
+    summary = read_summary(folder / SUMMARY_LOG)
     scenario = summary.get("Scenario", "")
     pattern = _SUMMARY_KEYS.get(scenario)
     text = next((value for key, value in summary.items() if pattern is not None and pattern.match(key)), None)

@@ -6,9 +6,9 @@ Rule: mlcommons/inference, compliance/TEST07, run_verification.py; the least sco
 from __future__ import annotations
 
 from mlperf_ops.accuracy_txt import parse_accuracy_text
-from mlperf_ops.compliance.answers import ACCURACY_LOG, read_answers
 from mlperf_ops.compliance.model import Judgement, Request
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, read_responses
 
 
 def judge_accuracy(request: Request) -> Judgement:
@@ -23,7 +23,7 @@ def judge_accuracy(request: Request) -> Judgement:
     if least is None:
         raise ResultError(f"round {round_.name} states no least score of {request.official} for {request.test}")
     log = request.runs.test / ACCURACY_LOG
-    count = sum(1 for _ in read_answers(log))
+    count = sum(1 for _ in read_responses(log))
     text = options.compliance_text
     if text is None and options.score is not None:
         text = options.score(log)
