@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
 from mlperf_ops.checker import compliance_rules as rule
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
@@ -12,6 +9,7 @@ from mlperf_ops.checker.performance import damage, measured_scenario, performanc
 from mlperf_ops.checker.rules import Findings
 from mlperf_ops.checker.subjects import LogFile, Result
 from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.compliance.speed import STREAMS, compare
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog
 from mlperf_ops.model import ComplianceTest
@@ -24,7 +22,6 @@ _MODE, _PERFORMANCE = "effective_test_mode", "PerformanceOnly"
 _IDENTITY = ("test_datetime", "power_begin", "power_end", "result_mean_latency_ns")
 
 _SAME_FIGURE = 2e-3  # texts have two decimals, logs six digits
-_STREAMS = ("SingleStream", "MultiStream")  # their figure is a latency in ns
 _NS = 1e9
 # Key of audit.config -> key of the log, for what tells a compliance run from any other. Counts and durations are left
 # out: they are the run's own length.
@@ -35,45 +32,6 @@ _EQUAL = {
     "performance_issue_same_index": "effective_performance_issue_same_index",
 }
 _AT_LEAST = {"accuracy_log_sampling_target": "effective_accuracy_log_sampling_target"}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs of one benchmark and how the speed of the second may differ, in the unit that is compared.
-
-    Attributes:
-        reference: Figure of the performance run.
-        test: Figure of the compliance run, in the same unit.
-        lowest: Smallest accepted figure of the test; None: any.
-        highest: Largest accepted figure of the test; None: any.
-    """
-
-    reference: float
-    test: float
-    lowest: float | None
-    highest: float | None
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the test's figure is within the bounds."""
-        above = self.lowest is None or self.test >= self.lowest
-        return above and (self.highest is None or self.test <= self.highest)
-
-
-def compare(bounds: PerformanceBounds, scenario: str, reference: float, tested: float) -> Comparison:
-    """Return how the speed of a compliance run compares with that of the performance run.
-
-    Args:
-        bounds: The round's bounds of the test.
-        scenario: Scenario of both runs.
-        reference: Figure of the performance run: latency in ns of the streams, else samples per second.
-        tested: Figure of the compliance run.
-    """
-    if bounds.as_rate and scenario in _STREAMS:
-        reference, tested = _NS / reference, _NS / tested
-    limit = next((value for name, value in bounds.fast_up_to.items() if name == scenario), None)
-    part = bounds.part_if_fast if limit is not None and reference <= limit else bounds.part
-    return Comparison(reference, tested, reference * (1 - part) if bounds.slower_too else None, reference * (1 + part))
 
 
 def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
@@ -193,18 +151,14 @@ def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, or
         return
     outcome = compare(speed_bounds, scenario, reference, figure)
     if not outcome.accepted:
-        unit = "ns" if scenario in _STREAMS and not speed_bounds.as_rate else "per second"
-        bounds = [
-            f"{word} {bound:.6g}"
-            for word, bound in (("at least", outcome.lowest), ("at most", outcome.highest))
-            if bound is not None
-        ]
+        low, high = outcome.lowest, f"{outcome.highest:.6g}"
+        bounds = f"less than {high}" if low is None else f"at least {low:.6g} and at most {high}"
         yield rule.SPEED.at(
             place,
             file.location,
-            f"{test} measured {outcome.test:.6g} {unit}, the performance run {outcome.reference:.6g} ({field})",
-            value=f"{outcome.test:.6g} {unit}",
-            limit=f"{' and '.join(bounds)} {unit}",
+            f"{test} measured {outcome.test:.6g} {outcome.unit}, the performance run {outcome.reference:.6g} ({field})",
+            value=f"{outcome.test:.6g} {outcome.unit}",
+            limit=f"{bounds} {outcome.unit}",
         )
     text = read_text(place.tree, f"{location}/verify_performance.txt")
     yield from _stated(place, test, text, scenario, reference, figure)
@@ -220,7 +174,7 @@ def _stated(  # what is compared with what
     ):
         said = text.number(label)
         # Streams are stated as latency in ns, or as queries per second.
-        forms = (value, _NS / value) if scenario in _STREAMS else (value,)
+        forms = (value, _NS / value) if scenario in STREAMS else (value,)
         if said is not None and not any(abs(said - form) <= _SAME_FIGURE * abs(form) + 0.01 for form in forms):
             yield rule.TEXT.at(
                 place,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from mlperf_ops.checker.compliance_runs import compare
+from mlperf_ops.compliance.speed import compare
 from mlperf_ops.model import ComplianceTest
 from tests.support.submission_trees import round_v61
 
@@ -16,6 +16,7 @@ Run = tuple[ComplianceTest, Literal["SingleStream", "MultiStream", "Server", "Of
 WITHIN: list[Run] = [
     ("TEST01", "Offline", 1000, 900.01),
     ("TEST01", "Offline", 1000, 1099.99),
+    ("TEST01", "Offline", 1000, 1000 * (1 + 0.1)),
     ("TEST01", "Server", 1000, 1000),
     ("TEST01", "SingleStream", SHORT_SINGLE_NS, SHORT_SINGLE_NS * 1.199),
     ("TEST01", "SingleStream", SHORT_SINGLE_NS + 1, SHORT_SINGLE_NS * 1.099),
@@ -32,6 +33,7 @@ BEYOND: list[Run] = [
     ("TEST01", "SingleStream", SHORT_SINGLE_NS + 1, SHORT_SINGLE_NS * 1.101),
     ("TEST01", "MultiStream", SHORT_MULTI_NS, SHORT_MULTI_NS * 0.799),
     ("TEST04", "Server", 1000, 1100.01),
+    ("TEST04", "Offline", 1000, 1000 * (1 + 0.1)),
     ("TEST04", "MultiStream", 1e7, 1e7 / 1.201),
 ]
 
@@ -42,3 +44,31 @@ def test_a_test_is_as_fast_as_the_performance_run_within_the_rounds_bounds(run: 
     bounds = round_v61().compliance[test].performance
     assert bounds is not None
     assert compare(bounds, scenario, reference, tested).accepted == accepted
+
+
+@pytest.mark.parametrize(
+    ("run", "part", "meant_part"),
+    [
+        (("TEST04", "SingleStream", 1e7, 9e6), 0.2, 0.1),
+        (("TEST04", "SingleStream", SHORT_SINGLE_NS, SHORT_SINGLE_NS), 0.2, 0.2),
+        (("TEST01", "SingleStream", 1e7, 9e6), 0.1, 0.1),
+        (("TEST04", "Offline", 1000, 1050), 0.1, 0.1),
+    ],
+)
+def test_a_rate_that_is_compared_with_a_latency_lets_streams_be_faster_than_the_rules_mean(
+    run: Run, part: float, meant_part: float
+) -> None:
+    test, scenario, reference, tested = run
+    bounds = round_v61().compliance[test].performance
+    assert bounds is not None
+    found = compare(bounds, scenario, reference, tested)
+    assert (found.part, found.meant_part) == (part, meant_part)
+
+
+def test_faster_is_less_latency_and_more_per_second() -> None:
+    as_latency, as_rate = (round_v61().compliance[name].performance for name in ("TEST01", "TEST04"))
+    assert as_latency is not None
+    assert as_rate is not None
+    assert compare(as_latency, "SingleStream", 1000, 900).faster == pytest.approx(0.1)
+    assert compare(as_latency, "Offline", 1000, 900).faster == pytest.approx(-0.1)
+    assert compare(as_rate, "SingleStream", 1000, 800).faster == pytest.approx(0.25)
