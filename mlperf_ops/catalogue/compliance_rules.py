@@ -67,6 +67,11 @@ class ComplianceRun(CatalogueModel):
         own = self.models.get(model)
         return {**self.audit, **({} if own is None else own.audit)}
 
+    def least_score(self, model: str) -> float | None:
+        """Return the least score of the test's answers; None where the benchmark has none."""
+        own = self.models.get(model)
+        return None if own is None else own.accuracy_minimum
+
 
 class RetiredTest(CatalogueModel):
     """A compliance test that rounds of the past had."""

@@ -16,6 +16,13 @@ Content: TypeAlias = bytes | Path
 PASS, FAIL = "TEST PASS", "TEST FAIL"
 """The words that the official checkers look for."""
 
+TEST06_LINES = (
+    ("First token check pass: True", "First token check pass: Skipped"),
+    ("EOS check pass: True",),
+    ("Sample length check pass: True",),
+)
+"""What the verification of TEST06 has to say, as whole lines: one line of each group."""
+
 VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
 VERIFY_OUTPUT_LENGTH = "verify_output_len.txt"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
+from mlperf_ops.compliance.bounds import STREAMS, compare
 from mlperf_ops.compliance.model import Judgement, Request
-from mlperf_ops.compliance.speed import STREAMS, compare
 from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG, read_detail, read_summary
 
 _LONGER = (

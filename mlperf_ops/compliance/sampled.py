@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlperf_ops.accuracy_txt import parse_accuracy_text
+from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
 from mlperf_ops.compliance.model import Judgement, Request
 from mlperf_ops.errors import MlperfOpsError, ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, NUMBER_FORMATS, AnswerType, read_responses
@@ -186,12 +187,12 @@ def _compare_texts(request: Request, baseline: str, tested: str) -> Judgement:
     reasons: list[str] = []
     for target in targets:
         values = [one.texts.get(target.metric) for one in read]
-        numbers = [_number(value) for value in values]
+        numbers = [usable_score(value) for value in values]
         if numbers[0] is None or numbers[1] is None:
             which = "the baseline" if numbers[0] is None else "the test"
             reasons.append(f"{target.metric} is not stated, or 0, for {which}")
             continue
-        delta_perc = abs(1 - numbers[0] / numbers[1]) * 100
+        delta_perc = score_delta_perc(numbers[0], numbers[1])
         allowed = round_.accuracy_delta_perc(request.official, target.metric)
         line = f"{target.metric} is {values[1]} in the test and {values[0]} in the baseline: {delta_perc:.3g} % apart"
         lines.append(f"{line}; allowed: {allowed:g} %")
@@ -204,11 +205,3 @@ def _compare_texts(request: Request, baseline: str, tested: str) -> Judgement:
         remedy="run accuracy and test again with the same model, data and options",
         files={f"accuracy/{BASELINE}": baseline.encode(), f"accuracy/{COMPLIANCE}": tested.encode()},
     )
-
-
-def _number(text: str | None) -> float | None:
-    """Return a score; None for what the official checker takes for a missing one, 0 among it."""
-    try:
-        return float(text) or None if text is not None else None
-    except ValueError:
-        return None

@@ -18,8 +18,7 @@ def judge_accuracy(request: Request) -> Judgement:
         ResultError: The accuracy log cannot be read, or the round states no least score for the benchmark.
     """
     round_, options = request.round, request.options
-    own = request.rules.models.get(request.official)
-    least = None if own is None else own.accuracy_minimum
+    least = request.rules.least_score(request.official)
     if least is None:
         raise ResultError(f"round {round_.name} states no least score of {request.official} for {request.test}")
     log = request.runs.test / ACCURACY_LOG

@@ -1,10 +1,14 @@
-"""How fast the run of a compliance test may be: one rule for the verification and for the checker of a tree.
+"""How far speed and scores of a compliance test may be from those of the run that it is compared with.
 
-Rules: mlcommons/inference, compliance/TEST01 and TEST04, verify_performance.py; their numbers are the round's.
+One rule for the verification of a run and for the checker of a tree.
+
+Rules: mlcommons/inference, compliance/TEST01 and TEST04, verify_performance.py, and the checker's
+checks/compliance_check.py; their numbers are the round's.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
@@ -71,3 +75,17 @@ def compare(bounds: PerformanceBounds, scenario: str, reference: float, tested: 
     part = part_at(reference)  # where a rate is compared with a latency, streams are nearly always short ones
     lowest = reference * (1 - part) if bounds.slower_too else None
     return Comparison(reference, tested, unit, part, lowest, reference * (1 + part), meant_part)
+
+
+def usable_score(stated: str | float | None) -> float | None:
+    """Return a score; None for what the official checker takes for a missing one: no finite number, or 0."""
+    try:
+        score = math.nan if stated is None else float(stated)
+    except ValueError:
+        return None
+    return score if score and math.isfinite(score) else None
+
+
+def score_delta_perc(baseline: float, tested: float) -> float:
+    """Return by how many percent a usable score of TEST01's answers differs from that of the baseline."""
+    return abs(1 - baseline / tested) * 100

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from mlperf_ops.compliance.speed import compare
+from mlperf_ops.compliance.bounds import compare, score_delta_perc, usable_score
 from mlperf_ops.model import ComplianceTest
 from tests.support.submission_trees import round_v61
 
@@ -72,3 +72,15 @@ def test_faster_is_less_latency_and_more_per_second() -> None:
     assert compare(as_latency, "SingleStream", 1000, 900).faster == pytest.approx(0.1)
     assert compare(as_latency, "Offline", 1000, 900).faster == pytest.approx(-0.1)
     assert compare(as_rate, "SingleStream", 1000, 800).faster == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("stated", "score"), [("76.5", 76.5), (76.5, 76.5), ("0", None), ("nan", None), ("inf", None), ("7.6.5", None)]
+)
+def test_a_score_of_0_or_of_no_finite_number_is_a_missing_one(stated: str | float, score: float | None) -> None:
+    assert usable_score(stated) == score
+
+
+def test_scores_differ_in_percent_of_the_tests_score() -> None:
+    assert score_delta_perc(99, 100) == pytest.approx(1)
+    assert score_delta_perc(101, 100) == pytest.approx(1)
