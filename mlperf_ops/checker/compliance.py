@@ -20,7 +20,9 @@ from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
 from mlperf_ops.compliance.model import (
+    MEAN_LENGTH,
     PASS,
+    SCORE,
     TEST06_LINES,
     VERIFY_ACCURACY,
     VERIFY_OUTPUT_LENGTH,
@@ -232,7 +234,7 @@ def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
                 limit=f"{label} = 0",
             )
     least = place.round.compliance[test].least_score(place.model or "")
-    score = text.number("Accuracy score")
+    score = text.number(SCORE)
     if least is not None and score is not None and score < least:
         yield rule.TEXT.at(
             place,
@@ -245,11 +247,11 @@ def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
 
 def _output_length(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
     bounds = place.round.compliance_files[test].mean_output_tokens.get(place.model or "")
-    mean = text.number("Mean output tokens")
+    mean = text.number(MEAN_LENGTH)
     if bounds is None or PASS not in text.text:
         return
     if mean is None:
-        yield rule.TEXT.at(place, text.location, f"{test} states no mean output length", limit="Mean output tokens: …")
+        yield rule.TEXT.at(place, text.location, f"{test} states no mean output length", limit=f"{MEAN_LENGTH}: …")
     elif not bounds[0] <= mean <= bounds[1]:
         yield rule.TEXT.at(
             place,

@@ -23,6 +23,9 @@ TEST06_LINES = (
 )
 """What the verification of TEST06 has to say, as whole lines: one line of each group."""
 
+SCORE, MEAN_LENGTH = "Accuracy score", "Mean output tokens"
+"""How the official texts of TEST07 and TEST09 name the figure that decides; our checker reads it."""
+
 VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
 VERIFY_OUTPUT_LENGTH = "verify_output_len.txt"
 

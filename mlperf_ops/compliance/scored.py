@@ -6,7 +6,7 @@ Rule: mlcommons/inference, compliance/TEST07, run_verification.py; the least sco
 from __future__ import annotations
 
 from mlperf_ops.accuracy_txt import parse_accuracy_text
-from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.compliance.model import SCORE, Judgement, Request
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, read_responses
 
@@ -37,7 +37,7 @@ def judge_accuracy(request: Request) -> Judgement:
     target = round_.accuracy_targets(request.official, request.scenario)[0]
     read = parse_accuracy_text(text.splitlines(), (target,), round_.accuracy_regex, round_.hash_regex)
     stated = read.texts.get(target.metric)
-    lines = (f"answers: {count}", *text.splitlines(), f"{target.metric}: {stated}; at least {least:g}")
+    lines = (f"answers: {count}", *text.splitlines(), f"{SCORE}: {stated} ({target.metric}); at least {least:g}")
     try:
         value = None if stated is None else float(stated)
     except ValueError:

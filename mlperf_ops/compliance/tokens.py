@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import cast
 
-from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.compliance.model import MEAN_LENGTH, Judgement, Request
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, NUMBER_FORMATS, AnswerType, Logged, read_responses
 
@@ -104,7 +104,7 @@ def judge_length(request: Request) -> Judgement:
     mean, (low, high) = sum(lengths) / len(lengths), bounds
     lines = (
         f"answers: {len(lengths)}",
-        f"mean length: {mean:.2f} tokens; allowed: {low} to {high}",
+        f"{MEAN_LENGTH}: {mean:.2f}; allowed: {low} to {high}",
         f"shortest: {min(lengths)}, longest: {max(lengths)}",
     )
     asked = request.rules.settings(request.official).get("min_query_count")

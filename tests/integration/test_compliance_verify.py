@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.compliance.audit import audit_settings, audit_text
-from mlperf_ops.compliance.model import Options, Request, Runs, Verification
+from mlperf_ops.compliance.model import MEAN_LENGTH, SCORE, Options, Request, Runs, Verification
 from mlperf_ops.compliance.official import run_official
 from mlperf_ops.compliance.sampled import write_baseline
 from mlperf_ops.compliance.scoring import by_labels
@@ -458,6 +459,10 @@ def test_test07_holds_the_score_to_the_rounds_least_one(runs: Made, score: str |
     asked = request("TEST07", "gpt-oss-120b", "Offline", tested, options=Options(compliance_text=text))
     found = judged(asked)
     assert found.passed == passed, found.sentence
+    said = found.files["verify_accuracy.txt"]
+    assert isinstance(said, bytes)
+    read = TextFile("", exists=True, text=said.decode(), problem=None).number(SCORE)
+    assert read == (None if score is None else float(score)), "for our checker"
 
 
 @pytest.mark.parametrize(("shift", "passed"), [(0.0, True), (0.0001, True), (0.02, False)])
@@ -483,6 +488,11 @@ def test_test09_holds_the_mean_length_to_the_rounds_bounds(runs: Made, count: in
     found = judged(request("TEST09", "e2e-rag-qna", "Offline", tested))
     assert found.passed == passed, found.sentence
     assert passed or "than allowed (246.43 to 301.19)" in found.sentence
+    text = found.files["verify_output_len.txt"]
+    assert isinstance(text, bytes)
+    mean = TextFile("", exists=True, text=text.decode(), problem=None).number(MEAN_LENGTH)
+    assert mean is not None, "for our checker"
+    assert (246.43 <= mean <= 301.19) == passed
 
 
 # --- broken logs ------------------------------------------------------------------------------------------------------
