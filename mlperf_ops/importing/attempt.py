@@ -36,11 +36,11 @@ from mlperf_ops.model import (
     Scenario,
     Spec,
 )
+from mlperf_ops.power_log import power_time
 from mlperf_ops.truncate import truncate
 from mlperf_ops.typed import dump
 
 USER_CONF = "user.conf"
-_CLOCK = "%m-%d-%Y %H:%M:%S.%f"
 _NEEDED: Mapping[ImportedMode, tuple[str, ...]] = {
     "performance": (SUMMARY_LOG, DETAIL_LOG),
     "accuracy": (SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG, "accuracy.txt"),
@@ -288,7 +288,7 @@ def _times(log: JsonObject) -> tuple[str, float]:
 
 def _clock(text: Json) -> datetime | None:
     try:
-        return datetime.strptime(str(text), _CLOCK).replace(tzinfo=timezone.utc)
+        return power_time(str(text)).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 
