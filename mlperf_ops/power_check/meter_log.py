@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
-from mlperf_ops.power_check.files import seconds
 from mlperf_ops.power_check.model import Measurement, PowerFinding
+from mlperf_ops.power_log import power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
@@ -65,9 +65,9 @@ def _ranging(lines: tuple[str, ...], mark: str) -> tuple[float, float] | None:
         said = line[stamp.end() :].strip() if stamp else None
         if start is None:
             if said == f": Go with mark {mark!r}":
-                start = seconds(line[: _width(stamp)])
+                start = power_seconds(line[: _width(stamp)])
         elif said == ": Completed test":
-            stop = seconds(line[: _width(stamp)])
+            stop = power_seconds(line[: _width(stamp)])
             return None if stop is None else (start, stop)
     return None
 
@@ -80,7 +80,7 @@ def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerF
     for line in lines:
         if _ACTIVATED.search(line):
             stamp = _STAMP.match(line)
-            time_s = seconds(stamp[0]) if stamp else None
+            time_s = power_seconds(stamp[0]) if stamp else None
             if time_s is None or time_s >= ranging_start:
                 yield PowerFinding(
                     "uncertainty",
@@ -100,7 +100,7 @@ def _marked(lines: tuple[str, ...]) -> Iterator[_Line]:
             text = line.partition(word)[2]
             if text:
                 stamp = _STAMP.match(line)
-                yield _Line(text.strip(), is_error, seconds(stamp[0]) if stamp else None)
+                yield _Line(text.strip(), is_error, power_seconds(stamp[0]) if stamp else None)
 
 
 def _official(
