@@ -33,7 +33,11 @@ def test_every_rule_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) 
     [
         (["--explain", "sedes"], "--explain: unknown rule 'sedes'"),
         (["TREE", "--round", "v6.1", "--only", "min-durations"], "did you mean 'min-duration'?"),
-        (["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"], "did you mean 'TEST-ONLY'?"),
+        (
+            ["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"],
+            "has no submitter 'TEST_ONLY'; it has TEST-ONLY (did you mean 'TEST-ONLY'?)",
+        ),
+        (["EMPTY", "--round", "v6.1", "--submitter", "ACME"], "has no submitter 'ACME', nor any other"),
         (["EMPTY", "--round", "v6.1"], "holds no result"),
         (["TREE", "--round", "v6.1", "--cache", "/dev/null/x"], "the cache /dev/null/x cannot be made"),
         ([], "no tree was given"),
@@ -113,3 +117,24 @@ def test_only_one_rule_decides(tree: TreeUnderTest, capsys: pytest.CaptureFixtur
     assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
     assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--only", "min-duration") == 1
     assert "min-duration" in capsys.readouterr().out
+
+
+def test_folders_of_other_submitters_are_not_called_empty(
+    tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree.root / "closed/OTHER/src").mkdir(parents=True)
+    (tree.root / "closed/OTHER/src/README.md").write_text("Theirs.\n")
+    assert check(tree.root, "--round", "v6.1", "--submitter", "TEST-ONLY") == 0
+    assert "empty-folder" not in capsys.readouterr().out
+
+
+def test_a_cache_tells_an_empty_division_from_one_of_others(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree.root / "closed/OTHER").mkdir(parents=True)
+    options = ("--round", "v6.1", "--submitter", "TEST-ONLY", "--cache", tmp_path / "cache")
+    assert check(tree.root, *options) == 0
+    (tree.root / "closed/OTHER").rmdir()
+    capsys.readouterr()
+    assert check(tree.root, *options) == 1
+    assert "the folder is empty [closed]" in capsys.readouterr().out
