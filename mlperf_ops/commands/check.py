@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,10 @@ from mlperf_ops.checker import (
 from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
-from mlperf_ops.checker.summary import write_summary
+from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
+from mlperf_ops.checker.workbook import require_openpyxl
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError
 from mlperf_ops.files import read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
 from mlperf_ops.run_plan import IMPORTS, PLAN
@@ -39,7 +41,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     explain: Annotated[str | None, typer.Option(help="Print the page of a rule and end.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the result table here, by the official columns.")] = None,
     summary: Annotated[
-        Path | None, typer.Option(help="Write summary_results.json and summary.xlsx, as the official report, here.")
+        Path | None, typer.Option(help="Folder for summary_results.json and summary.xlsx, as the official report.")
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="An earlier checks.json: show what is new since, and what is gone.")
@@ -61,7 +63,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     """Check a submission tree by the rules of a round, and explain every finding.
 
     Exit code 0: submittable. 1: somebody objects, be it expected or not. 2: wrong input, such as an unknown submitter
-    or a tree without results. With --only, the named rules alone decide; --baseline changes what is shown, not the
+    or a tree without results. 5: a file could not be written; the verdict is shown all the same. With --only, the named rules alone decide; --baseline changes what is shown, not the
     exit code.
 
     Example: mlperf-ops check results/local/submission --round v6.1 --plan results/local/plan.json
@@ -76,6 +78,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     selected = known_rules(only or (), "--only")
     if official_checker is not None:
         inspect(official_checker, rules)  # before the tree, which may be large
+    if summary is not None:
+        _announce_missing_library(summary)
     report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
     if not report.results and planned is None:
         raise ConfigError(
@@ -83,15 +87,13 @@ def command(  # noqa: PLR0917  # typer makes an option of each
             hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
         )
     report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note)
-    if output is not None:
-        write_json(output, dump(report))
-    if csv is not None:
-        write_atomic(csv, csv_text(table_rows(report, rules)))
-    if summary is not None:
-        kept = write_summary(report, rules, summary)
-        if kept:
-            said = f"keeps {len(kept)} result{'' if len(kept) == 1 else 's'} of scenarios that the round does not list"
-            typer.echo(f"{summary}: {said}; the official report drops them", err=True)
+    # The verdict is shown whatever happens to the files.
+    problems: list[MlperfOpsError] = []
+    for write in _writers(report, rules, output, csv, summary):
+        try:
+            write()
+        except MlperfOpsError as error:
+            problems.append(error)
     change = None if earlier is None else change_since(earlier, report)
     if as_json:
         typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
@@ -99,8 +101,44 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         from mlperf_ops.checker.show import show  # noqa: PLC0415  # what only people need takes time to import
 
         show(report, change)
+    for problem in problems:
+        typer.echo(f"mlperf-ops: error: {problem}", err=True)
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _announce_missing_library(summary: Path) -> None:
+    """Say before the check, which may take long, that one of the files will not be written."""
+    if summary.suffix in {".xlsx", ".json"} and not summary.is_dir():
+        raise ConfigError(
+            f"--summary {summary}: expected a folder, in which {WORKBOOK} and summary_results.json are written",
+            hint=f"did you mean '--summary {summary.parent}'?",
+        )
+    try:
+        require_openpyxl(WORKBOOK)
+    except ToolError as error:
+        typer.echo(f"mlperf-ops: {error}; the check goes on without it", err=True)
+
+
+def _writers(
+    report: CheckReport, rules: Round, output: Path | None, csv: Path | None, summary: Path | None
+) -> Iterator[Callable[[], object]]:
+    """Yield what writes each file that was asked for."""
+    if output is not None:
+        yield lambda: write_json(output, dump(report))
+    if csv is not None:
+        yield lambda: write_atomic(csv, csv_text(table_rows(report, rules)))
+    if summary is not None:
+        yield lambda: _write_summary(report, rules, summary)
+
+
+def _write_summary(report: CheckReport, rules: Round, summary: Path) -> None:
+    kept = write_summary(report, rules, summary)
+    if kept:
+        said = f"keeps {len(kept)} result{'' if len(kept) == 1 else 's'} of scenarios that the round does not list"
+        typer.echo(f"{summary}: {said}; the official report drops them", err=True)
 
 
 def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round, Plan | None]:

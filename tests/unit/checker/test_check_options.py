@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,42 @@ def test_a_cache_tells_an_empty_division_from_one_of_others(
     capsys.readouterr()
     assert check(tree.root, *options) == 1
     assert "the folder is empty [closed]" in capsys.readouterr().out
+
+
+def test_without_openpyxl_the_verdict_is_shown_and_the_remedy_said_before_the_check(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)  # as Python marks what cannot be imported
+    assert check(tree.root, "--round", "v6.1", "--summary", tmp_path / "out") == 5
+    shown = capsys.readouterr()
+    assert "SUBMITTABLE for round v6.1" in shown.out
+    sentence = "summary.xlsx needs openpyxl, which is not installed (pip install 'mlperf-ops[xlsx]')"
+    assert shown.err.splitlines() == [
+        f"mlperf-ops: {sentence}; the check goes on without it",
+        f"mlperf-ops: error: {sentence}",
+    ]
+    assert (tmp_path / "out/summary_results.json").is_file()
+
+
+def test_a_file_that_cannot_be_written_leaves_the_verdict_and_the_other_files(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    table = tmp_path / "table.csv"
+    options: tuple[str | Path, ...] = ("--round", "v6.1", "--output", tmp_path / "file/checks.json", "--csv", table)
+    assert check(tree.root, *options) == 5
+    shown = capsys.readouterr()
+    assert "SUBMITTABLE" in shown.out
+    assert shown.err.startswith("mlperf-ops: error: cannot write ")
+    assert table.is_file()
+    assert check(tree.root, *options, "--json") == 5
+    assert json.loads(capsys.readouterr().out)["verdict"] == "submittable"
+
+
+def test_a_file_name_for_the_folder_of_the_summary_is_refused(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tree.root, "--round", "v6.1", "--summary", tmp_path / "out/report.xlsx") == 2
+    shown = capsys.readouterr()
+    assert f"did you mean '--summary {tmp_path / 'out'}'?" in shown.err
+    assert shown.out == ""
