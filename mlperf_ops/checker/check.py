@@ -12,6 +12,7 @@ from mlperf_ops.checker.cache import Cache
 from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, FindingsByPlace, ResultVerdict, TreeVerdict
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.registry import FAMILIES
+from mlperf_ops.checker.remedies import with_remedies
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Tree, read_tree
@@ -64,6 +65,7 @@ def check_tree(  # all but two are by name and have defaults
             results.append(outcome.row)
     if only:
         findings = [finding for finding in findings if finding.rule in only]
+    findings = with_remedies(findings, submission, planned=plan is not None)
     findings.sort(key=lambda finding: (finding.location.split("/"), _ORDER[finding.severity], finding.rule))
     by_place = FindingsByPlace(findings)
     judged = tuple(dataclasses.replace(row, verdict=_verdict(by_place.of(row.location))) for row in results)
