@@ -21,11 +21,12 @@ from mlperf_ops.checker import (
 from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
+from mlperf_ops.checker.other_round import hint_of_other_round
 from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.checker.workbook import require_openpyxl
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError
-from mlperf_ops.files import read_json, write_atomic, write_json
+from mlperf_ops.files import JsonObject, read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
 from mlperf_ops.run_plan import IMPORTS, PLAN
 from mlperf_ops.typed import dump, load
@@ -58,13 +59,16 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     ] = None,
     official_note: Annotated[str, typer.Option(help="Why there is no official checker; goes into the report.")] = "",
     output: Annotated[Path | None, typer.Option(help="Also write the whole report here, as checks.json.")] = None,
+    every: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every result with its findings, however many; else by rule.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
     """Check a submission tree by the rules of a round, and explain every finding.
 
     Exit code 0: submittable. 1: somebody objects, be it expected or not. 2: wrong input, such as an unknown submitter
-    or a tree without results. 5: a file could not be written; the verdict is shown all the same. With --only, the named rules alone decide; --baseline changes what is shown, not the
-    exit code.
+    or a tree without results. 5: a file could not be written; the verdict is shown all the same. With --only, the
+    named rules alone decide; --baseline changes what is shown, not the exit code.
 
     Example: mlperf-ops check results/local/submission --round v6.1 --plan results/local/plan.json
     """
@@ -88,19 +92,16 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         )
     report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note)
     # The verdict is shown whatever happens to the files.
-    problems: list[MlperfOpsError] = []
-    for write in _writers(report, rules, output, csv, summary):
-        try:
-            write()
-        except MlperfOpsError as error:
-            problems.append(error)
+    problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
+    hint = hint_of_other_round(report, load_catalogue().rounds)
     if as_json:
-        typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
+        more: JsonObject = {} if change is None else {"baseline": dump(change)}
+        typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))
     else:
         from mlperf_ops.checker.show import show  # noqa: PLC0415  # what only people need takes time to import
 
-        show(report, change)
+        show(report, change, every=every, hint=hint)
     for problem in problems:
         typer.echo(f"mlperf-ops: error: {problem}", err=True)
     if problems:
@@ -120,6 +121,14 @@ def _announce_missing_library(summary: Path) -> None:
         require_openpyxl(WORKBOOK)
     except ToolError as error:
         typer.echo(f"mlperf-ops: {error}; the check goes on without it", err=True)
+
+
+def _prevented(write: Callable[[], object]) -> tuple[MlperfOpsError, ...]:
+    try:
+        write()
+    except MlperfOpsError as error:
+        return (error,)
+    return ()
 
 
 def _writers(
