@@ -197,7 +197,7 @@ class _Planner:
         division: Division,
         also: tuple[Filing, ...],
     ) -> None:
-        made = make_request(wanted, cell, self.round_, division, model, dataset)
+        made = make_request(wanted, cell, self.round_, division, model, dataset, self.lab.inventory)
         self.made.append(made)
         for one in (model, dataset):
             if one is not None:
@@ -263,7 +263,10 @@ class _Planner:
             hosts=tuple(self.hosts),
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
-            limits=(*limits(self.made, self.round_), *missing_tests(self.cells, self.round_, self.lab.division)),
+            limits=(
+                *limits(self.made, self.round_, self.lab.inventory),
+                *missing_tests(self.cells, self.round_, self.lab.division),
+            ),
             on_conflict=self.lab.on_conflict,
         )
 
