@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlperf_ops.catalogue import Catalogue, Round
-from mlperf_ops.model import Division, Plan, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Plan, Scenario
 from mlperf_ops.plan_compliance import lacking_tests
 from mlperf_ops.plan_request import Wanted
 
@@ -31,7 +31,7 @@ def _simulated(plan: Plan) -> Iterator[str]:
 
 def _lacking_tests(plan: Plan, round_: Round) -> Iterator[str]:
     """Say which compliance tests a closed submission needs that the plan leaves out, one sentence a benchmark."""
-    by_tests: dict[tuple[str, tuple[str, ...]], list[Scenario]] = {}
+    by_tests: dict[tuple[str, tuple[ComplianceTest, ...]], list[Scenario]] = {}
     for key, tests in lacking_tests(plan.cells, round_, plan.division).items():
         scenarios = by_tests.setdefault((key.benchmark, tests), [])
         if key.scenario not in scenarios:

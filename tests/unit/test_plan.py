@@ -104,7 +104,7 @@ def test_a_server_rate_that_the_user_gives_is_no_guess() -> None:
 
 @pytest.mark.parametrize("style", ["test", "fast"])
 def test_a_short_run_at_a_learnt_server_rate_may_miss_its_latency(style: str) -> None:
-    learnt = {"efficientnet-lite0": {"Server": {"target_qps": 50}}}
+    learnt: Json = {"efficientnet-lite0": {"Server": {"target_qps": 50}}}
     made = {limit.rule: limit.because for limit in plan(a=host(run_style=style, measured_targets=learnt)).limits}
     assert made["latency-constraint"] == (
         f"50.5 Server queries per second are learnt from Offline, and run style {style} is too short to say that they "
@@ -205,7 +205,9 @@ def test_a_scenario_that_the_round_does_not_allow_is_impossible_in_closed_and_po
 
 def test_a_scenario_without_configuration_is_impossible() -> None:
     made = plan(a=host({**LITE0, "scenarios": ["Interactive", "Offline"]}))
-    assert reasons(made) == {"round v6.1 knows no Interactive scenario for resnet"}
+    assert reasons(made) == {
+        "round v6.1 knows no Interactive scenario for resnet; it has SingleStream, MultiStream, Server, Offline"
+    }
 
 
 def test_a_benchmark_that_is_only_data_says_what_is_missing() -> None:

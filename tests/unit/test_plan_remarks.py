@@ -25,13 +25,13 @@ def test_simulated_cells_are_counted() -> None:
 
 
 def test_tests_that_closed_lacks_are_named_by_scenario() -> None:
-    closed = {"division": "closed", "components": OWN_FILES}
+    closed: dict[str, Json] = {"division": "closed", "components": OWN_FILES}
     (said,) = remarks(a=host({**RESNET, "compliance": ["TEST01"]}, **closed))
     assert said.startswith("TEST04 of resnet50 (SingleStream, MultiStream, Offline) is not in the plan")
     assert "compliance: true" in said
     (said,) = remarks(a=host({**RESNET, "compliance": False}, **closed))
     assert said.startswith("TEST01, TEST04 of resnet50 (SingleStream, MultiStream, Offline) are not in the plan")
-    first = {**RESNET, "scenarios": ["Offline"]}
+    first: dict[str, Json] = {**RESNET, "scenarios": ["Offline"]}
     two = (
         host(first, system="one", **closed),
         host({**RESNET, "scenarios": ["SingleStream"], "compliance": []}, system="one", **closed),
