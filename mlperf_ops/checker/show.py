@@ -170,7 +170,8 @@ def _findings(console: Console, findings: Iterable[Finding], place: str) -> None
         where = finding.location.removeprefix(place + "/") if place else finding.location
         said = Text(f"{finding.rule}: ", style="dim" if expected else "bold")
         said.append(finding.message, style="dim" if expected else "not bold default")
-        said.append(f" [{printable(where)}]" + (" (expected)" if expected else ""), style="not bold dim")
+        place_shown = "" if finding.location == place else f" [{printable(where)}]"
+        said.append(place_shown + (" (expected)" if expected else ""), style="not bold dim")
         table.add_row(Text(f" {finding.severity}", style="dim" if expected else STYLES[finding.severity]), said)
     if table.row_count:
         console.print(table)

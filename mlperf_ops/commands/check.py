@@ -90,7 +90,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
             f"{tree} holds no result" + (f" of {submitter}" if submitter else ""),
             hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
         )
-    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note)
+    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note, submitter)
     # The verdict is shown whatever happens to the files.
     problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
@@ -163,12 +163,12 @@ def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round,
 
 
 def _second_opinion(
-    report: CheckReport, rules: Round, checkout: Path | None, flags: tuple[str, ...], note: str
+    report: CheckReport, rules: Round, checkout: Path | None, flags: tuple[str, ...], note: str, submitter: str | None
 ) -> CheckReport:
     if checkout is None:
         return _noted(report, note or "no checkout of the official checker was given")
     try:
-        return with_official(report, run_official(checkout, Path(report.tree), rules, flags=flags))
+        return with_official(report, run_official(checkout, Path(report.tree), rules, flags=flags, submitter=submitter))
     except ToolError as error:
         return _noted(report, str(error))
 

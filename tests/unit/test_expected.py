@@ -129,7 +129,8 @@ def test_a_wrong_key_of_an_import_map(name: str) -> None:
         "systems": [{"systm": "s"}, {"system": 3}, {}],
         "results": [{"scenario": "Offlin"}, {**result, "folders": {}}, {**result, "folders": {"power": "x"}}],  # type: ignore[dict-item]
     }
-    wrong: list[Json] = [*WRONG, *([one] for one in inner.get(name, []))]
+    wrong: list[Json] = list(WRONG)
+    wrong.extend([one] for one in inner.get(name, []))
     for value in wrong:
         said = _said_of_map({**whole, name: value})
         assert THEIRS.search(said) is None, said

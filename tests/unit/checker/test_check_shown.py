@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.checker import check_tree
+from mlperf_ops.checker import CheckReport, Disagreement, OfficialReport, OfficialResult, check_tree
 from mlperf_ops.checker.other_round import hint_of_other_round
 from mlperf_ops.checker.registry import all_rules
+from mlperf_ops.checker.show import show
 from mlperf_ops.files import write_json
 from mlperf_ops.layout import MADE_HERE
 from mlperf_ops.model import Plan
@@ -170,3 +172,26 @@ def test_a_layout_alone_tells_too(tree: TreeUnderTest) -> None:
     (tree.submitter / "measurements/README.md").write_text("x")
     found = str(hint_of_other_round(check_tree(tree.root, rounds["v6.1"]), rounds))
     assert "looks of round v5.1: its folders measurements/ are not of the layout of v6.1" in found
+
+
+def official_of(report: CheckReport) -> OfficialReport:
+    """An official report that accepts all."""
+    results = tuple(
+        OfficialResult(one.location, passed=True, metric=one.metric, errors=(), row={}) for one in report.results
+    )
+    return OfficialReport(None, "c", "v6.1", None, (), (), results, accepted=True)
+
+
+def test_disagreements_of_one_kind_are_one_line_in_a_large_tree(
+    tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strays(tree, 40)
+    report = check_tree(tree.root, load_catalogue().rounds["v6.1"])
+    same = tuple(Disagreement(one.location, "rejects", "accepts", "we expect it to object") for one in report.results)
+    report = dataclasses.replace(report, official=official_of(report), disagreements=same)
+    show(report)
+    shown = capsys.readouterr().out
+    assert shown.count("disagreement on ") == 1
+    assert "and 3 more: ours rejects, official accepts" in " ".join(shown.split())
+    show(report, every=True)
+    assert capsys.readouterr().out.count("disagreement on ") == 4
