@@ -24,7 +24,7 @@ from mlperf_ops.tuning import Tuning
 from mlperf_ops.typed import load
 
 THEIRS = re.compile(
-    r"[Ii]nput should|[Ss]tring should|Value error|Assertion error|[Ff]ield required|not permitted|instance of|valid "
+    r"(Input|String|input|string) should|Value error|Assertion error|[Ff]ield required|not permitted|instance of|valid "
     r"(integer|number|string|boolean|list|tuple|dictionary)|pydantic|\bdict\b|\btuple\b|\bNoneType\b|\bint\b|\bstr\b"
 )
 WRONG: tuple[Json, ...] = (None, True, -1, 0, 3.5, "", "no such thing", "12x", [], [3], {}, {"no": "such"}, [[{}]])
@@ -126,7 +126,7 @@ def test_a_wrong_key_of_an_import_map(name: str) -> None:
     result: Json = {"system": "s", "benchmark": "b", "scenario": "Offline", "folders": {"accuracy": "x"}}
     whole: dict[str, Json] = {"systems": [{"system": "s"}], "results": [result]}
     inner: dict[str, list[dict[str, Json]]] = {
-        "systems": [{"systm": "s"}, {"system": 3}, {}],
+        "systems": [{"system_": "s"}, {"system": 3}, {}],
         "results": [{"scenario": "Offlin"}, {**result, "folders": {}}, {**result, "folders": {"power": "x"}}],  # type: ignore[dict-item]
     }
     wrong: list[Json] = list(WRONG)
