@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.yamlfile import KeyPath, Locate, show_key_path
 
 T = TypeVar("T", bound=BaseModel)
 _KEY = "[key]"  # pydantic's mark for "the key itself is wrong"
-_SHOWN_CHARACTERS = 80
 
 
 def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyPath = ()) -> T:
@@ -56,7 +57,8 @@ class _Where:
 
 def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where: _Where) -> ConfigError:
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
-    detail = min(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    details = error.errors(include_url=False)
+    detail = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
     kind, value = detail["type"], detail["input"]
     key_path = _key_path(detail["loc"], data, missing=kind == "missing")
     if kind == "union_tag_invalid":
@@ -77,7 +79,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where:
     if kind == "union_tag_invalid":
         tags = [tag.strip("' ") for tag in str(detail["ctx"]["expected_tags"]).split(",")]
         return unknown_name("value", str(value), tags, where=here)
-    return ConfigError(f"{here}: {_message(detail)}", hint=_hint(detail))
+    same = [one for one in details if _key_path(one["loc"], data, missing=False) == key_path]
+    return ConfigError(f"{here}: {sentence_of(same or [detail])}", hint=_hint(same or [detail]))
 
 
 def _key_path(loc: tuple[str | int, ...], data: Json, *, missing: bool) -> tuple[str | int, ...]:
@@ -94,18 +97,11 @@ def _key_path(loc: tuple[str | int, ...], data: Json, *, missing: bool) -> tuple
     return tuple(kept)
 
 
-def _message(detail: ErrorDetails) -> str:
-    text = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return text
-    text = text.replace("Input should be ", "expected ").replace("String should", "text should")
-    return f"{text[0].lower()}{text[1:]}, found {json.dumps(detail['input'])[:_SHOWN_CHARACTERS]}"
-
-
-def _hint(detail: ErrorDetails) -> str | None:
-    if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
+def _hint(details: Sequence[ErrorDetails]) -> str | None:
+    kinds, value = {detail["type"] for detail in details}, details[0]["input"]
+    if kinds == {"string_type"} and isinstance(value, bool | int | float):
         return "put it in quotes to make it text"
-    if detail["type"] in {"int_type", "float_type", "bool_type"} and isinstance(detail["input"], str):
+    if kinds <= {"int_type", "float_type", "bool_type"} and isinstance(value, str):
         return "write it without quotes"
     return None
 

@@ -23,8 +23,9 @@ SUMMARY = Rule(
     "summary is of another run than the log",
     "Reviewers read the summary; it must be of the same run as the detail log beside it. No official checker compares "
     "them.",
-    "Aggregate again from the raw results; do not copy logs by hand.",
+    "Put summary and detail log of one run together.",
     "LoadGen: both files are written at the end of a test",
+    own="Aggregate again from the raw results; do not copy logs by hand.",
 )
 SHARED_LOG = Rule(
     "shared-log",
@@ -34,8 +35,9 @@ SHARED_LOG = Rule(
     "may be inferred from it, on the same system; anything else is a copy. Two names of one submitter whose "
     "descriptions agree in all that is hardware and software are one system: that is advice, because reviewers ask why "
     "it has two names. No official checker compares logs.",
-    "Run the cell on each system, or remove the copied result.",
+    "Measure on each system, or remove the copied result.",
     "inference_rules: results are measured on the system under test",
+    own="Run the cell on each system, or remove the copied result.",
 )
 LEFTOVER_AUDIT = Rule(
     "leftover-audit-config",
@@ -43,8 +45,9 @@ LEFTOVER_AUDIT = Rule(
     "run with the settings of a compliance test",
     "An audit.config that was left in the working directory changed what LoadGen ran: the run is no ordinary one. No "
     "official checker looks.",
-    "Remove audit.config from the working directory and run the cell again.",
+    "Remove audit.config from the working directory and measure again.",
     "compliance/README.md: remove audit.config after the test",
+    own="Remove audit.config from the working directory and run the cell again.",
 )
 LOADGEN_VERSION = Rule(
     "loadgen-version",
@@ -52,8 +55,9 @@ LOADGEN_VERSION = Rule(
     "runs of one result with different LoadGen versions",
     "Performance, accuracy and compliance runs of a result should come from one build of LoadGen; reviewers ask for "
     "the reason.",
-    "Run the older cells again with the round's LoadGen wheel.",
+    "Make the older runs again with the same LoadGen.",
     "LoadGen: loadgen_version in the detail logs",
+    own="Run the older cells again with the round's LoadGen wheel.",
 )
 USER_CONF = Rule(
     "user-conf-mismatch",

@@ -12,12 +12,11 @@ from pydantic import Field, JsonValue, StringConstraints
 from mlperf_ops.catalogue.base import CatalogueModel
 from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.errors import ConfigError, nearest
-from mlperf_ops.lab_vars import PATH_NAME
 from mlperf_ops.model import Division, OnConflict, Scenario
+from mlperf_ops.patterns import PathName
 from mlperf_ops.yamlfile import KeyPath, load_yaml_with_lines, show_key_path
 
 Folder: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 ImportedMode: TypeAlias = Literal["performance", "accuracy"]
 
