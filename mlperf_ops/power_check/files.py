@@ -23,6 +23,11 @@ FILES = (
 _REQUIRED = ("version", "timezone", "modules", "sources", "messages", "uuid", "session_name", "results", "phases")
 _REQUIRED_OF_SERVER = ("ptd_messages", "ptd_config")
 _FIXED = re.compile(r"[0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}")
+_USUAL = re.compile(
+    r"^Time,([0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:)([0-5][0-9]\.[0-9]{3}),"
+    r"[^,\n]*,([^,\n]*)(?:,[^,\n]*){5},([^,\n]*)",
+    re.MULTILINE,
+)
 _FORMAT = "%m-%d-%Y %H:%M:%S.%f"
 _TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
 _KEYS = frozenset({"power_begin", "power_end"})
@@ -39,7 +44,7 @@ def read_measurement(performance: Path) -> Measurement:
         server=server,
         ranging=_run(performance, RANGING),
         testing=_run(performance, TESTING),
-        meter_lines=_lines(performance / "power/ptd_logs.txt"),
+        meter_lines=tuple(_text(performance / "power/ptd_logs.txt").split("\n")),
         digests={name: digest for name in FILES if (digest := _sha1(performance / name)) is not None},
         problems=tuple(problems),
     )
@@ -50,23 +55,22 @@ def seconds(text: object) -> float | None:
     if not isinstance(text, str):
         return None
     if _FIXED.fullmatch(text):  # as LoadGen and the meter write it; strptime takes twenty times as long
-        day = _midnight(text[:10])
-        if day is not None and text[11:13] < "24" and text[14:16] < "60" and text[17:19] < "60":
-            return day + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + float(text[17:])
-        return None
+        minute = _minute(text[:17])
+        return None if minute is None or text[17] > "5" else minute + float(text[17:])
     try:
         return dt.datetime.strptime(text, _FORMAT).replace(tzinfo=dt.timezone.utc).timestamp()
     except (ValueError, OverflowError):
         return None
 
 
-@functools.lru_cache(maxsize=16)
-def _midnight(day: str) -> float | None:
-    """Return the beginning of a day, "MM-DD-YYYY", in seconds."""
+@functools.lru_cache(maxsize=256)
+def _minute(text: str) -> float | None:
+    """Return the beginning of a minute, "MM-DD-YYYY hh:mm:", in seconds."""
     try:
-        return dt.datetime(int(day[6:]), int(day[:2]), int(day[3:5]), tzinfo=dt.timezone.utc).timestamp()
+        day = dt.datetime(int(text[6:10]), int(text[:2]), int(text[3:5]), tzinfo=dt.timezone.utc).timestamp()
     except (ValueError, OverflowError):
         return None
+    return day + int(text[11:13]) * 3600 + int(text[14:16]) * 60 if text[11:13] < "24" and text[14] < "6" else None
 
 
 def _session(performance: Path, name: str, problems: list[PowerFinding]) -> JsonObject | None:
@@ -89,7 +93,6 @@ def _session(performance: Path, name: str, problems: list[PowerFinding]) -> Json
 
 
 def _run(performance: Path, folder: str) -> Run:
-    readings: list[Reading] = []
     problem: str | None = None
     begin = end = None
     try:
@@ -99,14 +102,30 @@ def _run(performance: Path, folder: str) -> Run:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
-    for number, line in enumerate(_lines(performance / folder / "spl.txt"), start=1):
-        if line.startswith("Time"):
-            reading = _reading(line)
-            if reading is None:
-                problem = problem or f"{folder}/spl.txt:{number} is no reading of a meter"
-            else:
-                readings.append(reading)
+    text = _text(performance / folder / "spl.txt")
+    readings = _usual_readings(text)
+    if readings is None:
+        readings = []
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.startswith("Time"):
+                reading = _reading(line)
+                if reading is None:
+                    problem = problem or f"{folder}/spl.txt:{number} is no reading of a meter"
+                else:
+                    readings.append(reading)
     return Run(folder, begin, end, tuple(readings), problem)
+
+
+def _usual_readings(text: str) -> list[Reading] | None:
+    """Return the readings of a file whose lines all have the usual form, found at once; None when one has not."""
+    found = _USUAL.findall(text)
+    if len(found) != text.count("\nTime") + text.startswith("Time"):
+        return None
+    try:
+        # A minute that is none is None, which cannot be added.
+        return [Reading(_minute(at) + float(s), float(watts), float(pf)) for at, s, watts, pf in found]  # type: ignore[operator]
+    except (TypeError, ValueError):
+        return None
 
 
 def _reading(line: str) -> Reading | None:
@@ -121,11 +140,11 @@ def _reading(line: str) -> Reading | None:
         return None
 
 
-def _lines(path: Path) -> tuple[str, ...]:
+def _text(path: Path) -> str:
     try:
-        return tuple(path.read_text(errors="replace").split("\n"))
+        return path.read_text(errors="replace")
     except OSError:
-        return ()
+        return ""
 
 
 def _sha1(path: Path) -> str | None:

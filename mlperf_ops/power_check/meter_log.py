@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
@@ -20,22 +20,29 @@ _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
+_WORDS = (("WARNING:", False), ("ERROR:", True))
+_COMPLETED = ": Completed test"
 _OFFICIAL_MARGIN_S = 800.0  # meant as milliseconds
 _MARGIN_S = 0.8
 _PERCENT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """A line with ERROR: or WARNING:."""
 
     text: str  # after the colon
     is_error: bool
-    time_s: float | None
+    stamp: str | None
+
+    @property
+    def time_s(self) -> float | None:
+        return seconds(self.stamp)  # None of None
 
     @property
     def uncertain(self) -> re.Match[str] | None:
-        return None if self.is_error else _UNCERTAIN.search(self.text)
+        if self.is_error or "Uncertainty " not in self.text:
+            return None
+        return _UNCERTAIN.search(self.text)
 
 
 def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
@@ -60,13 +67,16 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
 
 def _ranging(lines: tuple[str, ...], mark: str) -> tuple[float, float] | None:
     start: float | None = None
+    go = f": Go with mark {mark!r}"
     for line in lines:
+        if (go if start is None else _COMPLETED) not in line:
+            continue
         stamp = _STAMP.match(line)
         said = line[stamp.end() :].strip() if stamp else None
         if start is None:
-            if said == f": Go with mark {mark!r}":
+            if said == go:
                 start = seconds(line[: _width(stamp)])
-        elif said == ": Completed test":
+        elif said == _COMPLETED:
             stop = seconds(line[: _width(stamp)])
             return None if stop is None else (start, stop)
     return None
@@ -78,7 +88,7 @@ def _width(stamp: re.Match[str] | None) -> int:
 
 def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerFinding]:
     for line in lines:
-        if _ACTIVATED.search(line):
+        if " is activated" in line and _ACTIVATED.search(line):
             stamp = _STAMP.match(line)
             time_s = seconds(stamp[0]) if stamp else None
             if time_s is None or time_s >= ranging_start:
@@ -94,30 +104,32 @@ def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerF
 
 def _marked(lines: tuple[str, ...]) -> Iterator[_Line]:
     for line in lines:
-        for word, is_error in (("WARNING:", False), ("ERROR:", True)):
-            if word not in line:
-                continue
-            text = line.partition(word)[2]
-            if text:
-                stamp = _STAMP.match(line)
-                yield _Line(text.strip(), is_error, seconds(stamp[0]) if stamp else None)
+        for word, is_error in _WORDS:
+            if word in line:
+                text = line.partition(word)[2]
+                if text:
+                    stamp = _STAMP.match(line)
+                    yield _Line(text.strip(), is_error, stamp[0] if stamp else None)
 
 
 def _official(
     lines: list[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
 ) -> str | None:
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
+    begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
+    starts = tuple([start.strip() for start in rules.ranging_errors])
     for line in lines:
-        if line.time_s is None:
+        time_s = line.time_s
+        if time_s is None:
             return line.text
         if line.is_error:
             if line.text in rules.testing_errors:
                 return None
-            if not ranging[0] < line.time_s < ranging[1]:
+            if not ranging[0] < time_s < ranging[1]:
                 return line.text
-            if not line.text.startswith(tuple(start.strip() for start in rules.ranging_errors)):
+            if not line.text.startswith(starts):
                 return None
-        elif run[0] + _OFFICIAL_MARGIN_S < line.time_s < run[1] - _OFFICIAL_MARGIN_S:
+        elif begin < time_s < end:
             uncertain = line.uncertain
             return line.text if uncertain is not None and not uncertain["channel"] else None
     return None
@@ -133,8 +145,8 @@ def _strict(
         for line in lines
         if line.is_error
         and line.text not in rules.testing_errors
-        and line.time_s is not None
-        and not ranging[0] < line.time_s < ranging[1]
+        and (time_s := line.time_s) is not None
+        and not ranging[0] < time_s < ranging[1]
     ]
     if errors:
         yield PowerFinding(
@@ -146,9 +158,9 @@ def _strict(
             limit="0",
         )
     inside = {
-        line.time_s
+        time_s
         for line in lines
-        if line.uncertain and line.time_s is not None and begin + _MARGIN_S < line.time_s < end - _MARGIN_S
+        if line.uncertain and (time_s := line.time_s) is not None and begin + _MARGIN_S < time_s < end - _MARGIN_S
     }
     readings = len(measured.testing.measured)
     if inside and readings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from mlperf_ops.files import Json, JsonObject
 
@@ -51,8 +51,7 @@ class PowerFinding:
     limit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A line of spl.txt: time, average watts of the second, power factor (None where the line has none)."""
 
     time_s: float
@@ -88,7 +87,8 @@ class Run:
         """The readings strictly between begin and end."""
         if self.begin_s is None or self.end_s is None:
             return []
-        return [reading for reading in self.readings if self.begin_s < reading.time_s < self.end_s]
+        begin_s, end_s = self.begin_s, self.end_s
+        return [reading for reading in self.readings if begin_s < reading.time_s < end_s]
 
     @property
     def average_watts(self) -> float | None:
