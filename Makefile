@@ -31,7 +31,7 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 
 test: ## Run all tests that need no hosts of their own
 	@tools/bootstrap dev
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 acceptance: ## Run a full closed v6.1 submission of a stand-in to the checked tree (about 12 minutes)
 	@tools/bootstrap dev

@@ -32,7 +32,11 @@ def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
             yield Limit("dataset-size", benchmark, f"{made.sample_count:,} of {whole:,} {noun}")
         return
     if spec.cell.mode != "performance":
-        return  # a compliance test runs as the performance run that it is compared with, or as the round wants it
+        # A compliance test runs as the performance run that it is compared with, or as the round wants it.
+        if style != "valid":
+            for rule in ("compliance-performance", "compliance-speed"):
+                yield Limit(rule, benchmark, f"run style {style} is too short for speeds that can be compared")
+        return
     least_seconds = round_.min_duration_ms(official) / 1000
     own_seconds = conf.settings.integer("min_duration") / 1000
     if own_seconds < least_seconds:

@@ -15,7 +15,7 @@ from mlperf_ops.checker.accuracy import encoding
 from mlperf_ops.checker.compliance_runs import FULL_RUNS, runs
 from mlperf_ops.checker.model import Severity
 from mlperf_ops.checker.performance import damage
-from mlperf_ops.checker.rules import Family, Findings
+from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.structure import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text
@@ -122,7 +122,7 @@ def _texts(place: Result, test: ComplianceTest, location: str, *, deterministic:
     if _PERFORMANCE_TEXT in names:
         text = read_text(place.tree, f"{location}/{_PERFORMANCE_TEXT}")
         yield from encoding(place, text)
-        yield from _says_pass(place, test, text, whole=False)
+        yield from _says_pass(place, test, text, whole=False, broken=rule.PERFORMANCE)
     if _LENGTH_TEXT in names:
         text = read_text(place.tree, f"{location}/{_LENGTH_TEXT}")
         yield from _says_pass(place, test, text, whole=False)
@@ -140,12 +140,12 @@ def _texts(place: Result, test: ComplianceTest, location: str, *, deterministic:
         yield from _figures(place, test, text)
 
 
-def _says_pass(place: Result, test: str, text: TextFile, *, whole: bool) -> Findings:
+def _says_pass(place: Result, test: str, text: TextFile, *, whole: bool, broken: Rule = rule.FAILED) -> Findings:
     """Look for TEST PASS, as a whole line or anywhere."""
     if not text.exists:
         return  # missing-compliance says so
     if _PASSED not in (text.lines if whole else text.text):
-        yield rule.FAILED.at(
+        yield broken.at(
             place,
             text.location,
             f"{test} did not pass: {text.location.rpartition('/')[2]} has no line '{_PASSED}'",

@@ -26,6 +26,15 @@ FAILED = Rule(
     "Read the verification text for the reason, mend it and run the compliance cell again.",
     CHECK,
 )
+PERFORMANCE = Rule(
+    "compliance-performance",
+    "official",
+    "compliance test was not as fast as it has to be",
+    "The official checker reads from verify_performance.txt whether the test ran at the speed of the performance run. "
+    "Runs of seconds differ by more than it allows.",
+    "Run the performance cell and its compliance tests under the same conditions, one after the other, at full length.",
+    CHECK,
+)
 ACCURACY = Rule(
     "compliance-accuracy",
     "official",
@@ -79,4 +88,4 @@ NOT_NEEDED = Rule(
     "Remove the folder, or check that the benchmark is the right one.",
     CHECK,
 )
-RULES = (MISSING, FAILED, ACCURACY, EVIDENCE, COPY, SPEED, TEXT, NOT_NEEDED)
+RULES = (MISSING, FAILED, PERFORMANCE, ACCURACY, EVIDENCE, COPY, SPEED, TEXT, NOT_NEEDED)

@@ -112,6 +112,10 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "text-encoding": ("accuracy/accuracy.txt", "the file cannot be read as text: byte 0xe9 at 41 is no UTF-8"),
         "missing-compliance": ("TEST04", "compliance test TEST04 is missing"),
         "compliance-failed": (
+            "TEST08/verify_accuracy.txt",
+            "TEST08 did not pass: verify_accuracy.txt has no line 'TEST PASS'",
+        ),
+        "compliance-performance": (
             "TEST01/verify_performance.txt",
             "TEST01 did not pass: verify_performance.txt has no line 'TEST PASS'",
         ),

@@ -291,8 +291,12 @@ COMPLIANCE_FAULTS: tuple[Fault, ...] = (
         write(_SPEED01, "Reference score = 1.5\nTEST PASS\n"),
         division="closed",
     ),
-    _closed("TEST01 too fast by its text", "compliance-failed", write(_SPEED01, "TEST FAIL: Test score invalid\n")),
-    _closed("pass in lower case", "compliance-failed", write("{result}/TEST04/verify_performance.txt", "test pass\n")),
+    _closed(
+        "TEST01 too fast by its text", "compliance-performance", write(_SPEED01, "TEST FAIL: Test score invalid\n")
+    ),
+    _closed(
+        "pass in lower case", "compliance-performance", write("{result}/TEST04/verify_performance.txt", "test pass\n")
+    ),
     _closed_rules(
         "pass with mismatches", "compliance-text", write(_TEXT01, "num_perf_log_data_mismatch = 3\nTEST PASS\n")
     ),

@@ -70,6 +70,7 @@ def test_every_rule_has_a_fault_or_a_test_of_its_own() -> None:
     elsewhere = {
         "no-results",
         "scenario-not-allowed",
+        "compliance-failed",
         "equal-issue",
         "token-latency",
         "network-sut-name",
