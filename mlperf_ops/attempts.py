@@ -14,13 +14,12 @@ from typing import Literal
 from mlperf_ops.catalogue import Catalogue
 from mlperf_ops.errors import MlperfOpsError, ResultError
 from mlperf_ops.files import JsonObject, read_json, sha256_file
-from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.merits import other_round
 from mlperf_ops.model import CollectedCell, CollectedHost, Mode, PlannedCell, Result, Spec
 from mlperf_ops.typed import load
 
 SPEC, RESULT, MANIFEST = "spec.json", "result.json", "manifest.json"
-DETAIL_LOG = "mlperf_log_detail.txt"
 IMPORTED = "imported"
 """Stands for the implementation of results that were made elsewhere; `import.json` of the attempt says where."""
 MODES: tuple[Mode, ...] = ("performance", "accuracy")

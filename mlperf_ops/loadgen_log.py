@@ -22,6 +22,7 @@ from typing import BinaryIO
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject
 
+DETAIL_LOG, SUMMARY_LOG = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 _MARKER = b":::MLLOG"
 _PREFIX = b':::MLLOG {"key": "'
 _BETWEEN = b"}\n" + _PREFIX

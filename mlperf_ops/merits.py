@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.checker.metrics import number, result_metric
-from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import Scenario, Spec
 
-SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _LOWER_IS_BETTER = "Latency"  # how the units of latencies start in every round
 _TOKEN_LATENCIES = {
     "ttft": "result_first_token_99.00_percentile_latency_ns",
@@ -81,13 +80,9 @@ def other_round(log: JsonObject, round_: Round, rounds: Iterable[Round]) -> str 
     accuracy run they decide nothing and no checker looks: published ones show 0, where LoadGen read no mlperf.conf.
     Only the seeds of another round are refused there.
     """
-
-    def shows(one: Round) -> bool:
-        return all(log.get(f"effective_{name}") == _seed(one, name) for name in SEEDS)
-
-    if shows(round_):
+    if not round_.seeds.wrong_in(log):
         return None
-    owner = next((one.name for one in rounds if shows(one)), None)
+    owner = next((one.name for one in rounds if not one.seeds.wrong_in(log)), None)
     if owner is None and log.get("effective_test_mode") == TEST_MODES["accuracy"]:
         return None
     whose = f"the seeds of round {owner}" if owner else "seeds of no round that the catalogue knows"
@@ -95,8 +90,3 @@ def other_round(log: JsonObject, round_: Round, rounds: Iterable[Round]) -> str 
         f"its log shows {whose}, and the submission is for {round_.name}: seeds are compiled into LoadGen, and the "
         f"checker of {round_.name} rejects every run with others; run the cell with the LoadGen of {round_.name}"
     )
-
-
-def _seed(round_: Round, name: str) -> Json:
-    value: int = getattr(round_.seeds, name)
-    return value

@@ -14,6 +14,7 @@ from mlperf_ops.compliance.packing import pack_tests
 from mlperf_ops.errors import ResultError, SubmissionError
 from mlperf_ops.files import JsonObject, pretty_json
 from mlperf_ops.layout import SubmissionLayout
+from mlperf_ops.loadgen_log import SUMMARY_LOG
 from mlperf_ops.model import Division, Mode, Plan
 from mlperf_ops.packed_systems import hosts_of_system, usage_of
 from mlperf_ops.result_page import result_readme
@@ -23,7 +24,7 @@ from mlperf_ops.system_hosts import describe_hosts
 from mlperf_ops.tree import Content
 from mlperf_ops.truncate import TruncatedLog, truncate
 
-_SUMMARY_LOG, _USER_CONF, _README = "mlperf_log_summary.txt", "user.conf", "README.md"
+_USER_CONF, _README = "user.conf", "README.md"
 _Files: TypeAlias = dict[PurePosixPath, Content]
 
 
@@ -281,7 +282,7 @@ def _described_files(place: Place) -> _Files:
         round_,
         claim=claim,
         description=place.description,
-        summary=performance.file(_SUMMARY_LOG).read_text(errors="replace"),
+        summary=performance.file(SUMMARY_LOG).read_text(errors="replace"),
         accuracy_text=place.log.text.decode(errors="replace"),
         conflict=place.selection.conflict(claim.pair.key),
     )

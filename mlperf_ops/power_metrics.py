@@ -8,17 +8,14 @@ millijoules; a MultiStream result that is inferred from a SingleStream run count
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.errors import ResultError
+from mlperf_ops.power_log import is_reading, power_time, reading
 
-_FORMAT = "%m-%d-%Y %H:%M:%S.%f"
-_USUAL = len("MM-DD-YYYY hh:mm:ss.fff")
-_TIME, _WATTS = 1, 3  # fields of a line of spl.txt
 _MILLI = 1000
 _PER_QUERY = frozenset({"SingleStream", "MultiStream"})
 _STREAMS_OF_MULTISTREAM = 8
@@ -43,25 +40,11 @@ class PowerMetric:
     problem: str | None = None
 
 
-def power_time(text: str) -> dt.datetime:
-    """Return a time of the power logs, as in "07-25-2025 15:27:44.482", without a time zone.
-
-    Raises:
-        ValueError: The text is no such time.
-    """
-    if len(text) == _USUAL and text[10] == " " and text[19] == ".":  # quicker, and the meter's lines are like this
-        try:
-            return dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}")
-        except ValueError:
-            pass  # strptime says what is wrong
-    return dt.datetime.strptime(text, _FORMAT)  # noqa: DTZ007  # compared as written
-
-
 def read_watts(lines: Iterable[str], begin: str, end: str) -> list[float]:
     """Return the positive readings of spl.txt strictly between two times, in watts and in the file's order.
 
     Args:
-        lines: Lines of spl.txt: "Time,<time>,Watts,<watts>,…"; others are not readings.
+        lines: Lines of spl.txt; those that are no readings are passed over.
         begin: LoadGen's `power_begin`.
         end: LoadGen's `power_end`.
 
@@ -71,14 +54,10 @@ def read_watts(lines: Iterable[str], begin: str, end: str) -> list[float]:
     first, last = power_time(begin), power_time(end)
     found = []
     for line in lines:
-        if line.startswith("Time"):
-            fields = line.split(",", _WATTS + 1)
-            if len(fields) <= _WATTS:
-                raise ValueError(f"a line of the meter has no reading: {line.strip()[:80]!r}")
-            if first < power_time(fields[_TIME]) < last:
-                watts = float(fields[_WATTS])
-                if watts > 0:
-                    found.append(watts)
+        if is_reading(line):
+            time, stated = reading(line)
+            if first < power_time(time) < last and (watts := float(stated)) > 0:
+                found.append(watts)
     return found
 
 

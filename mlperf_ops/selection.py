@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mlperf_ops.attempts import DETAIL_LOG, Attempt, NotUsable, attempts_of, collected
+from mlperf_ops.attempts import Attempt, NotUsable, attempts_of, collected
 from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.loadgen_log import DETAIL_LOG
 from mlperf_ops.merits import merit
 from mlperf_ops.model import Mode, Plan, PlannedCell
 

@@ -17,7 +17,7 @@ from mlperf_ops.collected import Earlier
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import write_atomic
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.model import Scenario
 from mlperf_ops.yamlfile import load_yaml_with_lines
 
@@ -95,7 +95,7 @@ def _speed(one: Earlier, scenario: Scenario) -> float:
     _, field, factor = _SPEEDS[scenario]
     value = one.result.loadgen.fields.get(field) if one.result.loadgen is not None else None
     if value is None:
-        path = one.folder / "mlperf_log_detail.txt"
+        path = one.folder / DETAIL_LOG
         value = read_detail(path, frozenset({field})).values.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise ResultError(f"{one.folder}: the detail log shows no {field} above 0")

@@ -11,9 +11,6 @@ from mlperf_ops.errors import nearest
 from mlperf_ops.loadgen_keys import AUDIT_KEYS, CONF_KEYS
 from mlperf_ops.model import Mode
 
-AnswerType: TypeAlias = Literal["byte", "int16", "int32", "int64", "float32"]
-"""How a SUT writes one number of an answer; little-endian."""
-
 
 def _audit_key(key: str) -> str:
     known = CONF_KEYS | AUDIT_KEYS
@@ -69,6 +66,11 @@ class ComplianceRun(CatalogueModel):
         """Return the LoadGen settings that the test asks of a benchmark."""
         own = self.models.get(model)
         return {**self.audit, **({} if own is None else own.audit)}
+
+    def least_score(self, model: str) -> float | None:
+        """Return the least score of the test's answers; None where the benchmark has none."""
+        own = self.models.get(model)
+        return None if own is None else own.accuracy_minimum
 
 
 class RetiredTest(CatalogueModel):

@@ -15,6 +15,7 @@ from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, Requ
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.catalogue.userconf_rules import ConfKey, RunStyles, UserConfRules
 from mlperf_ops.errors import unknown_name
+from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import ComplianceTest, Division, Scenario
 
 Suite: TypeAlias = Literal["datacenter", "edge", "datacenter,edge"]
@@ -77,6 +78,16 @@ class Seeds(CatalogueModel):
     qsl_rng_seed: Count
     sample_index_rng_seed: Count
     schedule_rng_seed: Count
+
+    def wrong_in(self, log: JsonObject) -> dict[str, tuple[Json, int]]:
+        """Return the seeds of which a detail log shows another value, or none: that value, and the round's."""
+        values: dict[str, int] = self.model_dump()
+        shown = {name: (log.get(key), values[name]) for name, key in SEEDS.items()}
+        return {name: pair for name, pair in shown.items() if pair[0] != pair[1]}
+
+
+SEEDS = {name: f"effective_{name}" for name in Seeds.model_fields}
+"""Name of each seed, and its key in the detail log."""
 
 
 class DivisionRules(CatalogueModel):

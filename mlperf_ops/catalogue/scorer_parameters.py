@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from mlperf_ops.catalogue.base import CatalogueModel, Count, Positive
+from mlperf_ops.harness.accuracy_log import LabelType
 
 Method: TypeAlias = Literal[
     "top1",
@@ -24,20 +25,19 @@ Method: TypeAlias = Literal[
 """A module of mlperf_ops.accuracy; `mlperf_ops.accuracy.registry` names it."""
 
 Dtype: TypeAlias = Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
-LabelDtype: TypeAlias = Literal["int64", "int32", "float32", "uint8"]
 TokenDtype: TypeAlias = Literal["int32", "int64", "float32"]
 
 
 class Top1(CatalogueModel):
     """How a class index is logged."""
 
-    dtype: LabelDtype = "float32"
+    dtype: LabelType = "float32"
 
 
 class GraphTop1(CatalogueModel):
     """How a class is logged, and which label file."""
 
-    dtype: LabelDtype = "uint8"
+    dtype: LabelType = "uint8"
     label_file: str = Field(default="paper/node_label_2K.npy", description="Below the folder of labels.")
 
 

@@ -5,7 +5,6 @@ The logs beside the texts are judged by `compliance_runs`.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 
@@ -19,21 +18,21 @@ from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.structure import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
+from mlperf_ops.compliance.model import (
+    MEAN_LENGTH,
+    PASS,
+    SCORE,
+    TEST06_LINES,
+    VERIFY_ACCURACY,
+    VERIFY_OUTPUT_LENGTH,
+    VERIFY_PERFORMANCE,
+)
 from mlperf_ops.model import ComplianceTest
 
-_PASSED = "TEST PASS"
-_ACCURACY_TEXT = "verify_accuracy.txt"
-_PERFORMANCE_TEXT = "verify_performance.txt"
-_LENGTH_TEXT = "verify_output_len.txt"
 _RUN_FOLDER = "performance/run_1"
 _ALWAYS_ALLOWED = frozenset({"mlperf_log_trace.json", "results.json", ".gitkeep"})
 _ALLOWED_IN_RUN = _ALWAYS_ALLOWED | {"mlperf_log_accuracy.json"}
-# What TEST06's verification has to say, as whole lines: one line of each group.
-_TEST06_LINES = (
-    ("First token check pass: True", "First token check pass: Skipped"),
-    ("EOS check pass: True",),
-    ("Sample length check pass: True",),
-)
 
 
 def compliance(place: Result) -> Findings:
@@ -49,8 +48,8 @@ def compliance(place: Result) -> Findings:
         if not place.tree.has_folder(location):
             yield rule.MISSING.at(place, location, f"compliance test {test} is missing", limit=test)
             continue
-        text = read_text(place.tree, f"{location}/{_ACCURACY_TEXT}")
-        deterministic = test != "TEST01" or not text.exists or _PASSED in text.lines
+        text = read_text(place.tree, f"{location}/{VERIFY_ACCURACY}")
+        deterministic = test != "TEST01" or not text.exists or PASS in text.lines
         yield from _files(place, test, location, deterministic=deterministic)
         yield from _texts(place, test, location, deterministic=deterministic)
         yield from runs(place, test, location)
@@ -72,7 +71,7 @@ def _read_anyway(place: Result, wanted: tuple[ComplianceTest, ...]) -> Findings:
             continue
         if test in FULL_RUNS and test not in wanted:
             yield from damage(place, place.test_log(test))
-        names = {_ACCURACY_TEXT, *place.round.compliance_files[test].files} - {_PERFORMANCE_TEXT}
+        names = {VERIFY_ACCURACY, *place.round.compliance_files[test].files} - {VERIFY_PERFORMANCE}
         for name in sorted(names):
             yield from encoding(place, read_text(place.tree, f"{place.test_folder(test)}/{name}"))
 
@@ -119,17 +118,17 @@ def _folder(  # one folder of a test
 
 def _texts(place: Result, test: ComplianceTest, location: str, *, deterministic: bool) -> Findings:
     names = place.round.compliance_files[test].files
-    if _PERFORMANCE_TEXT in names:
-        text = read_text(place.tree, f"{location}/{_PERFORMANCE_TEXT}")
+    if VERIFY_PERFORMANCE in names:
+        text = read_text(place.tree, f"{location}/{VERIFY_PERFORMANCE}")
         yield from encoding(place, text)
         yield from _says_pass(place, test, text, whole=False, broken=rule.PERFORMANCE)
-    if _LENGTH_TEXT in names:
-        text = read_text(place.tree, f"{location}/{_LENGTH_TEXT}")
+    if VERIFY_OUTPUT_LENGTH in names:
+        text = read_text(place.tree, f"{location}/{VERIFY_OUTPUT_LENGTH}")
         yield from _says_pass(place, test, text, whole=False)
         yield from _output_length(place, test, text)
-    if _ACCURACY_TEXT not in names:
+    if VERIFY_ACCURACY not in names:
         return
-    text = read_text(place.tree, f"{location}/{_ACCURACY_TEXT}")
+    text = read_text(place.tree, f"{location}/{VERIFY_ACCURACY}")
     if test == "TEST01" and not deterministic:
         yield from _accuracies(place, test, location)
     elif test == "TEST06":
@@ -144,13 +143,13 @@ def _says_pass(place: Result, test: str, text: TextFile, *, whole: bool, broken:
     """Look for TEST PASS, as a whole line or anywhere."""
     if not text.exists:
         return  # missing-compliance says so
-    if _PASSED not in (text.lines if whole else text.text):
+    if PASS not in (text.lines if whole else text.text):
         yield broken.at(
             place,
             text.location,
-            f"{test} did not pass: {text.location.rpartition('/')[2]} has no line '{_PASSED}'",
+            f"{test} did not pass: {text.location.rpartition('/')[2]} has no line '{PASS}'",
             value=_verdict_line(text),
-            limit=_PASSED,
+            limit=PASS,
         )
 
 
@@ -164,7 +163,7 @@ def _test06(place: Result, test: str, text: TextFile) -> Findings:
     if not text.exists:
         return
     lines = set(text.lines)
-    lacking = [group[0] for group in _TEST06_LINES if not lines & set(group)]
+    lacking = [group[0] for group in TEST06_LINES if not lines & set(group)]
     if lacking:
         yield rule.FAILED.at(
             place,
@@ -191,13 +190,13 @@ def _accuracies(place: Result, test: str, location: str) -> Findings:
         pattern = re.compile(place.round.accuracy_regex[metric])
         before, after = _last(pattern, baseline), _last(pattern, tested)
         limit = place.round.accuracy_delta_perc(place.model, metric)
-        lacking = [text.location for text, value in ((baseline, before), (tested, after)) if not value]
-        if lacking:
+        if before is None or after is None:
+            lacking = (baseline if before is None else tested).location
             yield rule.ACCURACY.at(
-                place, lacking[0], f"{test}: no usable {metric} in {lacking[0].rpartition('/')[2]}", limit=metric
+                place, lacking, f"{test}: no usable {metric} in {lacking.rpartition('/')[2]}", limit=metric
             )
             return
-        delta = math.inf if before is None or not after else abs(1 - before / after) * 100
+        delta = score_delta_perc(before, after)
         if not delta <= limit:
             yield rule.ACCURACY.at(
                 place,
@@ -210,7 +209,7 @@ def _accuracies(place: Result, test: str, location: str) -> Findings:
 
 
 def _last(pattern: re.Pattern[str], text: TextFile) -> float | None:
-    """Return the last number that the pattern finds, as the official checker does; None where it is no number."""
+    """Return the last score that the pattern finds, as the official checker does; None where it is not usable."""
     value: float | None = None
     for line in text.rows:
         if match := pattern.match(line):
@@ -218,12 +217,12 @@ def _last(pattern: re.Pattern[str], text: TextFile) -> float | None:
                 value = float(match[1])
             except ValueError:
                 return None
-    return value if value is None or math.isfinite(value) else None
+    return usable_score(value)
 
 
 def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
     """Look for figures that contradict a verdict of pass."""
-    if _PASSED not in text.text:
+    if PASS not in text.text:
         return
     for label in ("num_perf_log_data_mismatch", "num_missing_qsl_idxs", "num_unmatched", "num_ne_mismatch"):
         if text.number(label):
@@ -234,9 +233,8 @@ def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
                 value=f"{label} = {text.number(label):g}",
                 limit=f"{label} = 0",
             )
-    own = place.round.compliance[test].models.get(place.model or "")
-    least = None if own is None else own.accuracy_minimum
-    score = text.number("Accuracy score")
+    least = place.round.compliance[test].least_score(place.model or "")
+    score = text.number(SCORE)
     if least is not None and score is not None and score < least:
         yield rule.TEXT.at(
             place,
@@ -249,11 +247,11 @@ def _figures(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
 
 def _output_length(place: Result, test: ComplianceTest, text: TextFile) -> Findings:
     bounds = place.round.compliance_files[test].mean_output_tokens.get(place.model or "")
-    mean = text.number("Mean output tokens")
-    if bounds is None or _PASSED not in text.text:
+    mean = text.number(MEAN_LENGTH)
+    if bounds is None or PASS not in text.text:
         return
     if mean is None:
-        yield rule.TEXT.at(place, text.location, f"{test} states no mean output length", limit="Mean output tokens: …")
+        yield rule.TEXT.at(place, text.location, f"{test} states no mean output length", limit=f"{MEAN_LENGTH}: …")
     elif not bounds[0] <= mean <= bounds[1]:
         yield rule.TEXT.at(
             place,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
 from mlperf_ops.checker import compliance_rules as rule
-from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
-from mlperf_ops.checker.performance import damage, measured_scenario, performance_log
+from mlperf_ops.checker.performance import damage, measured_scenario, performance_log, seeds
 from mlperf_ops.checker.rules import Findings
 from mlperf_ops.checker.subjects import LogFile, Result
 from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.compliance.bounds import STREAMS, compare
+from mlperf_ops.compliance.logged import TIME_OF_START, same_run, unmet_settings
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog
 from mlperf_ops.model import ComplianceTest
@@ -19,61 +17,8 @@ from mlperf_ops.model import ComplianceTest
 # The tests whose log the official checker judges as it judges a performance run. Their runs are of full length; those
 # of the other tests are as long as their audit.config says.
 FULL_RUNS = frozenset({"TEST01", "TEST04"})
-_MODE, _PERFORMANCE = "effective_test_mode", "PerformanceOnly"
-# What identifies a run: two logs that agree in all of it are of one run, whatever was edited since.
-_IDENTITY = ("test_datetime", "power_begin", "power_end", "result_mean_latency_ns")
-
 _SAME_FIGURE = 2e-3  # texts have two decimals, logs six digits
-_STREAMS = ("SingleStream", "MultiStream")  # their figure is a latency in ns
 _NS = 1e9
-# Key of audit.config -> key of the log, for what tells a compliance run from any other. Counts and durations are left
-# out: they are the run's own length.
-_EQUAL = {
-    "accuracy_log_rng_seed": "effective_accuracy_log_rng_seed",
-    "performance_issue_unique": "effective_performance_issue_unique",
-    "performance_issue_same": "effective_performance_issue_same",
-    "performance_issue_same_index": "effective_performance_issue_same_index",
-}
-_AT_LEAST = {"accuracy_log_sampling_target": "effective_accuracy_log_sampling_target"}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs of one benchmark and how the speed of the second may differ, in the unit that is compared.
-
-    Attributes:
-        reference: Figure of the performance run.
-        test: Figure of the compliance run, in the same unit.
-        lowest: Smallest accepted figure of the test; None: any.
-        highest: Largest accepted figure of the test; None: any.
-    """
-
-    reference: float
-    test: float
-    lowest: float | None
-    highest: float | None
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the test's figure is within the bounds."""
-        above = self.lowest is None or self.test >= self.lowest
-        return above and (self.highest is None or self.test <= self.highest)
-
-
-def compare(bounds: PerformanceBounds, scenario: str, reference: float, tested: float) -> Comparison:
-    """Return how the speed of a compliance run compares with that of the performance run.
-
-    Args:
-        bounds: The round's bounds of the test.
-        scenario: Scenario of both runs.
-        reference: Figure of the performance run: latency in ns of the streams, else samples per second.
-        tested: Figure of the compliance run.
-    """
-    if bounds.as_rate and scenario in _STREAMS:
-        reference, tested = _NS / reference, _NS / tested
-    limit = next((value for name, value in bounds.fast_up_to.items() if name == scenario), None)
-    part = bounds.part_if_fast if limit is not None and reference <= limit else bounds.part
-    return Comparison(reference, tested, reference * (1 - part) if bounds.slower_too else None, reference * (1 + part))
 
 
 def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
@@ -94,12 +39,12 @@ def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
     if file.log is None:
         return
     original = place.performance.log
-    if original is not None and _one_run(original, file.log):
+    if original is not None and same_run(original.values, file.log.values):
         yield rule.COPY.at(
             place,
             file.location,
             f"the log of {test} is that of the performance run",
-            value=file.log.values.get("test_datetime"),
+            value=file.log.values.get(TIME_OF_START),
         )
         return  # what a copy lacks needs no findings of its own
     if file.log.complete:  # else log-incomplete says so
@@ -108,54 +53,29 @@ def runs(place: Result, test: ComplianceTest, location: str) -> Findings:
         yield from _speed(place, test, location, file, original)
 
 
-def _one_run(first: DetailLog, second: DetailLog) -> bool:
-    if first.values.get("test_datetime") is None or first.values.get("power_begin") is None:
-        return False
-    return all(first.values.get(key) == second.values.get(key) for key in _IDENTITY)
-
-
 def _evidence(place: Result, test: ComplianceTest, file: LogFile, log: DetailLog) -> Findings:
     """Look for what audit.config sets; a run of the wrong mode is told by log-mode."""
     asked = place.round.compliance[test].settings(place.model or "")
-    wrong: list[tuple[str, Json, str]] = []
-    if test not in FULL_RUNS and log.values.get(_MODE) != _PERFORMANCE:
-        wrong.append((_MODE, log.values.get(_MODE), _PERFORMANCE))
-    for key, value in asked.items():
-        if key in _EQUAL and log.values.get(_EQUAL[key]) != value:  # True is 1 here
-            wrong.append((_EQUAL[key], log.values.get(_EQUAL[key]), str(value)))
-        elif key in _AT_LEAST and not (number(log.values.get(_AT_LEAST[key])) or 0) >= value:
-            wrong.append((_AT_LEAST[key], log.values.get(_AT_LEAST[key]), f"at least {value}"))
+    wrong = [
+        one
+        for one in unmet_settings(log.values, asked, telling_only=True)
+        if test not in FULL_RUNS or one.key != "effective_test_mode"
+    ]
     if wrong:
         yield rule.EVIDENCE.at(
             place,
             file.location,
             f"the log of {test} does not show the test's settings: "
-            + ", ".join(f"{key} is {_shown(value)}" for key, value, _ in wrong),
-            value=", ".join(f"{key}={_shown(value)}" for key, value, _ in wrong),
-            limit=", ".join(f"{key}={expected}" for key, _, expected in wrong),
+            + ", ".join(f"{one.key} is {_shown(one.found)}" for one in wrong),
+            value=", ".join(f"{one.key}={_shown(one.found)}" for one in wrong),
+            limit=", ".join(f"{one.key}={one.expected}" for one in wrong),
         )
     if test not in FULL_RUNS:
-        yield from _seeds(place, file, log)
+        yield from seeds(place, file.location, log, "rules")  # the official checker does not look at them
 
 
 def _shown(value: Json) -> str:
     return "missing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _seeds(place: Result, file: LogFile, log: DetailLog) -> Findings:
-    """Compare the seeds of a run that the official checker does not look at."""
-    seeds = place.round.seeds.model_dump()
-    wrong = {name: log.values.get(f"effective_{name}") for name in seeds}
-    wrong = {name: value for name, value in wrong.items() if value is not None and value != seeds[name]}
-    if wrong:
-        yield log_rule.SEEDS.at(
-            place,
-            file.location,
-            f"seeds that are not of round {place.round.name}: {', '.join(wrong)}",
-            value=", ".join(f"{name}={value}" for name, value in wrong.items()),
-            limit=", ".join(f"{name}={seeds[name]}" for name in wrong),
-            severity="rules",
-        )
 
 
 def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, original: DetailLog) -> Findings:
@@ -193,18 +113,14 @@ def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, or
         return
     outcome = compare(speed_bounds, scenario, reference, figure)
     if not outcome.accepted:
-        unit = "ns" if scenario in _STREAMS and not speed_bounds.as_rate else "per second"
-        bounds = [
-            f"{word} {bound:.6g}"
-            for word, bound in (("at least", outcome.lowest), ("at most", outcome.highest))
-            if bound is not None
-        ]
+        low, high = outcome.lowest, f"{outcome.highest:.6g}"
+        bounds = f"less than {high}" if low is None else f"at least {low:.6g} and at most {high}"
         yield rule.SPEED.at(
             place,
             file.location,
-            f"{test} measured {outcome.test:.6g} {unit}, the performance run {outcome.reference:.6g} ({field})",
-            value=f"{outcome.test:.6g} {unit}",
-            limit=f"{' and '.join(bounds)} {unit}",
+            f"{test} measured {outcome.test:.6g} {outcome.unit}, the performance run {outcome.reference:.6g} ({field})",
+            value=f"{outcome.test:.6g} {outcome.unit}",
+            limit=f"{bounds} {outcome.unit}",
         )
     text = read_text(place.tree, f"{location}/verify_performance.txt")
     yield from _stated(place, test, text, scenario, reference, figure)
@@ -220,7 +136,7 @@ def _stated(  # what is compared with what
     ):
         said = text.number(label)
         # Streams are stated as latency in ns, or as queries per second.
-        forms = (value, _NS / value) if scenario in _STREAMS else (value,)
+        forms = (value, _NS / value) if scenario in STREAMS else (value,)
         if said is not None and not any(abs(said - form) <= _SAME_FIGURE * abs(form) + 0.01 for form in forms):
             yield rule.TEXT.at(
                 place,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
+from mlperf_ops.catalogue.round import SEEDS
 from mlperf_ops.checker import performance_rules as rule
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import Finding, Severity
@@ -14,7 +15,6 @@ from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog
 from mlperf_ops.model import Scenario
 
-_SEEDS = ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed")
 _COUNTS = frozenset(
     {
         "effective_performance_sample_count",
@@ -73,9 +73,27 @@ def measured_scenario(log: DetailLog) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def seeds(place: Result, here: str, log: DetailLog, severity: Severity | None = None) -> Findings:
+    """Compare the seeds that a log shows with the round's; log-incomplete tells of those that it lacks."""
+    wrong = {
+        name: (found, expected)
+        for name, (found, expected) in place.round.seeds.wrong_in(log.values).items()
+        if SEEDS[name] in log.values
+    }
+    if wrong:
+        yield rule.SEEDS.at(
+            place,
+            here,
+            f"seeds that are not of round {place.round.name}: {', '.join(wrong)}",
+            value=", ".join(f"{name}={found}" for name, (found, _) in wrong.items()),
+            limit=", ".join(f"{name}={expected}" for name, (_, expected) in wrong.items()),
+            severity=severity,
+        )
+
+
 def _needed(place: Result, log: DetailLog) -> set[str]:
     """Return the keys without which the official checker rejects the log."""
-    keys = {"effective_scenario", *_COUNTS, *(f"effective_{seed}" for seed in _SEEDS)}
+    keys = {"effective_scenario", *_COUNTS, *SEEDS.values()}
     if place.model is not None and not place.round.min_duration_ms(place.model):
         keys.discard("effective_min_duration_ms")
     if _stops_early(place, log):
@@ -110,19 +128,7 @@ def _settings(place: Result, here: str, log: DetailLog) -> Findings:
         yield rule.LOG_MODE.at(
             place, here, f"the run's mode is {mode}; expected PerformanceOnly", value=mode, limit="PerformanceOnly"
         )
-    wrong = [
-        (seed, values[f"effective_{seed}"], getattr(round_.seeds, seed))
-        for seed in _SEEDS
-        if f"effective_{seed}" in values and values[f"effective_{seed}"] != getattr(round_.seeds, seed)
-    ]
-    if wrong:
-        yield rule.SEEDS.at(
-            place,
-            here,
-            f"seeds that are not of round {round_.name}: {', '.join(seed for seed, _, _ in wrong)}",
-            value=", ".join(f"{seed}={value}" for seed, value, _ in wrong),
-            limit=", ".join(f"{seed}={expected}" for seed, _, expected in wrong),
-        )
+    yield from seeds(place, here, log)
     measured, claimed = measured_scenario(log), place.scenario
     if measured is None or claimed is None or measured == claimed or (measured, claimed) == ("Server", "Interactive"):
         return

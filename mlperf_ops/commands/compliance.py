@@ -13,17 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from mlperf_ops.catalogue import Round, load_catalogue
-from mlperf_ops.catalogue.compliance_rules import AnswerType
-from mlperf_ops.compliance.answers import ACCURACY_LOG
 from mlperf_ops.compliance.audit import audit_settings, audit_text, named_test, problem_of
-from mlperf_ops.compliance.model import DETAIL, Options, Request, Runs, Verification
+from mlperf_ops.compliance.model import Options, Request, Runs, Verification
 from mlperf_ops.compliance.official import OfficialVerification, run_official
 from mlperf_ops.compliance.sampled import write_baseline
 from mlperf_ops.compliance.scoring import by_labels, options_of
 from mlperf_ops.compliance.verify import verify
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ResultError, ToolError, unknown_name
 from mlperf_ops.files import Json, JsonObject, read_json
-from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, AnswerType
+from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.model import SCENARIOS, ComplianceTest, Scenario, Spec
 from mlperf_ops.typed import load
 
@@ -152,10 +151,10 @@ def verify_command(  # noqa: PLR0917  # typer makes an option of each
     """
     rules, known, official = _named(test, round_, benchmark)
     runs = Runs(
-        test=_folder(run, "--run", DETAIL, ("performance/run_1",)),
+        test=_folder(run, "--run", DETAIL_LOG, ("performance/run_1",)),
         performance=None
         if performance is None
-        else _folder(performance, "--performance", DETAIL, ("performance/run_1",)),
+        else _folder(performance, "--performance", DETAIL_LOG, ("performance/run_1",)),
         accuracy=None if accuracy is None else _folder(accuracy, "--accuracy", ACCURACY_LOG, ("accuracy",)),
     )
     options = _options(runs.test, answer_type, eos_token_id, labels, (baseline_text, compliance_text))
@@ -212,11 +211,11 @@ def _folder(given: Path, option: str, needed: str, below: tuple[str, ...]) -> Pa
 def _scenario(given: str | None, test: Path) -> Scenario:
     name = given
     if name is None:
-        name = str(read_detail(test / DETAIL, frozenset({"effective_scenario"})).values.get("effective_scenario"))
+        name = str(read_detail(test / DETAIL_LOG, frozenset({"effective_scenario"})).values.get("effective_scenario"))
     for known in SCENARIOS:
         if known.casefold() == name.casefold():
             return known
-    raise unknown_name("scenario", name, SCENARIOS, where="--scenario" if given is not None else str(test / DETAIL))
+    raise unknown_name("scenario", name, SCENARIOS, where="--scenario" if given is not None else str(test / DETAIL_LOG))
 
 
 def _options(

@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mlperf_ops.compliance.answers import ACCURACY_LOG, Answer, read_answers
 from mlperf_ops.compliance.model import Judgement, Request
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, Logged, read_responses
 
 Floats: TypeAlias = NDArray[np.float32]
 Key: TypeAlias = tuple[int, int]
@@ -37,12 +37,12 @@ def judge_entropy(request: Request, accuracy: Path) -> Judgement:
     tolerance = request.rules.relative_tolerance or 0.0
     test_log, accuracy_log = request.runs.test / ACCURACY_LOG, accuracy / ACCURACY_LOG
     tested = [
-        (_key(numbers), numbers[_HEAD:]) for numbers in (_numbers(one, test_log) for one in read_answers(test_log))
+        (_key(numbers), numbers[_HEAD:]) for numbers in (_numbers(one, test_log) for one in read_responses(test_log))
     ]
     wanted = {key for key, _ in tested}
     known: dict[Key, tuple[Floats, Floats, Floats]] = {}
     count = 0
-    for answer in read_answers(accuracy_log):
+    for answer in read_responses(accuracy_log):
         count += 1
         key, parts = _accuracy_answer(answer, accuracy_log)
         if key in wanted:
@@ -79,7 +79,7 @@ def judge_entropy(request: Request, accuracy: Path) -> Judgement:
     return Judgement(passed=not reasons, lines=lines, reasons=tuple(reasons), remedy=_KEPT_BACK)
 
 
-def _numbers(answer: Answer, log: Path) -> Floats:
+def _numbers(answer: Logged, log: Path) -> Floats:
     if len(answer.data) % 4 or len(answer.data) < 4 * _HEAD:
         raise ResultError(
             f"{log}: qsl_idx {answer.index}: {len(answer.data)} bytes are no [ts_idx, query_idx, …] of float32"
@@ -91,7 +91,7 @@ def _key(numbers: Floats) -> Key:
     return int(numbers[0]), int(numbers[1])
 
 
-def _accuracy_answer(answer: Answer, log: Path) -> tuple[Key, tuple[Floats, Floats, Floats]]:
+def _accuracy_answer(answer: Logged, log: Path) -> tuple[Key, tuple[Floats, Floats, Floats]]:
     numbers = _numbers(answer, log)
     count = int(numbers[-1]) if math.isfinite(float(numbers[-1])) else -1
     if count < 0 or len(numbers) != _HEAD + 1 + _PARTS * count:

@@ -7,17 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from mlperf_ops.catalogue.compliance_rules import AnswerType, ComplianceRun
+from mlperf_ops.catalogue.compliance_rules import ComplianceRun
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.harness.accuracy_log import AnswerType
 from mlperf_ops.model import ComplianceTest, Scenario
 
 Content: TypeAlias = bytes | Path
 PASS, FAIL = "TEST PASS", "TEST FAIL"
 """The words that the official checkers look for."""
 
+TEST06_LINES = (
+    ("First token check pass: True", "First token check pass: Skipped"),
+    ("EOS check pass: True",),
+    ("Sample length check pass: True",),
+)
+"""What the verification of TEST06 has to say, as whole lines: one line of each group."""
+
+SCORE, MEAN_LENGTH = "Accuracy score", "Mean output tokens"
+"""How the official texts of TEST07 and TEST09 name the figure that decides; our checker reads it."""
+
 VERIFY_ACCURACY, VERIFY_PERFORMANCE = "verify_accuracy.txt", "verify_performance.txt"
 VERIFY_OUTPUT_LENGTH = "verify_output_len.txt"
-DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlperf_ops.compliance.answers import ACCURACY_LOG
-from mlperf_ops.compliance.model import DETAIL, PASS, SUMMARY, Request
+from mlperf_ops.compliance.model import (
+    PASS,
+    TEST06_LINES,
+    VERIFY_ACCURACY,
+    VERIFY_OUTPUT_LENGTH,
+    VERIFY_PERFORMANCE,
+    Request,
+)
 from mlperf_ops.errors import ToolError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
 
 _TIMEOUT_SECONDS = 3600
-_TESTS06 = ("EOS check pass: True", "Sample length check pass: True")
 _DEFAULT_TYPES = {"TEST01": "byte", "TEST06": "int32"}
 
 
@@ -83,7 +90,7 @@ def _link(request: Request, scratch: Path) -> None:
         places.append((runs.accuracy, scratch / "results" / "accuracy"))
     for source, target in places:
         target.mkdir(parents=True)
-        for name in (ACCURACY_LOG, DETAIL, SUMMARY):
+        for name in (ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG):
             if (source / name).is_file():
                 (target / name).symlink_to((source / name).resolve())
     (scratch / "out").mkdir()
@@ -110,18 +117,17 @@ def _arguments(request: Request, scratch: Path, checkout: Path) -> list[str]:
 
 def _read(request: Request, said: str, files: dict[str, str]) -> OfficialVerification:
     """Read the files as the official checker does."""
-    accuracy, performance = files.get("verify_accuracy.txt", ""), files.get("verify_performance.txt", "")
+    accuracy, performance = files.get(VERIFY_ACCURACY, ""), files.get(VERIFY_PERFORMANCE, "")
     lines = {
         line.strip() for text in (accuracy, said if request.test == "TEST08" else "") for line in text.splitlines()
     }
     passed = {
         "TEST01": PASS in lines and PASS in performance,
         "TEST04": PASS in performance,
-        "TEST06": all(line in lines for line in _TESTS06)
-        and bool(lines & {"First token check pass: True", "First token check pass: Skipped"}),
+        "TEST06": all(lines & set(group) for group in TEST06_LINES),
         "TEST07": PASS in accuracy,
         "TEST08": PASS in lines,
-        "TEST09": PASS in files.get("verify_output_len.txt", ""),
+        "TEST09": PASS in files.get(VERIFY_OUTPUT_LENGTH, ""),
     }
     return OfficialVerification(
         passed=passed[request.test],

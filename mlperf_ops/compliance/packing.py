@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mlperf_ops.accuracy_txt import hash_line
 from mlperf_ops.attempts import Attempt
-from mlperf_ops.compliance.answers import ACCURACY_LOG
 from mlperf_ops.compliance.model import Request, Runs, Verification
 from mlperf_ops.compliance.scoring import options_of
 from mlperf_ops.compliance.verify import ACCURACY_TXT, verify
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest
 from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.tree import Content

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue.compliance_rules import PerformanceBounds
-from mlperf_ops.compliance.model import DETAIL, SUMMARY, Judgement, Request
-from mlperf_ops.loadgen_log import read_detail, read_summary
+from mlperf_ops.compliance.bounds import STREAMS, compare
+from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG, read_detail, read_summary
 
 _LONGER = (
     "run performance and test again on a quiet host, or give the test more time with "
     "compliance_min_duration_ms beside the benchmark ({ms} is the usual second try)"
 )
-_NS = 1e9
 # Names of the summary's figures, as the official script looks for them.
 _SUMMARY_KEYS = {
     "SingleStream": re.compile(r".*Early stopping (90th|90\.0th|99\.9th) percentile estimate"),
@@ -25,7 +25,6 @@ _SUMMARY_KEYS = {
     "Server": re.compile(r"Completed samples per second"),
     "Offline": re.compile(r"Samples per second"),
 }
-_STREAMS = ("SingleStream", "MultiStream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class _Speed:
     what: str  # "the test" or "the performance run"
     scenario: str
     valid: bool
-    score: float | None  # ns in streams, else per second; TEST04: per second
+    score: float | None  # above 0: ns in streams, else per second
     errors: int
     target_latency_ns: object = None
 
@@ -52,7 +51,7 @@ def judge_performance(request: Request, performance: Path) -> Judgement:
     reference = read(request, performance, "the performance run")
     tested = read(request, request.runs.test, "the test")
     remedy = _LONGER.format(ms=request.round.run_styles.compliance.retry_min_duration_ms)
-    lines = tuple(f"{one.what}: {_shown(one, bounds)}" for one in (reference, tested))
+    lines = tuple(f"{one.what}: {_shown(one)}" for one in (reference, tested))
     if (problem := _not_comparable(reference, tested, bounds)) is not None:
         return Judgement(passed=False, lines=lines, reasons=(problem,), remedy=remedy)
     return _compared(reference, tested, bounds, lines, remedy)
@@ -60,7 +59,7 @@ def judge_performance(request: Request, performance: Path) -> Judgement:
 
 def _from_detail(request: Request, folder: Path, what: str) -> _Speed:
     fields = request.round.result_field
-    values = read_detail(folder / DETAIL)
+    values = read_detail(folder / DETAIL_LOG)
     scenario = str(values.values.get("effective_scenario"))
     score = next((values.values.get(key) for name, key in fields.items() if name == scenario), None)
     errors = values.values.get("num_errors", values.error_count)
@@ -68,24 +67,26 @@ def _from_detail(request: Request, folder: Path, what: str) -> _Speed:
         what=what,
         scenario=scenario,
         valid=values.values.get("result_validity") == "VALID",
-        score=float(score) if isinstance(score, (int, float)) else None,
+        score=_above_0(score),
         errors=errors if isinstance(errors, int) else values.error_count,
         target_latency_ns=values.values.get("effective_target_latency_ns") if scenario == "Server" else None,
     )
 
 
 def _from_summary(request: Request, folder: Path, what: str) -> _Speed:  # noqa: ARG001  # one of two readers
-    summary = read_summary(folder / SUMMARY)
+    summary = read_summary(folder / SUMMARY_LOG)
     scenario = summary.get("Scenario", "")
     pattern = _SUMMARY_KEYS.get(scenario)
     text = next((value for key, value in summary.items() if pattern is not None and pattern.match(key)), None)
+    return _Speed(what, scenario, summary.get("Result is") == "VALID", _above_0(text), errors=0)
+
+
+def _above_0(value: object) -> float | None:
     try:
-        score = None if text is None else float(text)
-    except ValueError:
-        score = None
-    if score is not None and scenario in _STREAMS:
-        score = _NS / score if score > 0 else None
-    return _Speed(what, scenario, summary.get("Result is") == "VALID", score, errors=0)
+        score = float(value)  # type: ignore[arg-type]  # whatever the log holds; anything else is no number
+    except (TypeError, ValueError):
+        return None
+    return score if score > 0 else None
 
 
 def _not_comparable(reference: _Speed, tested: _Speed, bounds: PerformanceBounds) -> str | None:
@@ -111,36 +112,23 @@ def _not_comparable(reference: _Speed, tested: _Speed, bounds: PerformanceBounds
 def _compared(
     reference: _Speed, tested: _Speed, bounds: PerformanceBounds, lines: tuple[str, ...], remedy: str
 ) -> Judgement:
-    before, after = reference.score, tested.score
-    assert before is not None  # noqa: S101  # _not_comparable said so
-    assert after is not None  # noqa: S101
-    limit = next((value for name, value in bounds.fast_up_to.items() if name == reference.scenario), None)
-    part = bounds.part_if_fast if limit is not None and before <= limit else bounds.part
-    latency = reference.scenario in _STREAMS and not bounds.as_rate
-    faster = (before - after) / before if latency else (after - before) / before
-    how = f"{abs(faster) * 100:.1f} % {'faster' if faster >= 0 else 'slower'} than the performance run"
-    allowed = f"{part * 100:g} % {'either way' if bounds.slower_too else 'faster'}"
+    assert reference.score is not None  # noqa: S101  # _not_comparable said so
+    assert tested.score is not None  # noqa: S101
+    found = compare(bounds, reference.scenario, reference.score, tested.score)
+    how = f"{abs(found.faster) * 100:.1f} % {'faster' if found.faster >= 0 else 'slower'} than the performance run"
+    allowed = f"{found.part * 100:g} % {'either way' if bounds.slower_too else 'faster'}"
     lines = (*lines, f"the test is {how}; allowed: {allowed}")
-    within = before * (1 - part) <= after <= before * (1 + part)
-    if not (within if bounds.slower_too else after < before * (1 + part)):
-        told = f"the test is {how} ({_shown(tested, bounds)} against {_shown(reference, bounds)}); {allowed} is allowed"
+    if not found.accepted:
+        told = f"the test is {how} ({_shown(tested)} against {_shown(reference)}); {allowed} is allowed"
         return Judgement(passed=False, lines=lines, reasons=(told,), remedy=remedy)
     notes: tuple[str, ...] = ()
-    if not bounds.slower_too and faster >= bounds.part and _NS / before > _slow_from(bounds, reference.scenario):
-        told = f"the rules allow {bounds.part * 100:g} %; it is the official script that lets {part * 100:g} % pass"
-        notes = (f"the test is {how}: {told} in {reference.scenario}",)
+    if found.meant_part <= found.faster and found.meant_part < found.part:
+        told = f"the rules allow {found.meant_part * 100:g} %; it is the official script that lets {found.part * 100:g}"
+        notes = (f"the test is {how}: {told} % pass in {reference.scenario}",)
     return Judgement(passed=True, lines=lines, notes=notes)
 
 
-def _slow_from(bounds: PerformanceBounds, scenario: str) -> float:
-    """Latency in ns from which on the rules' own bound holds: `fast_up_to` is meant as one."""
-    return next((value for name, value in bounds.fast_up_to.items() if name == scenario), 0.0)
-
-
-def _shown(speed: _Speed, bounds: PerformanceBounds) -> str:
+def _shown(speed: _Speed) -> str:
     if speed.score is None:
         return "no result"
-    if speed.scenario not in _STREAMS:
-        return f"{speed.score:.6g} samples per second"
-    latency_ns = _NS / speed.score if bounds.as_rate else speed.score
-    return f"{latency_ns / 1e6:.6g} ms"
+    return f"{speed.score / 1e6:.6g} ms" if speed.scenario in STREAMS else f"{speed.score:.6g} samples per second"

@@ -9,16 +9,17 @@ create_accuracy_baseline.sh) and the checker's checks/compliance_check.py.
 from __future__ import annotations
 
 import hashlib
+import struct
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlperf_ops.accuracy_txt import parse_accuracy_text
-from mlperf_ops.catalogue.compliance_rules import AnswerType
-from mlperf_ops.compliance.answers import ACCURACY_LOG, first_number, read_answers
+from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
 from mlperf_ops.compliance.model import Judgement, Request
 from mlperf_ops.errors import MlperfOpsError, ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, NUMBER_FORMATS, AnswerType, read_responses
 
 _DEFAULT_TYPE: AnswerType = "byte"
 _SHOWN = 5
@@ -72,14 +73,14 @@ def judge_answers(request: Request, accuracy: Path) -> Judgement:
 
 def _compare(test_log: Path, accuracy_log: Path, kind: AnswerType) -> _Compared:
     """Compare in two passes: what the test asked for is small, the accuracy log may be huge."""
-    wanted = {answer.index for answer in read_answers(test_log)}
+    wanted = {answer.index for answer in read_responses(test_log)}
     known: dict[int, tuple[float | int | None, bytes]] = {}
     made = _Compared()
-    for answer in read_answers(accuracy_log):
+    for answer in read_responses(accuracy_log):
         made.accuracy_answers += 1
         if answer.index in wanted and answer.index not in known:
             known[answer.index] = (_first(answer.data, kind, accuracy_log), _digest(answer.data))
-    for answer in read_answers(test_log):
+    for answer in read_responses(test_log):
         made.logged += 1
         first, digest = _first(answer.data, kind, test_log), _digest(answer.data)
         before = known.get(answer.index)
@@ -96,10 +97,15 @@ def _compare(test_log: Path, accuracy_log: Path, kind: AnswerType) -> _Compared:
 
 
 def _first(data: bytes, kind: AnswerType, log: Path) -> float | int | None:
-    try:
-        return first_number(data, kind)
-    except ResultError as error:
-        raise ResultError(f"{log}: {error.message}", hint=error.hint) from error
+    """Return the first number of an answer; None where it has none, as the official script compares."""
+    size = struct.calcsize(NUMBER_FORMATS[kind])
+    if len(data) % size:
+        raise ResultError(
+            f"{log}: an answer of {len(data)} bytes is no list of {kind}, which have {size} bytes each",
+            hint="name the type of the answers with --answer-type",
+        )
+    found: float | int | None = struct.unpack_from(NUMBER_FORMATS[kind], data)[0] if data else None
+    return found
 
 
 def _digest(data: bytes) -> bytes:
@@ -131,11 +137,11 @@ def write_baseline(test_log: Path, accuracy_log: Path, target: Path) -> int:
     Raises:
         ResultError: A log cannot be read.
     """
-    wanted = {answer.index for answer in read_answers(test_log)}
+    wanted = {answer.index for answer in read_responses(test_log)}
     count = 0
     with target.open("w", encoding="utf-8") as stream:
         stream.write("[\n")
-        for answer in read_answers(accuracy_log):
+        for answer in read_responses(accuracy_log, with_text=True):
             if answer.index in wanted:
                 stream.write(("" if count == 0 else ",\n") + answer.text)
                 count += 1
@@ -181,12 +187,12 @@ def _compare_texts(request: Request, baseline: str, tested: str) -> Judgement:
     reasons: list[str] = []
     for target in targets:
         values = [one.texts.get(target.metric) for one in read]
-        numbers = [_number(value) for value in values]
+        numbers = [usable_score(value) for value in values]
         if numbers[0] is None or numbers[1] is None:
             which = "the baseline" if numbers[0] is None else "the test"
             reasons.append(f"{target.metric} is not stated, or 0, for {which}")
             continue
-        delta_perc = abs(1 - numbers[0] / numbers[1]) * 100
+        delta_perc = score_delta_perc(numbers[0], numbers[1])
         allowed = round_.accuracy_delta_perc(request.official, target.metric)
         line = f"{target.metric} is {values[1]} in the test and {values[0]} in the baseline: {delta_perc:.3g} % apart"
         lines.append(f"{line}; allowed: {allowed:g} %")
@@ -199,11 +205,3 @@ def _compare_texts(request: Request, baseline: str, tested: str) -> Judgement:
         remedy="run accuracy and test again with the same model, data and options",
         files={f"accuracy/{BASELINE}": baseline.encode(), f"accuracy/{COMPLIANCE}": tested.encode()},
     )
-
-
-def _number(text: str | None) -> float | None:
-    """Return a score; None for what the official checker takes for a missing one, 0 among it."""
-    try:
-        return float(text) or None if text is not None else None
-    except ValueError:
-        return None

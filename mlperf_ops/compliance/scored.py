@@ -6,9 +6,9 @@ Rule: mlcommons/inference, compliance/TEST07, run_verification.py; the least sco
 from __future__ import annotations
 
 from mlperf_ops.accuracy_txt import parse_accuracy_text
-from mlperf_ops.compliance.answers import ACCURACY_LOG, read_answers
-from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.compliance.model import SCORE, Judgement, Request
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, read_responses
 
 
 def judge_accuracy(request: Request) -> Judgement:
@@ -18,12 +18,11 @@ def judge_accuracy(request: Request) -> Judgement:
         ResultError: The accuracy log cannot be read, or the round states no least score for the benchmark.
     """
     round_, options = request.round, request.options
-    own = request.rules.models.get(request.official)
-    least = None if own is None else own.accuracy_minimum
+    least = request.rules.least_score(request.official)
     if least is None:
         raise ResultError(f"round {round_.name} states no least score of {request.official} for {request.test}")
     log = request.runs.test / ACCURACY_LOG
-    count = sum(1 for _ in read_answers(log))
+    count = sum(1 for _ in read_responses(log))
     text = options.compliance_text
     if text is None and options.score is not None:
         text = options.score(log)
@@ -38,7 +37,7 @@ def judge_accuracy(request: Request) -> Judgement:
     target = round_.accuracy_targets(request.official, request.scenario)[0]
     read = parse_accuracy_text(text.splitlines(), (target,), round_.accuracy_regex, round_.hash_regex)
     stated = read.texts.get(target.metric)
-    lines = (f"answers: {count}", *text.splitlines(), f"{target.metric}: {stated}; at least {least:g}")
+    lines = (f"answers: {count}", *text.splitlines(), f"{SCORE}: {stated} ({target.metric}); at least {least:g}")
     try:
         value = None if stated is None else float(stated)
     except ValueError:

@@ -6,11 +6,11 @@ Rules: mlcommons/inference, compliance/TEST06 and TEST09, run_verification.py.
 from __future__ import annotations
 
 import struct
+from typing import cast
 
-from mlperf_ops.catalogue.compliance_rules import AnswerType
-from mlperf_ops.compliance.answers import ACCURACY_LOG, FORMATS, Answer, from_hex, read_answers
-from mlperf_ops.compliance.model import Judgement, Request
+from mlperf_ops.compliance.model import MEAN_LENGTH, Judgement, Request
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, NUMBER_FORMATS, AnswerType, Logged, read_responses
 
 _DEFAULT_TYPE: AnswerType = "int32"
 _TOKEN_BYTES = 4
@@ -31,7 +31,7 @@ def judge_consistency(request: Request) -> Judgement:
     sizes: set[float] = set()  # bytes per counted token
     count = 0
     log = request.runs.test / ACCURACY_LOG
-    for answer in read_answers(log):
+    for answer in read_responses(log):
         count += 1
         where = f"qsl_idx {answer.index}"
         tokens = _tokens(answer.data, kind)
@@ -44,11 +44,11 @@ def judge_consistency(request: Request) -> Judgement:
             continue
         if eos is not None and tokens[1:][-2:] == (eos, eos):
             bad["eos"].append(f"{where} ends with more than one token {eos}")
-        counted = answer.entry.get("token_count")
+        counted = answer.others.get("token_count")
         sizes.add(len(answer.data) / counted if isinstance(counted, int) and counted else 0.0)
         if not isinstance(counted, int) or counted != len(tokens):
             bad["length"].append(f"{where} has {len(tokens)} tokens and reports {counted}")
-        if needs_first and (different := _first_token(answer, tokens, kind, f"{log}: {where}")):
+        if needs_first and (different := _first_token(answer, tokens, kind)):
             bad["first"].append(f"{where}: {different}")
     words = {name: not found for name, found in bad.items()}
     # These three lines are what the official checker reads.
@@ -66,21 +66,21 @@ def judge_consistency(request: Request) -> Judgement:
 
 
 def _tokens(data: bytes, kind: AnswerType) -> tuple[float | int, ...] | None:
-    form = FORMATS[kind]
+    form = NUMBER_FORMATS[kind]
     size = struct.calcsize(form)
     if len(data) % size:
         return None
     return struct.unpack(f"<{len(data) // size}{form[-1]}", data)
 
 
-def _first_token(answer: Answer, tokens: tuple[float | int, ...], kind: AnswerType, where: str) -> str | None:
+def _first_token(answer: Logged, tokens: tuple[float | int, ...], kind: AnswerType) -> str | None:
     """Return how what was reported as the first token differs from the answer's beginning, or None."""
-    reported = answer.entry.get("token_data")
+    reported = answer.others.get("token_data")
     if reported is None:
         return "no first token was reported"
     try:
-        first = _tokens(from_hex(reported, where), kind)
-    except ResultError:
+        first = _tokens(bytes.fromhex(cast("str", reported)), kind)
+    except (TypeError, ValueError):
         return f"the first token is reported as {reported!r}"
     if first is None:
         return f"the first token is no {kind}"
@@ -98,13 +98,13 @@ def judge_length(request: Request) -> Judgement:
     bounds = request.round.compliance_files[request.test].mean_output_tokens.get(request.official)
     if bounds is None:
         raise ResultError(f"round {request.round.name} states no output length of {request.official}")
-    lengths = [len(answer.data) // _TOKEN_BYTES for answer in read_answers(request.runs.test / ACCURACY_LOG)]
+    lengths = [len(answer.data) // _TOKEN_BYTES for answer in read_responses(request.runs.test / ACCURACY_LOG)]
     if not lengths:
         return Judgement(passed=False, reasons=("the test logged no answer",), remedy=_CHANGE)
     mean, (low, high) = sum(lengths) / len(lengths), bounds
     lines = (
         f"answers: {len(lengths)}",
-        f"mean length: {mean:.2f} tokens; allowed: {low} to {high}",
+        f"{MEAN_LENGTH}: {mean:.2f}; allowed: {low} to {high}",
         f"shortest: {min(lengths)}, longest: {max(lengths)}",
     )
     asked = request.rules.settings(request.official).get("min_query_count")

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlperf_ops.compliance.answers import ACCURACY_LOG
 from mlperf_ops.compliance.entropy import judge_entropy
 from mlperf_ops.compliance.evidence import judge_evidence
 from mlperf_ops.compliance.model import (
-    DETAIL,
     FAIL,
     PASS,
-    SUMMARY,
     VERIFY_ACCURACY,
     VERIFY_OUTPUT_LENGTH,
     VERIFY_PERFORMANCE,
@@ -31,6 +28,8 @@ from mlperf_ops.compliance.sampled import judge_answers, judge_scores
 from mlperf_ops.compliance.scored import judge_accuracy
 from mlperf_ops.compliance.tokens import judge_consistency, judge_length
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
 from mlperf_ops.model import ComplianceTest, Mode
 
 ACCURACY_TXT = "accuracy.txt"
@@ -77,7 +76,7 @@ def _files(request: Request, parts: list[_Part], evidence: Judgement) -> dict[st
             files |= part.judgement.files
     for name, told in texts.items():
         files[name] = _text(request, told, evidence).encode()
-    for name in (SUMMARY, DETAIL):
+    for name in (SUMMARY_LOG, DETAIL_LOG):
         files[f"performance/run_1/{name}"] = request.runs.test / name
     if request.rules.logs_answers:
         files[f"accuracy/{ACCURACY_LOG}"] = request.runs.test / ACCURACY_LOG

@@ -1,7 +1,8 @@
 """LoadGen's accuracy log (mlperf_log_accuracy.json), read response by response.
 
-The file is one JSON array of {"seq_id", "qsl_idx", "data"}, where data is the response's bytes in hexadecimal. It may
-be gigabytes, so it is never held whole: memory is bounded by the largest response.
+The file is one JSON array of {"seq_id", "qsl_idx", "data"}, where data is the response's bytes in hexadecimal; language
+models add "token_count", and outside of Offline "token_data", the first token. It may be gigabytes, so it is never held
+whole: memory is bounded by the largest response.
 This module is shipped to hosts: standard library only.
 """
 
@@ -12,9 +13,27 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from mlperf_ops.errors import ResultError
+from mlperf_ops.files import Json, JsonObject
+
+ACCURACY_LOG = "mlperf_log_accuracy.json"
+AnswerType = Literal["byte", "int16", "int32", "int64", "float32"]
+"""How a SUT writes one number of an answer, as the compliance tests name it; little-endian."""
+
+LabelType = Literal["uint8", "int16", "int32", "int64", "float32"]
+"""How a SUT writes a class index, as the scorers name it."""
+
+NUMBER_FORMATS: dict[AnswerType | LabelType, str] = {
+    "byte": "<b",
+    "uint8": "<B",
+    "int16": "<h",
+    "int32": "<i",
+    "int64": "<q",
+    "float32": "<f",
+}
+"""Of both, for the module struct."""
 
 _CHUNK_CHARACTERS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -29,26 +48,32 @@ class Logged:
     number: int  # its place in the file, from 0
     index: int  # qsl_idx: the sample
     data: bytes
+    others: JsonObject  # the further keys of the entry
+    text: str  # the entry as the file has it, where it was asked for; else ""
 
 
-def read_responses(log: Path) -> Iterator[Logged]:
+def read_responses(log: Path, *, with_text: bool = False) -> Iterator[Logged]:
     """Yield every response in the order of the file, repeated samples included.
+
+    Args:
+        log: mlperf_log_accuracy.json.
+        with_text: Give the text of each entry, too.
 
     Raises:
         ResultError: The log is missing, cut off or of another form; names the entry.
     """
     try:
         with log.open(encoding="utf-8", errors="replace") as stream:
-            for number, entry in enumerate(_entries(stream, log)):
+            for number, (entry, text) in enumerate(_entries(stream, log, with_text=with_text)):
                 try:
-                    index, data = entry["qsl_idx"], bytes.fromhex(entry["data"])
-                except (TypeError, KeyError, ValueError) as error:
+                    index, data = entry.pop("qsl_idx"), bytes.fromhex(entry.pop("data"))
+                except (AttributeError, TypeError, KeyError, ValueError) as error:
                     raise ResultError(
                         f"{log}: entry {number}: expected an object with qsl_idx and data in hexadecimal"
                     ) from error
                 if type(index) is not int:
                     raise ResultError(f"{log}: entry {number}: qsl_idx {index!r} is not a sample's number")
-                yield Logged(number, index, data)
+                yield Logged(number, index, data, entry, text)
     except FileNotFoundError as error:
         raise ResultError(f"{log} is missing", hint="was the run interrupted?") from error
     except OSError as error:
@@ -97,8 +122,8 @@ def _first_missing(seen: bytearray) -> str:
     return ", ".join(places) + (", …" if at >= 0 else "")
 
 
-def _entries(stream: IO[str], log: Path) -> Iterator[Any]:
-    """Yield the elements of one JSON array without holding it."""
+def _entries(stream: IO[str], log: Path, *, with_text: bool) -> Iterator[tuple[Any, str]]:
+    """Yield the elements of one JSON array, and their texts, without holding it."""
     text = _Text(stream)
     if (first := text.peek()) != "[":
         if first:
@@ -111,7 +136,9 @@ def _entries(stream: IO[str], log: Path) -> Iterator[Any]:
         sign = "]"
     while sign == ",":
         text.peek()
-        yield _element(text, decoder, log, number)
+        value, end = _element(text, decoder, log, number)
+        yield value, text.buffer[text.position : end] if with_text else ""
+        text.position = end
         sign = text.peek()
         if sign not in (",", "]"):
             raise _broken(log, f"entry {number} is followed by {sign!r}" if sign else f"it ends after entry {number}")
@@ -121,21 +148,21 @@ def _entries(stream: IO[str], log: Path) -> Iterator[Any]:
         raise _broken(log, "something follows the list")
 
 
-def _element(text: _Text, decoder: json.JSONDecoder, log: Path, number: int) -> object:
+def _element(text: _Text, decoder: json.JSONDecoder, log: Path, number: int) -> tuple[Json, int]:
+    """Return the element that starts at the window's position, and the position behind it."""
     while True:
         try:
-            value, text.position = decoder.raw_decode(text.buffer, text.position)
+            return decoder.raw_decode(text.buffer, text.position)
         except json.JSONDecodeError as error:  # noqa: PERF203  # a second turn only where the window was too short
             cut = error.msg.startswith("Unterminated string") or error.pos >= len(text.buffer) - _NEAR_THE_END
             if not (cut and text.more()):
                 raise _broken(log, f"entry {number}: {error.msg}") from error
-        else:
-            return value
 
 
 def _broken(log: Path, where: str) -> ResultError:
     return ResultError(
-        f"{log} is not whole JSON: {where}", hint="the run was interrupted, or the log is a truncated copy"
+        f"{log} is not whole JSON: {where}",
+        hint="the run was interrupted, or the log is a truncated copy; aggregation keeps whole ones in full_logs/",
     )
 
 

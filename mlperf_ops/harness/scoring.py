@@ -11,17 +11,13 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, SupportsInt
+from typing import Protocol, SupportsInt
 
 from mlperf_ops.errors import ResultError, unknown_name
-from mlperf_ops.harness.accuracy_log import Logged, first_responses
+from mlperf_ops.harness.accuracy_log import NUMBER_FORMATS, AnswerType, LabelType, Logged, first_responses
 from mlperf_ops.harness.labels import labels_of
 from mlperf_ops.model import Spec
 
-LabelType = Literal["int64", "int32", "float32", "uint8"]
-
-# little-endian formats of the class index in a response; the harness logs int64, other SUTs may not
-_FORMATS: dict[LabelType, str] = {"int64": "<q", "int32": "<i", "float32": "<f", "uint8": "<B"}
 # What an int32 class index looks like as a float32, and the other way round.
 _SMALLEST_FLOAT, _LARGEST_CLASS = 1e-30, 100_000_000
 
@@ -80,14 +76,14 @@ def score_classes(
     Args:
         log: mlperf_log_accuracy.json, whole.
         labels: Class index of every sample of the library.
-        label_type: How the SUT wrote a class index into its response.
+        label_type: How the SUT wrote a class index into its response; our harness writes int64.
         partial: Score the samples that the log has, instead of refusing a log that lacks some.
         source: Where the labels come from, for error messages.
 
     Raises:
         ResultError: The log cannot be read, names a sample that does not exist, lacks one, or holds other numbers.
     """
-    form = struct.Struct(_FORMATS[label_type])
+    form = struct.Struct(NUMBER_FORMATS[label_type])
     good = total = 0
     for response in first_responses(log, len(labels), source, partial=partial):
         total += 1
@@ -120,4 +116,4 @@ def _image_classification(spec: Spec, log: Path, partial: bool) -> Score:  # noq
 SCORERS: dict[str, Callable[[Spec, Path, bool], Score]] = {"image_classification": _image_classification}
 
 # How a task's answers are written, which compliance tests compare.
-ANSWER_TYPES: dict[str, LabelType] = {"image_classification": "int64"}
+ANSWER_TYPES: dict[str, AnswerType] = {"image_classification": "int64"}

@@ -11,12 +11,12 @@ from pathlib import Path
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, sha256_file
 from mlperf_ops.harness import failures, scoring
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.harness.failures import CellError
-from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog, read_detail
+from mlperf_ops.loadgen_log import DETAIL_LOG, ENDED_EARLY, SUMMARY_LOG, DetailLog, read_detail
 from mlperf_ops.model import AccuracyOutcome, LoadgenOutcome, Spec, Verdict
 
-DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
-ACCURACY_LOG, ACCURACY_TXT = "mlperf_log_accuracy.json", "accuracy.txt"
+ACCURACY_TXT = "accuracy.txt"
 LABELS = "labels.txt"
 _SAMPLING_TARGET = "effective_accuracy_log_sampling_target"
 
@@ -69,19 +69,21 @@ def read_loadgen(spec: Spec, attempt: Path) -> tuple[DetailLog, LoadgenOutcome]:
     Raises:
         CellError: A log is missing or cut short, so the run did not end as LoadGen ends.
     """
-    path = attempt / DETAIL
+    path = attempt / DETAIL_LOG
     wanted = RESULT_KEYS | frozenset(spec.loadgen.expect)
     try:
         detail = read_detail(path, wanted)
     except ResultError as error:
         raise CellError("no_log", error.message, "LoadGen did not run, or its log was cut") from error
-    if not detail.complete or not (attempt / SUMMARY).is_file():
-        raise CellError("incomplete_log", f"{DETAIL} ends before the test did", "the process was stopped, or disk full")
+    if not detail.complete or not (attempt / SUMMARY_LOG).is_file():
+        raise CellError(
+            "incomplete_log", f"{DETAIL_LOG} ends before the test did", "the process was stopped, or disk full"
+        )
     fields = {key: value for key, value in detail.values.items() if key in RESULT_KEYS}
     measured = spec.loadgen.mode == "PerformanceOnly"
     validity = detail.values.get("result_validity") if measured else None
     if measured and validity not in ("VALID", "INVALID"):
-        raise CellError("incomplete_log", f"{DETAIL} holds no result_validity", "the process was stopped")
+        raise CellError("incomplete_log", f"{DETAIL_LOG} holds no result_validity", "the process was stopped")
     return detail, LoadgenOutcome(
         validity=validity,  # type: ignore[arg-type]  # one of the two words, checked above
         fields=fields,

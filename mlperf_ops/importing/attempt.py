@@ -11,16 +11,17 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from mlperf_ops.accuracy_txt import read_accuracy_text
-from mlperf_ops.attempts import DETAIL_LOG, IMPORTED
+from mlperf_ops.attempts import IMPORTED
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.claims import ORIGIN
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import Json, JsonObject, pretty_json, sha256_json
 from mlperf_ops.harness import verdicts
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.importing.import_map import ImportedMode, Maker
 from mlperf_ops.importing.names import NamedBenchmark, measured_as
-from mlperf_ops.loadgen_log import read_detail
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG, read_detail
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.merits import other_round
 from mlperf_ops.model import (
@@ -35,14 +36,14 @@ from mlperf_ops.model import (
     Scenario,
     Spec,
 )
+from mlperf_ops.power_log import power_time
 from mlperf_ops.truncate import truncate
 from mlperf_ops.typed import dump
 
 USER_CONF = "user.conf"
-_CLOCK = "%m-%d-%Y %H:%M:%S.%f"
 _NEEDED: Mapping[ImportedMode, tuple[str, ...]] = {
-    "performance": ("mlperf_log_summary.txt", DETAIL_LOG),
-    "accuracy": ("mlperf_log_summary.txt", DETAIL_LOG, "mlperf_log_accuracy.json", "accuracy.txt"),
+    "performance": (SUMMARY_LOG, DETAIL_LOG),
+    "accuracy": (SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG, "accuracy.txt"),
 }
 # A stray audit.config beside the harness would change these; LoadGen logs what it really used.
 _NO_AUDIT: Mapping[str, Json] = {
@@ -258,7 +259,7 @@ def _accuracy(wanted: Wanted, spec: Spec, round_: Round, log: JsonObject) -> Acc
     found = read_accuracy_text(text, targets, round_.accuracy_regex, round_.hash_regex)
     if found.missing:
         raise ResultError(f"{wanted.folder_name}: accuracy.txt states no {' and no '.join(found.missing)}")
-    digest = truncate(wanted.folder / "mlperf_log_accuracy.json", text, round_.limits, round_.hash_regex).sha256
+    digest = truncate(wanted.folder / ACCURACY_LOG, text, round_.limits, round_.hash_regex).sha256
     count = log.get("effective_accuracy_sample_count", log.get("qsl_reported_total_count"))
     if not isinstance(count, int):
         raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} does not say how many samples were scored")
@@ -287,7 +288,7 @@ def _times(log: JsonObject) -> tuple[str, float]:
 
 def _clock(text: Json) -> datetime | None:
     try:
-        return datetime.strptime(str(text), _CLOCK).replace(tzinfo=timezone.utc)
+        return power_time(str(text)).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 

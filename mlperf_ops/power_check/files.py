@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import functools
 import hashlib
 import json
-import re
+from itertools import starmap
 from pathlib import Path
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.power_check.model import Measurement, PowerFinding, Reading, Run
+from mlperf_ops.power_log import is_reading, power_factor, power_seconds, reading, usual_readings
 
 RANGING, TESTING = "ranging", "run_1"
 FILES = (
@@ -22,14 +21,6 @@ FILES = (
 )
 _REQUIRED = ("version", "timezone", "modules", "sources", "messages", "uuid", "session_name", "results", "phases")
 _REQUIRED_OF_SERVER = ("ptd_messages", "ptd_config")
-_FIXED = re.compile(r"[0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}")
-_USUAL = re.compile(
-    r"^Time,([0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:)([0-5][0-9]\.[0-9]{3}),"
-    r"[^,\n]*,([^,\n]*)(?:,[^,\n]*){5},([^,\n]*)",
-    re.MULTILINE,
-)
-_FORMAT = "%m-%d-%Y %H:%M:%S.%f"
-_TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
 _KEYS = frozenset({"power_begin", "power_end"})
 _CHUNK_BYTES = 1 << 20
 
@@ -48,29 +39,6 @@ def read_measurement(performance: Path) -> Measurement:
         digests={name: digest for name in FILES if (digest := _sha1(performance / name)) is not None},
         problems=tuple(problems),
     )
-
-
-def seconds(text: object) -> float | None:
-    """Return a time as the logs write it, "MM-DD-YYYY hh:mm:ss.fff" in UTC, in seconds; None when it is none."""
-    if not isinstance(text, str):
-        return None
-    if _FIXED.fullmatch(text):  # as LoadGen and the meter write it; strptime takes twenty times as long
-        minute = _minute(text[:17])
-        return None if minute is None or text[17] > "5" else minute + float(text[17:])
-    try:
-        return dt.datetime.strptime(text, _FORMAT).replace(tzinfo=dt.timezone.utc).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-@functools.lru_cache(maxsize=256)
-def _minute(text: str) -> float | None:
-    """Return the beginning of a minute, "MM-DD-YYYY hh:mm:", in seconds."""
-    try:
-        day = dt.datetime(int(text[6:10]), int(text[:2]), int(text[3:5]), tzinfo=dt.timezone.utc).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return day + int(text[11:13]) * 3600 + int(text[14:16]) * 60 if text[11:13] < "24" and text[14] < "6" else None
 
 
 def _session(performance: Path, name: str, problems: list[PowerFinding]) -> JsonObject | None:
@@ -97,45 +65,29 @@ def _run(performance: Path, folder: str) -> Run:
     begin = end = None
     try:
         values = read_detail(performance / folder / "mlperf_log_detail.txt", _KEYS).values
-        begin, end = seconds(values.get("power_begin")), seconds(values.get("power_end"))
+        begin, end = power_seconds(values.get("power_begin")), power_seconds(values.get("power_end"))
         if begin is None or end is None:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
     text = _text(performance / folder / "spl.txt")
-    readings = _usual_readings(text)
-    if readings is None:
-        readings = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.startswith("Time"):
-                reading = _reading(line)
-                if reading is None:
-                    problem = problem or f"{folder}/spl.txt:{number} is no reading of a meter"
-                else:
-                    readings.append(reading)
+    usual = usual_readings(text)
+    readings = [] if usual is None else list(starmap(Reading, usual))
+    for number, line in enumerate(text.split("\n") if usual is None else (), start=1):
+        if is_reading(line):
+            found = _reading(line)
+            if found is None:
+                problem = problem or f"{folder}/spl.txt:{number} is no reading of a meter"
+            else:
+                readings.append(found)
     return Run(folder, begin, end, tuple(readings), problem)
 
 
-def _usual_readings(text: str) -> list[Reading] | None:
-    """Return the readings of a file whose lines all have the usual form, found at once; None when one has not."""
-    found = _USUAL.findall(text)
-    if len(found) != text.count("\nTime") + text.startswith("Time"):
-        return None
-    try:
-        # A minute that is none is None, which cannot be added.
-        return [Reading(_minute(at) + float(s), float(watts), float(pf)) for at, s, watts, pf in found]  # type: ignore[operator]
-    except (TypeError, ValueError):
-        return None
-
-
 def _reading(line: str) -> Reading | None:
-    fields = line.split(",")
-    time_s = seconds(fields[_TIME]) if len(fields) > _WATTS else None
-    if time_s is None:
-        return None
     try:
-        factor = float(fields[_POWER_FACTOR]) if len(fields) > _POWER_FACTOR else None
-        return Reading(time_s, float(fields[_WATTS]), factor)
+        time, watts = reading(line)
+        time_s = power_seconds(time)
+        return None if time_s is None else Reading(time_s, float(watts), power_factor(line))
     except ValueError:
         return None
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
-from mlperf_ops.power_check.files import seconds
 from mlperf_ops.power_check.model import Measurement, PowerFinding
+from mlperf_ops.power_log import power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
@@ -36,7 +36,7 @@ class _Line(NamedTuple):
 
     @property
     def time_s(self) -> float | None:
-        return seconds(self.stamp)  # None of None
+        return power_seconds(self.stamp)  # None of None
 
     @property
     def uncertain(self) -> re.Match[str] | None:
@@ -75,9 +75,9 @@ def _ranging(lines: tuple[str, ...], mark: str) -> tuple[float, float] | None:
         said = line[stamp.end() :].strip() if stamp else None
         if start is None:
             if said == go:
-                start = seconds(line[: _width(stamp)])
+                start = power_seconds(line[: _width(stamp)])
         elif said == _COMPLETED:
-            stop = seconds(line[: _width(stamp)])
+            stop = power_seconds(line[: _width(stamp)])
             return None if stop is None else (start, stop)
     return None
 
@@ -90,7 +90,7 @@ def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerF
     for line in lines:
         if " is activated" in line and _ACTIVATED.search(line):
             stamp = _STAMP.match(line)
-            time_s = seconds(stamp[0]) if stamp else None
+            time_s = power_seconds(stamp[0]) if stamp else None
             if time_s is None or time_s >= ranging_start:
                 yield PowerFinding(
                     "uncertainty",

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from mlperf_ops.catalogue import Round
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Result
+from mlperf_ops.power_log import power_time
 from mlperf_ops.report import wording
 from mlperf_ops.report.evidence import CellRun
 
@@ -25,7 +26,6 @@ _PERCENTILE_OF_QUERY = re.compile(r"result_(?P<percent>\d+\.\d+)_percentile_per_
 _ESTIMATES = MappingProxyType({"early_stopping_latency_ss": 90.0, "early_stopping_latency_ms": 99.0})
 # Offline sends all samples in one query: its percentiles say nothing about a request.
 LATENCY_SCENARIOS = ("SingleStream", "MultiStream", "Server", "Interactive")
-_LOADGEN_TIME = "%m-%d-%Y %H:%M:%S.%f"
 _ZONE_STEP_SECONDS = 900.0
 
 
@@ -200,7 +200,7 @@ def span(result: Result) -> Span | None:
 
 def _local(found: Json) -> datetime | None:
     try:
-        return datetime.strptime(str(found), _LOADGEN_TIME).replace(tzinfo=timezone.utc)
+        return power_time(str(found)).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 

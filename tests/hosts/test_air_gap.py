@@ -100,6 +100,11 @@ def provision(lab: Lab, host: Host, work: Path, *arguments: str, **changed: str)
     )  # fmt: skip
 
 
+def asked_outside(lab: Lab, host: Host) -> list[str]:
+    """What a host asked the lab's proxy for; it may ask other hosts of the lab through it, as apt does."""
+    return [request for request in lab.requests(host) if not re.match(r"\w+ (http://)?10\.77\.", request)]
+
+
 def state(host: Host) -> JsonObject:
     found: JsonObject = json.loads(host.read(f"{_HOME}/state/provision.json"))
     return found
@@ -119,10 +124,10 @@ def flip(host: Host, path: str) -> None:
 def test_a_host_without_a_route_gets_all_from_the_mirror_and_asks_nobody(
     lab: Lab, cut_off: Host, mirror: Path, work: Path
 ) -> None:
-    before = lab.requests(cut_off)
+    before = asked_outside(lab, cut_off)
     done = provision(lab, cut_off, work, mlperf_mirror=str(mirror))
     assert done.returncode == 0, words(done)
-    assert lab.requests(cut_off) == before
+    assert asked_outside(lab, cut_off) == before
     made = state(cut_off)
     assert set(made["components"]) == _COMPONENTS  # type: ignore[arg-type]  # an object
     python = made["python"]
@@ -218,16 +223,16 @@ def test_a_services_host_serves_the_mirror_and_gives_everything_back(
         lab.playbook("playbooks/mirror.yml", extra_vars={**extra, "mirror_tasks": "verify"}, cwd=work)
 
         cut_off.exec(["rm", "-rf", _HOME])
-        asked = lab.requests(cut_off)
+        asked = asked_outside(lab, cut_off)
         done = provision(lab, cut_off, work, mlperf_mirror=f"http://{services.address}:8000")
         assert done.returncode == 0, words(done)
-        assert lab.requests(cut_off) == asked
+        assert asked_outside(lab, cut_off) == asked
         assert set(state(cut_off)["components"]) == _COMPONENTS  # type: ignore[arg-type]  # an object
 
         source = f"deb [trusted=yes] http://{services.address}:8000/apt/$(. /etc/os-release; echo $VERSION_CODENAME) ./"
         cut_off.exec(f'echo "{source}" > /etc/apt/sources.list && apt-get -qq update && apt-get -qq install tree')
         assert cut_off.exec("tree --version").stdout.startswith("tree v")
-        assert lab.requests(cut_off) == asked
+        assert asked_outside(lab, cut_off) == asked
 
         name = next(one for one in read_json(mirror / "mirror.json")["files"] if "numpy" in one["name"])["name"]  # type: ignore[union-attr,operator,index,call-overload]
         flip(services, f"{_MIRROR_PATH}/{name}")

@@ -129,7 +129,7 @@ def test_a_log_that_cannot_be_read_is_a_sentence_and_no_folder(logs: LongLogs, t
     lab.cell("Offline", "TEST01", benchmark="resnet50")
     report = packed(lab)
     (outcome,) = report.tests
-    assert "not an answer of LoadGen's" in outcome.sentence
+    assert "is not whole JSON: entry 0" in outcome.sentence
     assert not (report.tree / PLACE / "TEST01").exists()
     assert (report.tree / PLACE / "performance").is_dir()
 

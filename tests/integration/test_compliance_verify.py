@@ -19,14 +19,16 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.compliance.answers import ACCURACY_LOG, read_answers
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.compliance.audit import audit_settings, audit_text
-from mlperf_ops.compliance.model import DETAIL, SUMMARY, Options, Request, Runs, Verification
+from mlperf_ops.compliance.model import MEAN_LENGTH, SCORE, Options, Request, Runs, Verification
 from mlperf_ops.compliance.official import run_official
 from mlperf_ops.compliance.sampled import write_baseline
 from mlperf_ops.compliance.scoring import by_labels
 from mlperf_ops.compliance.verify import verify
 from mlperf_ops.errors import ResultError
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, read_responses
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
 from mlperf_ops.model import ComplianceTest, Scenario
 from tests.support.compliance_runs import SAMPLES, Sut, int32s, int64, run
 
@@ -90,7 +92,7 @@ def changed(folder: Path, target: Path, **texts: Callable[[str], str]) -> Path:
     """Copy a run, with the text of some of its logs changed."""
     shutil.copytree(folder, target)
     for name, change in texts.items():
-        path = target / {"detail": DETAIL, "summary": SUMMARY, "answers": ACCURACY_LOG}[name]
+        path = target / {"detail": DETAIL_LOG, "summary": SUMMARY_LOG, "answers": ACCURACY_LOG}[name]
         before = path.read_text()
         after = change(before)
         assert after != before, name
@@ -457,6 +459,10 @@ def test_test07_holds_the_score_to_the_rounds_least_one(runs: Made, score: str |
     asked = request("TEST07", "gpt-oss-120b", "Offline", tested, options=Options(compliance_text=text))
     found = judged(asked)
     assert found.passed == passed, found.sentence
+    said = found.files["verify_accuracy.txt"]
+    assert isinstance(said, bytes)
+    read = TextFile("", exists=True, text=said.decode(), problem=None).number(SCORE)
+    assert read == (None if score is None else float(score)), "for our checker"
 
 
 @pytest.mark.parametrize(("shift", "passed"), [(0.0, True), (0.0001, True), (0.02, False)])
@@ -482,6 +488,11 @@ def test_test09_holds_the_mean_length_to_the_rounds_bounds(runs: Made, count: in
     found = judged(request("TEST09", "e2e-rag-qna", "Offline", tested))
     assert found.passed == passed, found.sentence
     assert passed or "than allowed (246.43 to 301.19)" in found.sentence
+    text = found.files["verify_output_len.txt"]
+    assert isinstance(text, bytes)
+    mean = TextFile("", exists=True, text=text.decode(), problem=None).number(MEAN_LENGTH)
+    assert mean is not None, "for our checker"
+    assert (246.43 <= mean <= 301.19) == passed
 
 
 # --- broken logs ------------------------------------------------------------------------------------------------------
@@ -490,11 +501,14 @@ def test_test09_holds_the_mean_length_to_the_rounds_bounds(runs: Made, count: in
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda text: text[: len(text) // 2], "was the run interrupted"),
+        (lambda text: text[: len(text) // 2], "the run was interrupted"),
         (lambda text: text[:300] + "\n\n...\n\n" + text[-300:], "full_logs/"),
-        (lambda text: text.replace('"qsl_idx"', '"sample"'), "expected qsl_idx (a number) and data (hexadecimal)"),
-        (lambda text: re.sub(r'"data" : "..', '"data" : "zz', text), "expected hexadecimal digits"),
-        (lambda text: text.replace("[", "{", 1), "expected the list of an accuracy log"),
+        (lambda text: text.replace('"qsl_idx"', '"sample"'), "expected an object with qsl_idx and data in hexadecimal"),
+        (
+            lambda text: re.sub(r'"data" : "..', '"data" : "zz', text),
+            "expected an object with qsl_idx and data in hexadecimal",
+        ),
+        (lambda text: text.replace("[", "{", 1), "starts with '{'; expected a list of responses"),
         (lambda _: "", "is empty"),
     ],
 )
@@ -518,4 +532,4 @@ def test_a_list_in_one_line_is_read_like_loadgens(runs: Made, tmp_path: Path) ->
     whole = json.loads((accuracy_run(runs) / ACCURACY_LOG).read_text())
     path = tmp_path / "one line.json"
     path.write_text(json.dumps(whole))
-    assert [answer.index for answer in read_answers(path)] == [entry["qsl_idx"] for entry in whole]
+    assert [answer.index for answer in read_responses(path)] == [entry["qsl_idx"] for entry in whole]

@@ -26,11 +26,22 @@ def test_a_log_reads_the_same_wherever_the_window_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, between: str
 ) -> None:
     monkeypatch.setattr(accuracy_log, "_CHUNK_CHARACTERS", chunk)
-    log = write(tmp_path / "log", " [\n" + between.join(entry(i, bytes([i] * i)) for i in range(40)) + "\n]\n")
+    texts = [entry(i, bytes([i] * i)) for i in range(40)]
+    log = write(tmp_path / "log", " [\n" + between.join(texts) + "\n]\n")
 
     assert [(one.number, one.index, one.data) for one in read_responses(log)] == [
         (i, i, bytes([i] * i)) for i in range(40)
     ]
+    assert [one.text for one in read_responses(log, with_text=True)] == texts
+
+
+def test_what_else_an_entry_says_is_kept_and_its_text_only_where_asked(tmp_path: Path) -> None:
+    text = '{ "seq_id" : 4, "qsl_idx" : 7, "data" : "0A", "token_count" : 1 }'
+    log = write(tmp_path / "log", f"[\n{text}\n]\n")
+
+    (plain,), (whole,) = read_responses(log), read_responses(log, with_text=True)
+    assert (plain.others, plain.text) == ({"seq_id": 4, "token_count": 1}, "")
+    assert (whole.data, whole.text) == (b"\n", text)
 
 
 def test_memory_is_bounded_by_a_response_and_not_by_the_log(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.errors import ResultError
-from mlperf_ops.power_metrics import power_metric, power_time
+from mlperf_ops.power_log import power_factor, power_seconds, power_time
+from mlperf_ops.power_metrics import power_metric
 
 BEGIN, END = "07-25-2025 10:00:00.000", "07-25-2025 10:10:00.500"
 
@@ -90,3 +91,22 @@ def test_times_of_any_width_are_read() -> None:
 def test_what_is_no_time_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="time data"):
         power_time(text)
+
+
+@pytest.mark.parametrize("text", ["", "07-25-2025 24:00:00.000", "02-30-2025 10:00:00.482", 5, None])
+def test_what_is_no_time_has_no_seconds(text: object) -> None:
+    assert power_seconds(text) is None
+
+
+def test_seconds_keep_milliseconds_and_take_times_as_they_are_written() -> None:
+    assert power_seconds("01-02-1970 00:00:01.250") == 86401.25
+    later, earlier = power_seconds("07-25-2025 15:27:44.482"), power_seconds("7-25-2025 15:27:43.482")
+    assert later is not None
+    assert earlier is not None
+    assert later - earlier == pytest.approx(1, abs=1e-6)
+
+
+def test_a_line_of_readings_may_lack_a_power_factor() -> None:
+    line = "Time,07-25-2025 10:01:00.000,Watts,200.0,Volts,230.0,Amps,0.9,PF,0.97,Mark,run"
+    assert power_factor(line) == 0.97
+    assert power_factor(line.partition(",Volts")[0]) is None

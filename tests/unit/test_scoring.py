@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.errors import ConfigError, ResultError
-from mlperf_ops.harness.scoring import LabelType, score, score_classes
+from mlperf_ops.harness.accuracy_log import LabelType
+from mlperf_ops.harness.scoring import score, score_classes
 from mlperf_ops.model import Cell, Scenario
 from tests.support.attempts import RealLogs, make_spec
 

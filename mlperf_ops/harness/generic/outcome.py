@@ -9,8 +9,8 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.generic.request import GenericScenario
-from mlperf_ops.harness.verdicts import DETAIL, RESULT_KEYS, SUMMARY, invalid_reason
-from mlperf_ops.loadgen_log import ENDED_EARLY, read_detail
+from mlperf_ops.harness.verdicts import RESULT_KEYS, invalid_reason
+from mlperf_ops.loadgen_log import DETAIL_LOG, ENDED_EARLY, SUMMARY_LOG, read_detail
 from mlperf_ops.model import LoadgenOutcome
 
 _NS_PER_MS = 1e6
@@ -33,12 +33,12 @@ def read_outcome(scenario: GenericScenario, folder: Path) -> dict[str, Json]:
         CellError: A log is missing or was cut off.
     """
     try:
-        detail = read_detail(folder / DETAIL)
+        detail = read_detail(folder / DETAIL_LOG)
     except ResultError as error:
         raise CellError("no_log", error.message, "LoadGen did not run, or its log was cut") from error
     validity = detail.values.get("result_validity")
-    if not detail.complete or validity not in ("VALID", "INVALID") or not (folder / SUMMARY).is_file():
-        raise CellError("incomplete_log", f"{folder / DETAIL} ends before the test did", "was the process stopped?")
+    if not detail.complete or validity not in ("VALID", "INVALID") or not (folder / SUMMARY_LOG).is_file():
+        raise CellError("incomplete_log", f"{folder / DETAIL_LOG} ends before the test did", "was the process stopped?")
     fields = {key: value for key, value in detail.values.items() if key in RESULT_KEYS}
     outcome = LoadgenOutcome(
         validity="VALID" if validity == "VALID" else "INVALID",

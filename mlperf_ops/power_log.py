@@ -1,0 +1,98 @@
+"""Times and readings of a power measurement, as LoadGen and the meter write them. Pure.
+
+spl.txt has a line a second: "Time,<time>,Watts,<watts>,…,PF,<power factor>,…". Times have no time zone: they are
+compared as they are written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+
+_FORMAT = "%m-%d-%Y %H:%M:%S.%f"
+# As both write it; strptime takes twenty times as long.
+_MINUTE, _SECOND = r"(\d\d-\d\d-\d{4} (?:[01]\d|2[0-3]):[0-5]\d:)", r"([0-5]\d\.\d{3})"
+_USUAL = re.compile(_MINUTE + _SECOND, re.ASCII)
+_USUAL_READING = re.compile(
+    rf"^Time,{_MINUTE}{_SECOND},[^,\n]*,([^,\n]*)(?:,[^,\n]*){{5}},([^,\n]*)", re.ASCII | re.MULTILINE
+)
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # as the times themselves
+_TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
+_SHOWN = 80
+
+
+def power_time(text: str) -> dt.datetime:
+    """Return a time of the power logs, as in "07-25-2025 15:27:44.482", without a time zone.
+
+    Raises:
+        ValueError: The text is no such time.
+    """
+    if usual := _USUAL.fullmatch(text):
+        try:
+            return dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}")
+        except ValueError:
+            pass  # strptime says what is wrong
+    return dt.datetime.strptime(text, _FORMAT)  # noqa: DTZ007  # compared as written
+
+
+def power_seconds(text: object) -> float | None:
+    """Return a time of the power logs in seconds since 1970; None when it is none."""
+    try:
+        if isinstance(text, str) and (usual := _USUAL.fullmatch(text)):
+            return _minute_seconds(usual[1]) + float(usual[2])
+        return (power_time(text) - _EPOCH).total_seconds() if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _minute_seconds(text: str) -> float:
+    """Return the beginning of a minute, "MM-DD-YYYY hh:mm:", in seconds since 1970.
+
+    Raises:
+        ValueError: There is no such day.
+    """
+    return (dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}00") - _EPOCH).total_seconds()
+
+
+def is_reading(line: str) -> bool:
+    """Whether a line of spl.txt is one of readings, as the official checker tells them."""
+    return line.startswith("Time")
+
+
+def reading(line: str) -> tuple[str, str]:
+    """Return time and watts of a line of readings, as written.
+
+    Raises:
+        ValueError: The line has no watts.
+    """
+    fields = line.split(",", _WATTS + 1)
+    if len(fields) <= _WATTS:
+        raise ValueError(f"a line of the meter has no reading: {line.strip()[:_SHOWN]!r}")
+    return fields[_TIME], fields[_WATTS]
+
+
+def power_factor(line: str) -> float | None:
+    """Return the power factor of a line of readings; None when it has none.
+
+    Raises:
+        ValueError: It is no number.
+    """
+    fields = line.split(",", _POWER_FACTOR + 1)
+    return float(fields[_POWER_FACTOR]) if len(fields) > _POWER_FACTOR else None
+
+
+def usual_readings(text: str) -> list[tuple[float, float, float]] | None:
+    """Return the readings of spl.txt, found at once: time in seconds since 1970, watts, power factor.
+
+    Returns:
+        None when a line of readings has another form than the meter's usual one.
+    """
+    found = _USUAL_READING.findall(text)
+    if len(found) != text.count("\nTime") + text.startswith("Time"):
+        return None
+    try:
+        return [(_minute_seconds(at) + float(s), float(watts), float(factor)) for at, s, watts, factor in found]
+    except ValueError:
+        return None
