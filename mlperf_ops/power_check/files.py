@@ -35,7 +35,7 @@ def read_measurement(performance: Path) -> Measurement:
         server=server,
         ranging=_run(performance, RANGING),
         testing=_run(performance, TESTING),
-        meter_lines=tuple(_text(performance / "power/ptd_logs.txt").split("\n")),
+        meter_text=_text(performance / "power/ptd_logs.txt"),
         digests={name: digest for name in FILES if (digest := _sha1(performance / name)) is not None},
         problems=tuple(problems),
     )

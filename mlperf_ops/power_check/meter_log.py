@@ -14,14 +14,14 @@ from typing import NamedTuple
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check.model import Measurement, PowerFinding
-from mlperf_ops.power_log import power_seconds
+from mlperf_ops.power_log import MINUTE, SECOND, minute_seconds, power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
+_USUAL = re.compile(rf"\n{MINUTE}{SECOND}: (WARNING|ERROR):(.*)", re.ASCII)
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
 _WORDS = (("WARNING:", False), ("ERROR:", True))
-_COMPLETED = ": Completed test"
 _OFFICIAL_MARGIN_S = 800.0  # meant as milliseconds
 _MARGIN_S = 0.8
 _PERCENT = 100
@@ -32,11 +32,7 @@ class _Line(NamedTuple):
 
     text: str  # after the colon
     is_error: bool
-    stamp: str | None
-
-    @property
-    def time_s(self) -> float | None:
-        return power_seconds(self.stamp)  # None of None
+    time_s: float | None
 
     @property
     def uncertain(self) -> re.Match[str] | None:
@@ -47,17 +43,18 @@ class _Line(NamedTuple):
 
 def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
     """Check errors and warnings of the meter, officially and by what they are."""
-    if not any(measured.meter_lines):
+    text = measured.meter_text
+    if not text.strip("\n"):
         return  # the list of files says so
-    ranging = _ranging(measured.meter_lines, f"{server.get('session_name')}_ranging")
+    ranging = _ranging(text, f"{server.get('session_name')}_ranging")
     begin, end = measured.testing.begin_s, measured.testing.end_s
     if ranging is None:
         yield PowerFinding("meter-errors", "official", _FILE, "the log does not show when ranging began and ended")
         return
-    yield from _activation(measured.meter_lines, ranging[0])
+    yield from _activation(text, ranging[0])
     if begin is None or end is None:
         return  # readings and clock say so
-    lines = list(_marked(measured.meter_lines))
+    lines = _marked(text)
     objection = _official(lines, ranging, (begin, end), rules)
     if objection is not None:
         yield PowerFinding("meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection)
@@ -65,51 +62,74 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     yield from _strict(lines, ranging, measured, rules)
 
 
-def _ranging(lines: tuple[str, ...], mark: str) -> tuple[float, float] | None:
-    start: float | None = None
-    go = f": Go with mark {mark!r}"
-    for line in lines:
-        if (go if start is None else _COMPLETED) not in line:
-            continue
+def _ranging(text: str, mark: str) -> tuple[float, float] | None:
+    said, start = _said(text, f": Go with mark {mark!r}", 0)
+    while said is not None and power_seconds(said) is None:
+        said, start = _said(text, f": Go with mark {mark!r}", start)
+    stop, _ = _said(text, ": Completed test", start) if said is not None else (None, 0)
+    begin_s, end_s = power_seconds(said), power_seconds(stop)  # None of None
+    return None if begin_s is None or end_s is None else (begin_s, end_s)
+
+
+def _said(text: str, words: str, start: int) -> tuple[str | None, int]:
+    """Return the stamp of the first line that says nothing but these words, and where the next line begins."""
+    while (at := text.find(words, start)) >= 0:
+        line, start = _line_at(text, at)
         stamp = _STAMP.match(line)
-        said = line[stamp.end() :].strip() if stamp else None
-        if start is None:
-            if said == go:
-                start = power_seconds(line[: _width(stamp)])
-        elif said == _COMPLETED:
-            stop = power_seconds(line[: _width(stamp)])
-            return None if stop is None else (start, stop)
-    return None
+        if stamp and line[stamp.end() :].strip() == words:
+            return stamp[0], start
+    return None, start
 
 
-def _width(stamp: re.Match[str] | None) -> int:
-    return stamp.end() if stamp else 0
+def _line_at(text: str, position: int) -> tuple[str, int]:
+    """Return the line that holds a position, and where the next one begins."""
+    end = text.find("\n", position)
+    end = len(text) if end < 0 else end
+    return text[text.rfind("\n", 0, position) + 1 : end], end + 1
 
 
-def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerFinding]:
-    for line in lines:
-        if " is activated" in line and _ACTIVATED.search(line):
-            stamp = _STAMP.match(line)
-            time_s = power_seconds(stamp[0]) if stamp else None
-            if time_s is None or time_s >= ranging_start:
-                yield PowerFinding(
-                    "uncertainty",
-                    "official",
-                    _FILE,
-                    "the meter's uncertainty check was switched on after ranging began",
-                )
-            return
-    yield PowerFinding("uncertainty", "official", _FILE, "the meter's uncertainty check was not switched on")
+def _activation(text: str, ranging_start: float) -> Iterator[PowerFinding]:
+    found = _ACTIVATED.search(text)
+    if found is None:
+        yield PowerFinding("uncertainty", "official", _FILE, "the meter's uncertainty check was not switched on")
+        return
+    line, _ = _line_at(text, found.start())
+    stamp = _STAMP.match(line)
+    time_s = power_seconds(stamp[0]) if stamp else None
+    if time_s is None or time_s >= ranging_start:
+        yield PowerFinding(
+            "uncertainty", "official", _FILE, "the meter's uncertainty check was switched on after ranging began"
+        )
 
 
-def _marked(lines: tuple[str, ...]) -> Iterator[_Line]:
-    for line in lines:
+def _marked(text: str) -> list[_Line]:
+    """Return the lines with one of the words, in order; a line with both comes twice."""
+    usual = _usual(text)
+    if usual is not None:
+        return usual
+    lines = []
+    for line in text.split("\n"):
         for word, is_error in _WORDS:
-            if word in line:
-                text = line.partition(word)[2]
-                if text:
-                    stamp = _STAMP.match(line)
-                    yield _Line(text.strip(), is_error, stamp[0] if stamp else None)
+            rest = line.partition(word)[2]
+            if rest:
+                stamp = _STAMP.match(line)
+                lines.append(_Line(rest.strip(), is_error, power_seconds(stamp[0]) if stamp else None))
+    return lines
+
+
+def _usual(text: str) -> list[_Line] | None:
+    """Return the lines of `_marked`, found at once; None when one has not the meter's usual form."""
+    found = _USUAL.findall(f"\n{text}")
+    if len(found) != sum(text.count(word) for word, _ in _WORDS):
+        return None
+    try:
+        return [
+            _Line(rest.strip(), word == "ERROR", minute_seconds(minute) + float(second))
+            for minute, second, word, rest in found
+            if rest
+        ]
+    except ValueError:
+        return None
 
 
 def _official(

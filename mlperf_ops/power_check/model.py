@@ -106,7 +106,7 @@ class Measurement:
         server: server.json.
         ranging: The run that finds the meter's ranges.
         testing: The run that counts.
-        meter_lines: Lines of ptd_logs.txt.
+        meter_text: ptd_logs.txt.
         digests: sha1 of each file, relative to performance/.
         problems: What could not be read.
     """
@@ -115,7 +115,7 @@ class Measurement:
     server: JsonObject | None
     ranging: Run
     testing: Run
-    meter_lines: tuple[str, ...]
+    meter_text: str
     digests: dict[str, str]
     problems: tuple[PowerFinding, ...] = field(default=())
 
