@@ -10,7 +10,9 @@ This module is shipped to hosts: standard library only.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,14 +25,14 @@ from mlperf_ops.files import Json, JsonObject
 DETAIL_LOG, SUMMARY_LOG = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 _MARKER = b":::MLLOG"
 _PREFIX = b':::MLLOG {"key": "'
+_BETWEEN = b"}\n" + _PREFIX
 _WARNING = b"warning"  # such messages come whenever a thread has time, also after the last result
 _BEFORE_JSON = len(b":::MLLOG ")
 _CLOSING_BRACE = ord("}")
 _IS_ERROR = b'"is_error": true'
 _IS_WARNING = b'"is_warning": true'
-_BLOCK_BYTES = 1 << 20
-_LONG_LINE_BYTES = 1 << 10
-_SAMPLE_BYTES = 1 << 15
+_BLOCK_BYTES = 4 << 20
+_WHOLE_BYTES = 8 << 20  # a block with a longer line than usual is better not copied
 _LONGEST_LINE_BYTES = 256 << 20  # an index list of 20 million samples; more is not a LoadGen log
 _ERRORS_KEPT = 100
 # How LoadGen starts the message of an error that is an early end, such as "Max query count reached".
@@ -82,7 +84,7 @@ def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
 class _Reader:
     """State of one pass over a detail log: by blocks where only some keys are wanted, by lines where all are."""
 
-    def __init__(self, path: Path, keys: frozenset[str] | None, *, count_warnings: bool) -> None:
+    def __init__(self, path: Path | str, keys: frozenset[str] | None, *, count_warnings: bool) -> None:
         self.path = path
         self.count_warnings = count_warnings
         self.wanted = None if keys is None else _encoded(keys)
@@ -98,10 +100,7 @@ class _Reader:
         """Read whole lines; `block` ends with a line feed."""
         if not block.isascii():
             self._require_utf8(block)
-        # Lists of short lines are quicker than a loop; long lines (index lists) are better not copied.
-        start = block[:_SAMPLE_BYTES]
-        short = len(start) < start.count(b"\n") * _LONG_LINE_BYTES
-        if self.wanted is None or not short or not self._regular(block, self.wanted):
+        if self.wanted is None or len(block) > _WHOLE_BYTES or not self._regular(block, self.wanted):
             self._by_line(block)
         if _IS_ERROR in block:
             self._collect_errors(block)
@@ -111,20 +110,24 @@ class _Reader:
     def _regular(self, block: bytes, wanted: frozenset[bytes]) -> bool:
         """Read a block in which every line has LoadGen's form; False, and nothing read, when one has not.
 
-        Whole lists instead of a loop over the lines, and the wanted lines decoded at once.
+        Every step is one call for all lines, and the wanted lines are decoded at once.
         """
-        lines = block.split(b"\n")
-        lines.pop()
-        offset = len(_PREFIX)
-        if {line[:offset] for line in lines} != {_PREFIX} or {line[-1:] for line in lines} != {b"}"}:
+        if not (block.startswith(_PREFIX) and block.endswith(b"}\n")):
             return False
-        keys = [line[offset : line.find(b'"', offset)] for line in lines]
+        # Cut where one line ends as LoadGen ends it and the next one begins as it begins them: what is left of a line
+        # starts with its key, and a line feed inside of it is that of a line of another form.
+        lines = block.split(_BETWEEN)
+        lines[0] = lines[0][len(_PREFIX) :]
+        lines[-1] = lines[-1][:-2]
+        if set(map(bytes.find, lines, itertools.repeat(b"\n"))) != {-1}:
+            return False
+        keys = [line[: line.find(b'"')] for line in lines]
         missing = wanted.difference(self.found).intersection(keys)
         if missing:
             first = dict(zip(reversed(keys), reversed(lines), strict=True))
-            joined = b",".join([first[key][_BEFORE_JSON:] for key in missing])
+            joined = b'},{"key": "'.join([first[key] for key in missing])
             try:
-                messages = json.loads(b"[" + joined + b"]")
+                messages = json.loads(b'[{"key": "' + joined + b"}]")
                 values = [message["value"] for message in messages]
             except (ValueError, KeyError, TypeError):
                 return False  # line by line names the line
@@ -230,11 +233,13 @@ def _name(key: bytes) -> str:
     return key.decode(errors="replace")
 
 
-def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bool]]:
+def _blocks(stream: BinaryIO, path: Path | str) -> Iterator[tuple[bytes, bool]]:
     """Yield whole lines in blocks, and whether they end with a line feed (False only for the file's cut tail)."""
     tail: list[bytes] = []
     tail_bytes = 0
-    while block := stream.read(_BLOCK_BYTES):
+    # Not more than there is: room that a read does not fill is given back to the system, and fetched again.
+    ask_bytes = min(_BLOCK_BYTES, os.fstat(stream.fileno()).st_size + 1)
+    while block := stream.read(ask_bytes):
         cut = block.rfind(b"\n") + 1
         if not cut:
             tail.append(block)
@@ -249,8 +254,8 @@ def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, bool]]:
         yield rest, False
 
 
-def read_detail(path: Path, keys: frozenset[str] | None = None, *, count_warnings: bool = True) -> DetailLog:
-    """Read a `mlperf_log_detail.txt` in one pass, with memory for a block (1 MiB) and its longest line.
+def read_detail(path: Path | str, keys: frozenset[str] | None = None, *, count_warnings: bool = True) -> DetailLog:
+    """Read a `mlperf_log_detail.txt` in one pass, with memory for a block (4 MiB) twice and its longest line.
 
     Args:
         path: The log.
@@ -265,7 +270,7 @@ def read_detail(path: Path, keys: frozenset[str] | None = None, *, count_warning
     reader = _Reader(path, keys, count_warnings=count_warnings)
     cut_off = False
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open(path, "rb", buffering=0) as stream:
             for block, whole in _blocks(stream, path):
                 if whole or block.rstrip().endswith(b"}}"):
                     reader.block(block if whole else block + b"\n")
@@ -312,6 +317,11 @@ def parse_summary(text: str) -> dict[str, str]:
     """Return the "name : value" lines of the text of a summary, as `read_summary` does."""
     found: dict[str, str] = {}
     for line in text.splitlines():
-        if match := _SUMMARY_LINE.match(line):
-            found.setdefault(match["key"], match["value"])
+        head, colon, rest = line.partition(":")
+        key = head.strip()
+        if colon and (not key or key[0] == "="):  # a name of an odd beginning
+            if match := _SUMMARY_LINE.match(line):
+                found.setdefault(match["key"], match["value"])
+        elif colon and "=" not in key and rest[:1].isspace() and (value := rest.strip()):
+            found.setdefault(key, value)
     return found

@@ -7,11 +7,16 @@ compared as they are written.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 _FORMAT = "%m-%d-%Y %H:%M:%S.%f"
-# As both write it; strptime takes twenty times as long.
-_USUAL = re.compile(r"(\d\d-\d\d)-(\d{4})( (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3})", re.ASCII)
+# Beginning of a minute, and the rest, as both write a time; strptime takes twenty times as long.
+MINUTE, SECOND = r"(\d\d-\d\d-\d{4} (?:[01]\d|2[0-3]):[0-5]\d:)", r"([0-5]\d\.\d{3})"
+_USUAL = re.compile(MINUTE + SECOND, re.ASCII)
+_USUAL_READING = re.compile(
+    rf"^Time,{MINUTE}{SECOND},[^,\n]*,([^,\n]*)(?:,[^,\n]*){{5}},([^,\n]*)", re.ASCII | re.MULTILINE
+)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # as the times themselves
 _TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
 _SHOWN = 80
@@ -25,7 +30,7 @@ def power_time(text: str) -> dt.datetime:
     """
     if usual := _USUAL.fullmatch(text):
         try:
-            return dt.datetime.fromisoformat(f"{usual[2]}-{usual[1]}{usual[3]}")
+            return dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}")
         except ValueError:
             pass  # strptime says what is wrong
     return dt.datetime.strptime(text, _FORMAT)  # noqa: DTZ007  # compared as written
@@ -34,9 +39,21 @@ def power_time(text: str) -> dt.datetime:
 def power_seconds(text: object) -> float | None:
     """Return a time of the power logs in seconds since 1970; None when it is none."""
     try:
+        if isinstance(text, str) and (usual := _USUAL.fullmatch(text)):
+            return minute_seconds(usual[1]) + float(usual[2])
         return (power_time(text) - _EPOCH).total_seconds() if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+@functools.lru_cache(maxsize=256)
+def minute_seconds(text: str) -> float:
+    """Return the beginning of a minute, "MM-DD-YYYY hh:mm:", in seconds since 1970.
+
+    Raises:
+        ValueError: There is no such day.
+    """
+    return (dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}00") - _EPOCH).total_seconds()
 
 
 def is_reading(line: str) -> bool:
@@ -64,3 +81,18 @@ def power_factor(line: str) -> float | None:
     """
     fields = line.split(",", _POWER_FACTOR + 1)
     return float(fields[_POWER_FACTOR]) if len(fields) > _POWER_FACTOR else None
+
+
+def usual_readings(text: str) -> list[tuple[float, float, float]] | None:
+    """Return the readings of spl.txt, found at once: time in seconds since 1970, watts, power factor.
+
+    Returns:
+        None when a line of readings has another form than the meter's usual one.
+    """
+    found = _USUAL_READING.findall(text)
+    if len(found) != text.count("\nTime") + text.startswith("Time"):
+        return None
+    try:
+        return [(minute_seconds(at) + float(s), float(watts), float(factor)) for at, s, watts, factor in found]
+    except ValueError:
+        return None

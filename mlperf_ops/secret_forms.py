@@ -21,7 +21,8 @@ _PASSWORD = (
     rb"[ \t]*[:=][ \t]*[\"']?(?![\"'\s<>{}$*()%]|(?:none|null|true|false|password|changeme|x+|\.+)\b)"
     rb"[^\s\"'<>{}$*()%,;]{6,}[\"']?[ \t]*,?$"
 )
-_IN_ADDRESS = rb"\bhttps?://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"
+_AFTER_SCHEME = rb"://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"
+_IN_ADDRESS = rb"\bhttps?" + _AFTER_SCHEME
 _KEY_BLOCK = rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+){0,4}[A-Za-z0-9+/=]{30}"
 
 
@@ -33,11 +34,14 @@ class Form:
         pattern: Of bytes, as any file may hold it.
         literals: One of these is in every text that has it; looking for them is quicker than for the pattern.
         shown: So many characters of it may be repeated in a message.
+        hint: A simpler pattern that is in every text that has it. It begins with the literal, so that it is looked for
+            only where that stands; for literals that many texts have.
     """
 
     pattern: re.Pattern[bytes]
     literals: tuple[bytes, ...]
     shown: int = 0
+    hint: re.Pattern[bytes] | None = None
 
     def search(self, content: bytes) -> re.Match[bytes] | None:
         """Return the first place that has it."""
@@ -45,7 +49,10 @@ class Form:
 
     def may_be_in(self, content: bytes) -> bool:
         """Tell whether it is worth looking for."""
-        return any(literal in content for literal in self.literals)
+        for literal in self.literals:  # noqa: SIM110  # a generator takes longer than most of the looks
+            if literal in content:
+                return self.hint is None or self.hint.search(content) is not None
+        return False
 
 
 def _token(pattern: bytes, *literals: bytes) -> Form:
@@ -71,7 +78,7 @@ SECRETS: dict[str, Form] = {
     "PyPI token": _token(rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}(?![A-Za-z0-9_-])", b"pypi-"),
     "ansible-vault file": Form(re.compile(rb"^\$ANSIBLE_VAULT;1\.[12];AES256", re.MULTILINE), (b"$ANSIBLE_VAULT",)),
     "password": Form(re.compile(_PASSWORD), (b"passw", b"PASSW", b"Passw", b"_pass", b"_PASS")),
-    "password in an address": Form(re.compile(_IN_ADDRESS), (b"://",)),
+    "password in an address": Form(re.compile(_IN_ADDRESS), (b"://",), hint=re.compile(_AFTER_SCHEME)),
 }
 
 

@@ -20,7 +20,7 @@ LoadgenScenario: TypeAlias = Literal["SingleStream", "MultiStream", "Server", "O
 class CatalogueModel(BaseModel):
     """Frozen, and strict: an unknown key or a number in quotes is an error, never a guess."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), defer_build=True)
 
 
 class Entry(CatalogueModel):

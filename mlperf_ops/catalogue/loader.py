@@ -8,8 +8,7 @@ environment variable MLPERF_OPS_CATALOGUE.
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
 from mlperf_ops.catalogue.earlier import EarlierRound
+from mlperf_ops.catalogue.folders import all_folders, lock_files, more_folders, yaml_files
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
 from mlperf_ops.catalogue.problems import validate
@@ -31,12 +31,6 @@ from mlperf_ops.files import Json
 from mlperf_ops.tuning import Tuning
 from mlperf_ops.yamlfile import KeyPath, Locate, load_yaml_with_lines, show_key_path
 
-ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
-BUILT_IN = Path(__file__).parent
-_FOLDERS = (
-    *("rounds", "earlier_rounds", "benchmarks", "implementations"),
-    *("components", "platforms", "scorers", "locks"),
-)
 E = TypeVar("E", bound=Entry)
 
 
@@ -46,8 +40,7 @@ def load_catalogue() -> Catalogue:
     Raises:
         ConfigError: Any mistake in any file: file:line: key path: what is wrong, with the nearest valid name as hint.
     """
-    extra = os.environ.get(ENVIRONMENT, "")
-    return read_catalogue(tuple(Path(part) for part in extra.split(os.pathsep) if part))
+    return read_catalogue(more_folders())
 
 
 @functools.cache
@@ -58,11 +51,7 @@ def read_catalogue(extra: tuple[Path, ...] = ()) -> Catalogue:
         extra: Folders with the same inner structure. They add entries; a name that exists already is an error.
     """
     reader = _Reader()
-    reader.read_folder(BUILT_IN)
-    for folder in extra:
-        if not folder.is_dir():
-            raise ConfigError(f"catalogue folder {folder} does not exist", hint=f"check {ENVIRONMENT}")
-        _refuse_unknown_folders(folder)
+    for folder in all_folders(extra):
         reader.read_folder(folder)
     return reader.finish()
 
@@ -107,21 +96,21 @@ class _Reader:
     places: dict[str, _Place] = field(default_factory=dict)
 
     def read_folder(self, folder: Path) -> None:
-        for path in _yaml_files(folder / "rounds"):
+        for path in yaml_files(folder / "rounds"):
             self._add("rounds", self.rounds, Round, path)
-        for path in _yaml_files(folder / "earlier_rounds"):
+        for path in yaml_files(folder / "earlier_rounds"):
             self._add("earlier_rounds", self.earlier_rounds, EarlierRound, path)
-        for path in _yaml_files(folder / "implementations"):
+        for path in yaml_files(folder / "implementations"):
             self._add("implementations", self.implementations, Implementation, path)
-        for path in _yaml_files(folder / "components"):
+        for path in yaml_files(folder / "components"):
             self._add("components", self.components, ComponentEntry, path)
-        for path in _yaml_files(folder / "platforms"):
+        for path in yaml_files(folder / "platforms"):
             self._add("platforms", self.platforms, Platform, path)
-        for path in _yaml_files(folder / "scorers"):
+        for path in yaml_files(folder / "scorers"):
             self._add("scorers", self.scorers, Scorer, path)
-        for path in _yaml_files(folder / "benchmarks"):
+        for path in yaml_files(folder / "benchmarks"):
             self._add_benchmarks(path)
-        for path in sorted((folder / "locks").glob("*.txt")):
+        for path in lock_files(folder):
             if path.name in self.locks:
                 raise ConfigError(
                     f"{path}: the Python lock '{path.name}' is already defined in {self.locks[path.name]}"
@@ -219,19 +208,6 @@ class _Reader:
                     where = self.places[f"benchmarks/{name}"].at(["aliases", index])
                     raise ConfigError(f"{where}: '{alias}' already names another benchmark")
                 owners.add(alias)
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    yield from sorted(path for path in folder.glob("*") if path.suffix in {".yaml", ".yml"})
-
-
-def _refuse_unknown_folders(folder: Path) -> None:
-    """A mistyped folder would be a catalogue that is silently empty."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix in {".yaml", ".yml"}:
-            raise ConfigError(f"{path}: a catalogue file belongs into one of the folders {', '.join(_FOLDERS)}")
-        if path.is_dir() and path.name not in _FOLDERS and not path.name.startswith((".", "_")):
-            raise unknown_name("catalogue folder", path.name, _FOLDERS, where=str(folder))
 
 
 def _combinations(axes: Mapping[str, Iterable[str | int]]) -> list[dict[str, str | int]]:

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator
 
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS
-from mlperf_ops.catalogue.round import Round
+from mlperf_ops.catalogue.round_references import Reference, of_round
 from mlperf_ops.catalogue.scorer import Scorer
-
-KeyPath: TypeAlias = tuple[str | int, ...]
-
-
-class Reference(NamedTuple):
-    """A name that an entry uses, where it stands, and the names that are valid there."""
-
-    entry: str  # "benchmarks/resnet50"
-    key_path: KeyPath
-    kind: str
-    name: str
-    known: Collection[str]
-
 
 def references(catalogue: Catalogue) -> Iterator[Reference]:
     """Yield every reference of every entry."""
     for round_ in catalogue.rounds.values():
-        yield from _of_round(round_, catalogue)
+        yield from of_round(round_, catalogue.locks)
     for benchmark in catalogue.benchmarks.values():
         yield from _of_benchmark(benchmark, catalogue)
     for scorer in catalogue.scorers.values():
@@ -36,41 +22,6 @@ def references(catalogue: Catalogue) -> Iterator[Reference]:
         if component.convert is not None:
             key = f"components/{component.name}"
             yield Reference(key, ("convert", "with"), "converter", component.convert.with_, CONVERT_OPTIONS)
-
-
-def _of_round(entry: Round, catalogue: Catalogue) -> Iterator[Reference]:
-    key = f"rounds/{entry.name}"
-    yield Reference(key, ("loadgen", "requirements"), "Python lock", entry.loadgen.requirements, catalogue.locks)
-    for path, metric in _metrics_named_in(entry):
-        yield Reference(key, path, "accuracy metric", metric, entry.accuracy_regex)
-    for path, model in _models_named_in(entry):
-        yield Reference(key, path, "benchmark of the round", model, entry.models)
-
-
-def _metrics_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
-    for model, rules in entry.models.items():
-        below: KeyPath = ("models", model)
-        for index, target in enumerate(rules.accuracy):
-            yield (*below, "accuracy", index, "metric"), target.metric
-        for scenario, targets in rules.accuracy_per_scenario.items():
-            for index, target in enumerate(targets):
-                yield (*below, "accuracy_per_scenario", scenario, index, "metric"), target.metric
-        yield from (((*below, "accuracy_delta_perc", metric), metric) for metric in rules.accuracy_delta_perc)
-
-
-def _models_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
-    latencies = entry.run_styles.unknown_targets.target_latency_ms_by_model
-    yield from ((("run_styles", "unknown_targets", "target_latency_ms_by_model", name), name) for name in latencies)
-    rates = entry.run_styles.test.offline_target_qps_by_model
-    yield from ((("run_styles", "test", "offline_target_qps_by_model", name), name) for name in rates)
-    for index, name in enumerate(entry.limits.min_duration_exempt_models):
-        yield ("limits", "min_duration_exempt_models", index), name
-    for index, name in enumerate(entry.endpoints.allowed_models):
-        yield ("endpoints", "allowed_models", index), name
-    for test, files in entry.compliance_files.items():
-        yield from ((("compliance_files", test, "mean_output_tokens", name), name) for name in files.mean_output_tokens)
-    for test, run in entry.compliance.items():
-        yield from ((("compliance", test, "models", name), name) for name in run.models)
 
 
 def _of_scorer(entry: Scorer, catalogue: Catalogue) -> Iterator[Reference]:

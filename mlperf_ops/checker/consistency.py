@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import LogFile, Result, Submission
-from mlperf_ops.checker.texts import read_text
+from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog, parse_summary
 
@@ -225,7 +225,7 @@ def user_conf(place: Result) -> Findings:
     names = {place.benchmark, place.model, *_conf_names(place)}
     wrong = [
         (key, given, logged)
-        for key, given, logged in _settings(place.path(location), log, {name for name in names if name})
+        for key, given, logged in _settings(read_text(place.tree, location), log, {name for name in names if name})
         if given != logged
     ]
     if wrong:
@@ -243,16 +243,12 @@ def _conf_names(place: Result) -> Iterable[str | None]:
     return () if conf is None else (conf.conf_model, conf.interactive_conf_model)
 
 
-def _settings(path: Path, log: DetailLog, names: set[str]) -> Iterator[tuple[str, float, float]]:
+def _settings(file: TextFile, log: DetailLog, names: set[str]) -> Iterator[tuple[str, float, float]]:
     """Yield key, value of user.conf and value of the log, for each key that both have."""
     scenario = measured_scenario(log)
     wanted = _CONF | (_CONF_OF_SERVER if scenario == "Server" else {})
     given: dict[str, float] = {}
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
+    for line in file.text.splitlines():
         left, equals, right = line.partition("#")[0].partition("=")
         model, _, rest = left.strip().rpartition(".")[0].rpartition(".")
         key = left.strip().rpartition(".")[2]
@@ -297,7 +293,7 @@ def shared_logs(submission: Submission) -> Findings:
             continue
         first: dict[bytes, list[_Filed]] = {}
         for filed in many:
-            ends = _ends(submission.tree.path(filed.location))
+            ends = _ends(submission.tree.file(filed.location))
             earlier = first.setdefault(ends, []) if ends else []
             other = next((one for one in earlier if not _may_share(one, filed)), None)
             own = any(one.place.location == filed.place.location for one in earlier)  # other rules tell what is wrong
@@ -324,15 +320,20 @@ def _filed(submission: Submission) -> Iterator[_Filed]:
                     yield _Filed(place, test, f"{place.test_folder(test)}/{_RUN}/mlperf_log_detail.txt")
 
 
-def _ends(path: Path) -> bytes | None:
+def _ends(path: str) -> bytes | None:
     """Return a digest of both ends of a log: the head names its start to the nanosecond, the tail its figures."""
     try:
-        with path.open("rb") as stream:
-            head = stream.read(_END_BYTES)
-            stream.seek(-min(_END_BYTES, path.stat().st_size), 2)
-            return hashlib.sha256(head + stream.read()).digest()
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return None
+    try:
+        size = os.fstat(descriptor).st_size
+        tail = os.pread(descriptor, _END_BYTES, max(0, size - _END_BYTES))
+        return hashlib.sha256(os.pread(descriptor, _END_BYTES, 0) + tail).digest()
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _may_share(first: _Filed, second: _Filed) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,31 +96,34 @@ class Submission:
         """Read a JSON object; the last ones are remembered, because a system's results share some."""
         if self.tree.size(location) is None:
             return JsonFile(location, exists=False, value=None, problem=None)
-        path = self.tree.path(location)
+        self.tree.file(location)  # notes that it was looked at, also where it is remembered
         if location not in self._parsed:
             if len(self._parsed) == _PARSED_KEPT:
                 self._parsed.clear()
-            self._parsed[location] = _parse(location, path)
+            self._parsed[location] = _parse(self.tree, location)
         return self._parsed[location]
 
     def log(self, location: str) -> LogFile:
         """Read a detail log."""
         if self.tree.size(location) is None:
             return LogFile(location, exists=False, log=None, problem=None)
-        path = self.tree.path(location)
+        path = self.tree.file(location)
         try:
             return LogFile(
                 location, exists=True, log=read_detail(path, self.log_keys, count_warnings=False), problem=None
             )
         except ResultError as error:
-            problem = error.message.replace(str(path), path.name)
+            problem = error.message.replace(path, location.rpartition("/")[2])
             foreign = isinstance(error, ForeignLineError)
             return LogFile(location, exists=True, log=None, problem=problem, foreign=foreign)
 
 
-def _parse(location: str, path: Path) -> JsonFile:
+def _parse(tree: Tree, location: str) -> JsonFile:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        text = tree.read(location).decode()
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        value = json.loads(text)
     except (OSError, ValueError) as error:
         return JsonFile(location, exists=True, value=None, problem=f"it is not JSON: {error}")
     except RecursionError:
@@ -128,6 +131,22 @@ def _parse(location: str, path: Path) -> JsonFile:
     if not isinstance(value, dict):
         return JsonFile(location, exists=True, value=None, problem=f"it holds a {type(value).__name__}, no object")
     return JsonFile(location, exists=True, value=value, problem=None)
+
+
+def _has_parts(name: str, parts: Sequence[str]) -> bool:
+    """Whether a name is made of these parts with any text between them."""
+    if len(parts) == 1:
+        return name == parts[0]
+    first, *middle, last = parts
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in middle:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 class Submitter:
@@ -230,6 +249,7 @@ class Result:
         self.folder = folder
         self.location = f"{system.location}/{benchmark}/{folder}"
         self._tests: dict[str, LogFile] = {}
+        self._places: dict[PathTemplate, str] = {}
 
     @cached_property
     def scenario(self) -> str | None:
@@ -248,9 +268,12 @@ class Result:
 
     def place(self, template: PathTemplate) -> str:
         """Return a location of this result by the round's layout."""
-        return self.submitter.place(
-            template, system=self.system.name, benchmark=self.benchmark, scenario=self.folder
-        ).rstrip("/")
+        known = self._places.get(template)
+        if known is None:
+            known = self._places[template] = self.submitter.place(
+                template, system=self.system.name, benchmark=self.benchmark, scenario=self.folder
+            ).rstrip("/")
+        return known
 
     def path(self, location: str) -> Path:
         """Return the absolute path of a location."""
@@ -262,13 +285,23 @@ class Result:
         layout, also = self.round.layout, self.round.layout.measurements_also
         first = self.place(layout.measurements)
         if also:
-            names = {"system": glob.escape(self.system.name), "scenario": glob.escape(self.folder)}
-            patterns = [glob.escape(first.rpartition("/")[2]), *(self.submitter.place(one, **names) for one in also)]
+            own = first.rpartition("/")[2]
+            named = [self._pattern(template) for template in also]
             folder = self.place(layout.measurements_dir)
             for name in self.tree.folder(folder).files:
-                if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+                if name == own or any(matches(name) for matches in named):
                     return self.submitter.submission.json(f"{folder}/{name}")
         return self.submitter.submission.json(first)
+
+    def _pattern(self, template: PathTemplate) -> Callable[[str], bool]:
+        """Return what tells whether a name fits a pattern of the layout, in which names of this result stand."""
+        if "?" in template or "[" in template:
+            names = {"system": glob.escape(self.system.name), "scenario": glob.escape(self.folder)}
+            pattern = self.submitter.place(template, **names)
+            return lambda name: fnmatch.fnmatchcase(name, pattern)
+        # A pattern of each result's own is not worth a regular expression of each.
+        parts = [self.place(part) for part in template.split("*")]
+        return lambda name: _has_parts(name, parts)
 
     @cached_property
     def performance(self) -> LogFile:

@@ -48,8 +48,7 @@ def read_text(tree: Tree, location: str) -> TextFile:
     if tree.size(location) is None:
         return TextFile(location, exists=False, text="", problem=None)
     try:
-        with tree.path(location).open("rb") as stream:
-            raw = stream.read(LONGEST_BYTES)
+        raw = tree.read(location, LONGEST_BYTES)
     except OSError as error:
         return TextFile(location, exists=True, text="", problem=error.strerror or str(error))
     try:

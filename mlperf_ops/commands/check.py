@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.catalogue.one_round import load_round
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker import (
     CheckReport,
@@ -159,7 +159,7 @@ def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round,
     if planned is not None and planned.round != name:
         raise ConfigError(f"{plan} is a plan of round {planned.round}, and --round is {name}")
     refuse_run_folder(tree)
-    return load_catalogue().round(name, "--round" if round_ else str(plan)), planned
+    return load_round(name, "--round" if round_ else str(plan)), planned
 
 
 def _second_opinion(
@@ -175,10 +175,12 @@ def _second_opinion(
 
 def refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
-    from mlperf_ops.aggregate import TREE  # noqa: PLC0415  # it imports much, and a re-check is to be quick
+    if not ((tree / PLAN).is_file() or (tree / IMPORTS).is_file()):
+        return
+    from mlperf_ops.aggregate import TREE  # noqa: PLC0415  # it imports much, and a check is to start quickly
 
     below = tree / TREE
-    if below.is_dir() and ((tree / PLAN).is_file() or (tree / IMPORTS).is_file()):
+    if below.is_dir():
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")
 
 

@@ -40,7 +40,7 @@ def check_measurement(measured: Measurement, round_: Round) -> tuple[PowerFindin
     found += configuration(server, round_.power)
     if server.get("debug", False) is not False:
         found.append(PowerFinding("debug", "official", "power/server.json", "the server ran in debug mode"))
-    found += simulated(server, measured.meter_lines)
+    found += simulated(server, measured.meter_text)
     found += _readings(measured, round_)
     return tuple(found)
 

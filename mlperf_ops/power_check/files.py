@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import starmap
 from pathlib import Path
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.power_check.model import Measurement, PowerFinding, Reading, Run
-from mlperf_ops.power_log import is_reading, power_factor, power_seconds, reading
+from mlperf_ops.power_log import is_reading, power_factor, power_seconds, reading, usual_readings
 
 RANGING, TESTING = "ranging", "run_1"
 FILES = (
@@ -34,7 +35,7 @@ def read_measurement(performance: Path) -> Measurement:
         server=server,
         ranging=_run(performance, RANGING),
         testing=_run(performance, TESTING),
-        meter_lines=_lines(performance / "power/ptd_logs.txt"),
+        meter_text=_text(performance / "power/ptd_logs.txt"),
         digests={name: digest for name in FILES if (digest := _sha1(performance / name)) is not None},
         problems=tuple(problems),
     )
@@ -60,7 +61,6 @@ def _session(performance: Path, name: str, problems: list[PowerFinding]) -> Json
 
 
 def _run(performance: Path, folder: str) -> Run:
-    readings: list[Reading] = []
     problem: str | None = None
     begin = end = None
     try:
@@ -70,7 +70,10 @@ def _run(performance: Path, folder: str) -> Run:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
-    for number, line in enumerate(_lines(performance / folder / "spl.txt"), start=1):
+    text = _text(performance / folder / "spl.txt")
+    usual = usual_readings(text)
+    readings = [] if usual is None else list(starmap(Reading, usual))
+    for number, line in enumerate(text.split("\n") if usual is None else (), start=1):
         if is_reading(line):
             found = _reading(line)
             if found is None:
@@ -89,11 +92,11 @@ def _reading(line: str) -> Reading | None:
         return None
 
 
-def _lines(path: Path) -> tuple[str, ...]:
+def _text(path: Path) -> str:
     try:
-        return tuple(path.read_text(errors="replace").split("\n"))
+        return path.read_text(errors="replace")
     except OSError:
-        return ()
+        return ""
 
 
 def _sha1(path: Path) -> str | None:

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check.model import Measurement, PowerFinding
-from mlperf_ops.power_log import power_seconds
+from mlperf_ops.power_log import MINUTE, SECOND, minute_seconds, power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
+_USUAL = re.compile(rf"\n{MINUTE}{SECOND}: (WARNING|ERROR):(.*)", re.ASCII)
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
+_WORDS = (("WARNING:", False), ("ERROR:", True))
 _OFFICIAL_MARGIN_S = 800.0  # meant as milliseconds
 _MARGIN_S = 0.8
 _PERCENT = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     """A line with ERROR: or WARNING:."""
 
     text: str  # after the colon
@@ -35,22 +36,25 @@ class _Line:
 
     @property
     def uncertain(self) -> re.Match[str] | None:
-        return None if self.is_error else _UNCERTAIN.search(self.text)
+        if self.is_error or "Uncertainty " not in self.text:
+            return None
+        return _UNCERTAIN.search(self.text)
 
 
 def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
     """Check errors and warnings of the meter, officially and by what they are."""
-    if not any(measured.meter_lines):
+    text = measured.meter_text
+    if not text.strip("\n"):
         return  # the list of files says so
-    ranging = _ranging(measured.meter_lines, f"{server.get('session_name')}_ranging")
+    ranging = _ranging(text, f"{server.get('session_name')}_ranging")
     begin, end = measured.testing.begin_s, measured.testing.end_s
     if ranging is None:
         yield PowerFinding("meter-errors", "official", _FILE, "the log does not show when ranging began and ended")
         return
-    yield from _activation(measured.meter_lines, ranging[0])
+    yield from _activation(text, ranging[0])
     if begin is None or end is None:
         return  # readings and clock say so
-    lines = list(_marked(measured.meter_lines))
+    lines = _marked(text)
     objection = _official(lines, ranging, (begin, end), rules)
     if objection is not None:
         yield PowerFinding("meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection)
@@ -58,66 +62,94 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     yield from _strict(lines, ranging, measured, rules)
 
 
-def _ranging(lines: tuple[str, ...], mark: str) -> tuple[float, float] | None:
-    start: float | None = None
-    for line in lines:
+def _ranging(text: str, mark: str) -> tuple[float, float] | None:
+    said, start = _said(text, f": Go with mark {mark!r}", 0)
+    while said is not None and power_seconds(said) is None:
+        said, start = _said(text, f": Go with mark {mark!r}", start)
+    stop, _ = _said(text, ": Completed test", start) if said is not None else (None, 0)
+    begin_s, end_s = power_seconds(said), power_seconds(stop)  # None of None
+    return None if begin_s is None or end_s is None else (begin_s, end_s)
+
+
+def _said(text: str, words: str, start: int) -> tuple[str | None, int]:
+    """Return the stamp of the first line that says nothing but these words, and where the next line begins."""
+    while (at := text.find(words, start)) >= 0:
+        line, start = _line_at(text, at)
         stamp = _STAMP.match(line)
-        said = line[stamp.end() :].strip() if stamp else None
-        if start is None:
-            if said == f": Go with mark {mark!r}":
-                start = power_seconds(line[: _width(stamp)])
-        elif said == ": Completed test":
-            stop = power_seconds(line[: _width(stamp)])
-            return None if stop is None else (start, stop)
-    return None
+        if stamp and line[stamp.end() :].strip() == words:
+            return stamp[0], start
+    return None, start
 
 
-def _width(stamp: re.Match[str] | None) -> int:
-    return stamp.end() if stamp else 0
+def _line_at(text: str, position: int) -> tuple[str, int]:
+    """Return the line that holds a position, and where the next one begins."""
+    end = text.find("\n", position)
+    end = len(text) if end < 0 else end
+    return text[text.rfind("\n", 0, position) + 1 : end], end + 1
 
 
-def _activation(lines: tuple[str, ...], ranging_start: float) -> Iterator[PowerFinding]:
-    for line in lines:
-        if _ACTIVATED.search(line):
-            stamp = _STAMP.match(line)
-            time_s = power_seconds(stamp[0]) if stamp else None
-            if time_s is None or time_s >= ranging_start:
-                yield PowerFinding(
-                    "uncertainty",
-                    "official",
-                    _FILE,
-                    "the meter's uncertainty check was switched on after ranging began",
-                )
-            return
-    yield PowerFinding("uncertainty", "official", _FILE, "the meter's uncertainty check was not switched on")
+def _activation(text: str, ranging_start: float) -> Iterator[PowerFinding]:
+    found = _ACTIVATED.search(text)
+    if found is None:
+        yield PowerFinding("uncertainty", "official", _FILE, "the meter's uncertainty check was not switched on")
+        return
+    line, _ = _line_at(text, found.start())
+    stamp = _STAMP.match(line)
+    time_s = power_seconds(stamp[0]) if stamp else None
+    if time_s is None or time_s >= ranging_start:
+        yield PowerFinding(
+            "uncertainty", "official", _FILE, "the meter's uncertainty check was switched on after ranging began"
+        )
 
 
-def _marked(lines: tuple[str, ...]) -> Iterator[_Line]:
-    for line in lines:
-        for word, is_error in (("WARNING:", False), ("ERROR:", True)):
-            if word not in line:
-                continue
-            text = line.partition(word)[2]
-            if text:
+def _marked(text: str) -> list[_Line]:
+    """Return the lines with one of the words, in order; a line with both comes twice."""
+    usual = _usual(text)
+    if usual is not None:
+        return usual
+    lines = []
+    for line in text.split("\n"):
+        for word, is_error in _WORDS:
+            rest = line.partition(word)[2]
+            if rest:
                 stamp = _STAMP.match(line)
-                yield _Line(text.strip(), is_error, power_seconds(stamp[0]) if stamp else None)
+                lines.append(_Line(rest.strip(), is_error, power_seconds(stamp[0]) if stamp else None))
+    return lines
+
+
+def _usual(text: str) -> list[_Line] | None:
+    """Return the lines of `_marked`, found at once; None when one has not the meter's usual form."""
+    found = _USUAL.findall(f"\n{text}")
+    if len(found) != sum(text.count(word) for word, _ in _WORDS):
+        return None
+    try:
+        return [
+            _Line(rest.strip(), word == "ERROR", minute_seconds(minute) + float(second))
+            for minute, second, word, rest in found
+            if rest
+        ]
+    except ValueError:
+        return None
 
 
 def _official(
     lines: list[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
 ) -> str | None:
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
+    begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
+    starts = tuple([start.strip() for start in rules.ranging_errors])
     for line in lines:
-        if line.time_s is None:
+        time_s = line.time_s
+        if time_s is None:
             return line.text
         if line.is_error:
             if line.text in rules.testing_errors:
                 return None
-            if not ranging[0] < line.time_s < ranging[1]:
+            if not ranging[0] < time_s < ranging[1]:
                 return line.text
-            if not line.text.startswith(tuple(start.strip() for start in rules.ranging_errors)):
+            if not line.text.startswith(starts):
                 return None
-        elif run[0] + _OFFICIAL_MARGIN_S < line.time_s < run[1] - _OFFICIAL_MARGIN_S:
+        elif begin < time_s < end:
             uncertain = line.uncertain
             return line.text if uncertain is not None and not uncertain["channel"] else None
     return None
@@ -133,8 +165,8 @@ def _strict(
         for line in lines
         if line.is_error
         and line.text not in rules.testing_errors
-        and line.time_s is not None
-        and not ranging[0] < line.time_s < ranging[1]
+        and (time_s := line.time_s) is not None
+        and not ranging[0] < time_s < ranging[1]
     ]
     if errors:
         yield PowerFinding(
@@ -146,9 +178,9 @@ def _strict(
             limit="0",
         )
     inside = {
-        line.time_s
+        time_s
         for line in lines
-        if line.uncertain and line.time_s is not None and begin + _MARGIN_S < line.time_s < end - _MARGIN_S
+        if line.uncertain and (time_s := line.time_s) is not None and begin + _MARGIN_S < time_s < end - _MARGIN_S
     }
     readings = len(measured.testing.measured)
     if inside and readings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from mlperf_ops.files import Json, JsonObject
 
@@ -51,8 +51,7 @@ class PowerFinding:
     limit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A line of spl.txt: time, average watts of the second, power factor (None where the line has none)."""
 
     time_s: float
@@ -88,7 +87,8 @@ class Run:
         """The readings strictly between begin and end."""
         if self.begin_s is None or self.end_s is None:
             return []
-        return [reading for reading in self.readings if self.begin_s < reading.time_s < self.end_s]
+        begin_s, end_s = self.begin_s, self.end_s
+        return [reading for reading in self.readings if begin_s < reading.time_s < end_s]
 
     @property
     def average_watts(self) -> float | None:
@@ -106,7 +106,7 @@ class Measurement:
         server: server.json.
         ranging: The run that finds the meter's ranges.
         testing: The run that counts.
-        meter_lines: Lines of ptd_logs.txt.
+        meter_text: ptd_logs.txt.
         digests: sha1 of each file, relative to performance/.
         problems: What could not be read.
     """
@@ -115,7 +115,7 @@ class Measurement:
     server: JsonObject | None
     ranging: Run
     testing: Run
-    meter_lines: tuple[str, ...]
+    meter_text: str
     digests: dict[str, str]
     problems: tuple[PowerFinding, ...] = field(default=())
 

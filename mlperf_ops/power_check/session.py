@@ -133,10 +133,11 @@ def _recorded(value: Json) -> dict[str, str]:
     return {name: digest for name, digest in texts(value).items() if name in _DIGESTED}
 
 
-def simulated(server: JsonObject, meter_lines: tuple[str, ...]) -> Iterator[PowerFinding]:
+def simulated(server: JsonObject, meter_text: str) -> Iterator[PowerFinding]:
     """Look for the mark of a stand-in for the meter."""
     replies = [str(message.get("reply")) for message in objects(server.get("ptd_messages"))]
-    for file, lines in ((_SERVER, replies), ("power/ptd_logs.txt", meter_lines)):
+    logged = meter_text.split("\n") if _SIMULATED in meter_text else ()
+    for file, lines in ((_SERVER, replies), ("power/ptd_logs.txt", logged)):
         marked = next((line for line in lines if _SIMULATED in line), None)
         if marked is not None:
             yield PowerFinding(

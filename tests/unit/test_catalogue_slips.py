@@ -24,7 +24,7 @@ from mlperf_ops.catalogue import (
 )
 from mlperf_ops.catalogue.benchmark import Family
 from mlperf_ops.catalogue.earlier import EarlierRound
-from mlperf_ops.catalogue.loader import BUILT_IN
+from mlperf_ops.catalogue.folders import BUILT_IN
 from mlperf_ops.catalogue.problems import validate
 from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError
@@ -222,7 +222,7 @@ def test_a_letter_too_many_in_any_key_of_any_built_in_file_is_noticed(
 ) -> None:
     for folder in (*MODELS, "locks"):
         shutil.copytree(BUILT_IN / folder, tmp_path / folder)
-    monkeypatch.setattr("mlperf_ops.catalogue.loader.BUILT_IN", tmp_path)
+    monkeypatch.setattr("mlperf_ops.catalogue.folders.BUILT_IN", tmp_path)
     # Only one file changes from one reading to the next.
     once = functools.cache(load_yaml_with_lines)
     monkeypatch.setattr(

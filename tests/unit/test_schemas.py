@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlperf_ops import model
-from mlperf_ops.catalogue.loader import BUILT_IN
+from mlperf_ops.catalogue.folders import BUILT_IN
 from mlperf_ops.schemas import model_of, schemas, write
 from mlperf_ops.typed import dump, load
 from mlperf_ops.yamlfile import load_yaml_with_lines
