@@ -11,6 +11,9 @@ from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.checker.performance_rules import SEEDS
 from mlperf_ops.checker.structure import OLD_LAYOUT
 
+SIGNS = frozenset({SEEDS.id, OLD_LAYOUT.id})
+"""Rules that a tree of another round breaks; without a finding of them there is no hint."""
+
 _MOST = 0.5  # of the results, or of the submitters
 
 

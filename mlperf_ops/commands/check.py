@@ -21,7 +21,7 @@ from mlperf_ops.checker import (
 from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
-from mlperf_ops.checker.other_round import hint_of_other_round
+from mlperf_ops.checker.other_round import SIGNS, hint_of_other_round
 from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.checker.workbook import require_openpyxl
@@ -94,7 +94,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     # The verdict is shown whatever happens to the files.
     problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
-    hint = hint_of_other_round(report, load_catalogue().rounds)
+    hint = _hint(report)
     if as_json:
         more: JsonObject = {} if change is None else {"baseline": dump(change)}
         typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))
@@ -108,6 +108,14 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         raise typer.Exit(problems[0].exit_code)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _hint(report: CheckReport) -> str | None:
+    if not any(finding.rule in SIGNS for finding in report.findings):
+        return None
+    from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
+
+    return hint_of_other_round(report, load_catalogue().rounds)
 
 
 def _announce_missing_library(summary: Path) -> None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, SupportsInt
+from typing import Protocol, SupportsInt, get_args
 
 from mlperf_ops.errors import ResultError, unknown_name
 from mlperf_ops.harness.accuracy_log import NUMBER_FORMATS, AnswerType, LabelType, Logged, first_responses
@@ -117,13 +117,15 @@ def _is_class(answer: float) -> bool:
 def _another_type(data: bytes, label_type: LabelType) -> str:
     """Return the hint: as which type the data is a class index, and the option that says so."""
     told = []
-    for name, form in _FORMATS.items():
+    known: tuple[LabelType, ...] = get_args(LabelType)
+    for name in known:
+        form = NUMBER_FORMATS[name]
         if name != label_type and len(data) == struct.calcsize(form):
             answer: float = struct.unpack(form, data)[0]
             if math.isfinite(answer) and _is_class(answer) and answer == int(answer):
                 told.append(f"--parameter dtype={name} for class {answer:g}")
     if not told:
-        return f"a class index is logged as one number: {', '.join(_FORMATS)}"
+        return f"a class index is logged as one number: {', '.join(known)}"
     return f"does the SUT log another type? add {' or '.join(told)} to mlperf-ops accuracy"
 
 

@@ -78,9 +78,7 @@ def test_the_example_of_every_scorer_states_its_metrics() -> None:
 def test_a_parameter_that_does_not_exist_is_the_users_mistake() -> None:
     with pytest.raises(ConfigError, match=r"unknown parameter 'dtipe'.*did you mean 'dtype'"):
         compute("top1", Request(Path("log"), {}, {"dtipe": "int32"}))
-    with pytest.raises(
-        ConfigError, match=r"parameter dtype: unknown value 'int33'; expected one of .*int32, int64"
-    ):
+    with pytest.raises(ConfigError, match=r"parameter dtype: unknown value 'int33'; expected one of .*int32, int64"):
         compute("top1", Request(Path("log"), {}, {"dtype": "int33"}))
 
 
