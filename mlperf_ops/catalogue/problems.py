@@ -45,6 +45,54 @@ def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyP
 
 
 @dataclass(frozen=True, slots=True)
+class Misfit:
+    """One place of a file that does not fit its model.
+
+    Attributes:
+        key_path: The place; a key that is missing or unknown is its last part.
+        error: The sentence.
+    """
+
+    key_path: tuple[str | int, ...]
+    error: ConfigError
+
+
+def misfits(model: type[T], data: Json, path: Path, locate: Locate) -> list[Misfit]:
+    """Return every place where YAML data does not fit a model, in the order of the file; arguments as of `validate`.
+
+    Raises:
+        ConfigError: The data is no mapping.
+    """
+    try:
+        validate(model, data, path, locate)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        details = error.__cause__.errors(include_url=False)
+        unknown = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
+        where = _Where(path, locate, ())
+        found = [
+            Misfit(_place(detail, data), _told(detail, details, model, data, where))
+            for detail in details
+            # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
+            if not (detail["type"] == "missing" and detail["loc"][:-1] in unknown)
+        ]
+        # What is wrong within a list makes pydantic call the list too short as well.
+        told = [one for one in found if not any(_within(other.key_path, one.key_path) for other in found)]
+        once = {(one.key_path, str(one.error)): one for one in told}
+        return sorted(once.values(), key=lambda one: locate(one.key_path))
+    return []
+
+
+def _within(path: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
+
+
+def _place(detail: ErrorDetails, data: Json) -> tuple[str | int, ...]:
+    return _key_path(detail["loc"], data, missing=detail["type"] == "missing")
+
+
+@dataclass(frozen=True, slots=True)
 class _Where:
     path: Path
     locate: Locate
@@ -59,6 +107,13 @@ def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where:
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
     details = error.errors(include_url=False)
     detail = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
+    return _told(detail, details, model, data, where)
+
+
+def _told(
+    detail: ErrorDetails, details: Sequence[ErrorDetails], model: type[BaseModel], data: Json, where: _Where
+) -> ConfigError:
+    """Return the sentence of one error; those of the other types that a value may have are told with it."""
     kind, value = detail["type"], detail["input"]
     key_path = _key_path(detail["loc"], data, missing=kind == "missing")
     if kind == "union_tag_invalid":
