@@ -143,25 +143,28 @@ def test_a_mistake_of_the_whole_map_is_one_sentence(vendor: Vendor, change: dict
 
 
 def test_all_mistakes_of_a_map_are_told_in_one_run_and_nothing_is_written(vendor: Vendor) -> None:
-    vendor.result("Offline", system="bix")
+    vendor.result("Offline", system="bix")["folders"]["TEST09"] = "Offline/accuracy"
     vendor.map["results"] += [
         {"system": "box", "benchmark": "resnet51", "scenario": "Offlin", "folders": {"performance": "Ofline"}},
         {
             "system": "box",
             "benchmark": "resnet50",
             "scenario": "Offline",
-            "folders": {"perf": "x", "accuracy": "Offline/acuracy", "TEST06": "Offline/accuracy"},
+            "folders": {"perf": "x", "accuracy": "Offline/accuracies", "TEST06": "Offline/accuracy"},
             "user_conf": "Offline/performance/user.cnf",
         },
     ]
     vendor.map["systems"].append({"system": "box2", "system_type": "edgy"})
     message = vendor.sentence()
     first, *told = message.splitlines()
-    assert first == f"{vendor.path} has 9 mistakes, and nothing was imported:"
+    assert first == f"{vendor.path} has 10 mistakes, and nothing was imported:"
     assert not vendor.run.exists()
+    places = [int(line.strip().removeprefix(f"{vendor.path}:").split(":")[0]) for line in told]
+    assert places == sorted(places)
     lines = vendor.path.read_text().splitlines()
     for sentence, nearest, key in (
         ("results[0].system: unknown system 'bix'; expected one of box", "did you mean 'box'?", "system: bix"),
+        ("results[0].folders.TEST09: round v6.1 asks resnet for TEST01, TEST04", "leave it out", "TEST09: "),
         ("results[1].benchmark: unknown benchmark of round v6.1 'resnet51'", "did you mean", "benchmark: resnet51"),
         ("results[1].scenario: unknown value 'Offlin'; expected one of", "did you mean 'Offline'?", "Offlin"),
         ("results[1].folders.performance: there is no folder", "did you mean 'Offline'?", "performance: Ofline"),
