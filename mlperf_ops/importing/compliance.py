@@ -21,7 +21,8 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.importing.attempt import Verified
 from mlperf_ops.importing.wanted import Wanted
-from mlperf_ops.model import CollectedHost, Mode
+from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
+from mlperf_ops.model import SCENARIOS, CollectedHost, Mode, Scenario
 from mlperf_ops.truncate import truncate
 
 
@@ -57,7 +58,7 @@ def _prove(wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str]
             test=wanted.test,
             round=round_,
             official=wanted.benchmark.official,
-            scenario=scenario_of(verified.spec),
+            scenario=_scenario(verified, folders.get("performance")),
             runs=Runs(attempt, folders.get("performance"), folders.get("accuracy")),
             options=options_of(verified.spec, attempt),
         )
@@ -65,6 +66,15 @@ def _prove(wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str]
         if not evidence.passed:
             raise ResultError(f"{wanted.folder_name}: {evidence.reasons[0]}", hint=evidence.remedy)
         return verify(request)
+
+
+def _scenario(verified: Verified, performance: Path | None) -> Scenario:
+    """Return the scenario that the test has to have run: that of the performance run."""
+    ran: Scenario = verified.spec.loadgen.scenario
+    if performance is not None:
+        log = read_detail(performance / DETAIL_LOG, frozenset({"effective_scenario"})).values
+        ran = next((one for one in SCENARIOS if one == log.get("effective_scenario")), ran)
+    return scenario_of(verified.spec.cell.scenario, ran)
 
 
 def _stage(verified: Verified, scratch: Path) -> Path:

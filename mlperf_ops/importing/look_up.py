@@ -122,9 +122,11 @@ class _Result:
 
     def _cell(self, mode: ImportedMode, seen: dict[str, int]) -> Cell | None:
         result = self.file.map.results[self.index]
-        if self.benchmark is None or self.host is None:
+        if self.benchmark is None:
             return None
         refuse_tests(self.file, self.index, self.frame, self.benchmark, mode)
+        if self.host is None:
+            return None
         cell = Cell(self.host.system, self.benchmark.name, result.scenario, mode)
         if self.file.misfit("results", self.index, "scenario"):
             return None

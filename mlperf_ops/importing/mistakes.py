@@ -39,4 +39,11 @@ def as_one(path: Path, found: Sequence[ConfigError]) -> ConfigError:
     distinct = {str(error): error for error in found}
     if len(distinct) == 1:
         return next(iter(distinct.values()))
-    return ConfigError("\n  ".join((f"{path} has {len(distinct)} mistakes, and nothing was imported:", *distinct)))
+    told = sorted(distinct, key=lambda sentence: _line(sentence, path))
+    return ConfigError("\n  ".join((f"{path} has {len(distinct)} mistakes, and nothing was imported:", *told)))
+
+
+def _line(sentence: str, path: Path) -> int:
+    """Return the line of the file that a sentence starts with; 0 where it is about the whole."""
+    number = sentence.removeprefix(f"{path}:").partition(":")[0]
+    return int(number) if number.isdecimal() else 0
