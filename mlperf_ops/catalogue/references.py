@@ -10,6 +10,7 @@ from mlperf_ops.catalogue.component import CONVERT_OPTIONS
 from mlperf_ops.catalogue.round_references import Reference, of_round
 from mlperf_ops.catalogue.scorer import Scorer
 
+
 def references(catalogue: Catalogue) -> Iterator[Reference]:
     """Yield every reference of every entry."""
     for round_ in catalogue.rounds.values():

@@ -62,7 +62,7 @@ class Cache:
                 held[unit] = outcome
         return held
 
-    def _hold(self, unit: Unit, entry: JsonObject) -> Outcome | None:
+    def _hold(self, unit: Unit, entry: dict[str, Any]) -> Outcome | None:
         try:
             # Where nothing of the tree has changed, nothing of a unit has.
             if not entry["stamp"] or self._kept.whole != self._whole:
@@ -154,13 +154,13 @@ class _Kept:
         """Return the texts of some numbers."""
         return [self.table[number] for number in numbers]
 
-    def outcome(self, entry: JsonObject) -> Outcome:
+    def outcome(self, entry: Mapping[str, Any]) -> Outcome:
         """Return what a unit gave; what it had looked at stays in the entry."""
         texts, width, row = self.texts(entry["findings"]), len(_FINDING), entry["row"]
         findings = [Finding(*texts[start : start + width]) for start in range(0, len(texts), width)]
         return Outcome(tuple(findings), None if row is None else CheckedResult(*row))
 
-    def moved(self, entry: JsonObject, table: _Table) -> JsonObject:
+    def moved(self, entry: dict[str, Any], table: _Table) -> dict[str, Any]:
         """Return an entry with the numbers of another table."""
         return entry | {name: table.of(self.texts(entry[name])) for name in ("folders", "files", "findings")}
 
@@ -182,8 +182,9 @@ def _key(unit: Unit) -> str:
 
 
 def _digest(tree: Tree, location: str) -> str:
-    path = tree.root / location
-    return sha256_file(path) if path.is_file() else "none"
+    path = tree.path(location)
+    known = tree.size(location) is not None
+    return sha256_file(path) if known or path.is_file() else "none"
 
 
 def _read(path: Path, version: str) -> _Kept:

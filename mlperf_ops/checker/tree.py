@@ -72,9 +72,11 @@ class Tree:
     """The names below a folder. Locations are relative, with "/"; "" is the root.
 
     A check of a submitter, system or result has to ask through the methods, which note what it looks at.
+    `stamped`: the folders have stamps, so that what is noted is of use.
     """
 
     root: Path
+    stamped: bool = False
     folders: dict[str, Folder] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -146,7 +148,7 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
         raise SubmissionError(
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
-    tree = Tree(root)
+    tree = Tree(root, stamped=stamps)
     pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
     if len(pending) < 2 * _WORTH_A_PROCESS or not can_fork():
         _walk(tree, pending, submitter, stamps=stamps)
@@ -220,12 +222,12 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
             continue
         others = submitter is not None and location != "" and "/" not in location
         states: list[int] = []
-        others: list[str] = []  # what is no file to the checks, but a finding
+        odd: list[str] = []  # what is no file to the checks, but a finding
         for entry in found:
             here = f"{location}/{entry.name}" if location else entry.name
             if entry.is_symlink():
                 states += _note_link(tree, folder, entry, here)
-                others += (entry.name, tree.links[-1].target)
+                odd += (entry.name, tree.links[-1].target)
             elif entry.is_dir(follow_symlinks=False):
                 if not others or entry.name == submitter:
                     folder.folders.append(entry.name)
@@ -237,9 +239,9 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                     states += _state(status)
                 else:  # reading a pipe or a device might never end
                     tree.unreadable[here] = "it is no regular file"
-                    others.append(entry.name)
+                    odd.append(entry.name)
         if stamps:
-            _stamp(folder, states, others)
+            _stamp(folder, states, odd)
     return left
 
 
@@ -252,9 +254,9 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
-def _stamp(folder: Folder, states: list[int], others: list[str]) -> None:
+def _stamp(folder: Folder, states: list[int], odd: list[str]) -> None:
     """Stamp a folder by the names in it and by the states of its files, one after the other."""
-    names = "\0".join((*folder.folders, "", *folder.files, "", *others))  # no name is empty
+    names = "\0".join((*folder.folders, "", *folder.files, "", *odd))  # no name is empty
     digest = hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=10)
     digest.update(array("Q", [state & _ALL_BITS for state in states]))
     folder.stamp = digest.digest()
@@ -272,8 +274,9 @@ def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: st
     elif not (resolved + os.sep).startswith(os.path.realpath(tree.root) + os.sep):
         problem = "it leads out of the tree"
     tree.links.append(Link(location, target, problem))
-    if problem is not None or not os.path.isfile(resolved):
+    if not os.path.isfile(resolved):
         return own
     status = os.stat(resolved)
-    folder.files[entry.name] = status.st_size
+    if problem is None:
+        folder.files[entry.name] = status.st_size
     return own + _state(status)

@@ -136,9 +136,7 @@ def test_a_folder_replaced_by_another_one_is_seen(tree: TreeUnderTest, judged: l
     shutil.copytree(folder, other)  # with the times of the first, as rsync and cp -p keep them
     log = other / "mlperf_log_detail.txt"
     before = log.stat()
-    log.write_text(
-        log.read_text().replace('min_duration_ms", "value": 600000', 'min_duration_ms", "value": 599999')
-    )
+    log.write_text(log.read_text().replace('min_duration_ms", "value": 600000', 'min_duration_ms", "value": 599999'))
     os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
     shutil.rmtree(folder)
     other.rename(folder)
