@@ -28,7 +28,7 @@ def power_time(text: str) -> dt.datetime:
     Raises:
         ValueError: The text is no such time.
     """
-    if usual := _USUAL.fullmatch(text):
+    if _USUAL.fullmatch(text):
         try:
             return dt.datetime.fromisoformat(f"{text[6:10]}-{text[:5]}{text[10:]}")
         except ValueError:

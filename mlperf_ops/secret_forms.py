@@ -49,7 +49,7 @@ class Form:
 
     def may_be_in(self, content: bytes) -> bool:
         """Tell whether it is worth looking for."""
-        for literal in self.literals:  # noqa: SIM110  # a generator takes longer than most of the looks
+        for literal in self.literals:  # a generator takes longer than most of the looks
             if literal in content:
                 return self.hint is None or self.hint.search(content) is not None
         return False

@@ -1,7 +1,7 @@
 """The catalogue: rounds, benchmarks, implementations, components and platforms as checked data.
 
-A new one is a YAML file in the folder of its kind; no code names a benchmark. The names below are imported when they are
-used: a check needs a round and nothing else, and the other schemas take half of its start.
+A new one is a YAML file in the folder of its kind; no code names a benchmark. The names below are imported when they
+are used: a check needs a round and nothing else, and the other schemas take half of its start.
 """
 
 from __future__ import annotations
