@@ -77,8 +77,14 @@ class DetailLog:
 
 
 @functools.lru_cache(maxsize=8)
+def _names(keys: frozenset[str]) -> dict[bytes, str]:
+    """Return the keys as they stand in a log."""
+    return {key.encode(): key for key in keys}
+
+
+@functools.lru_cache(maxsize=8)
 def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
-    return frozenset(key.encode() for key in keys) | _JUDGED
+    return _JUDGED.union(_names(keys))
 
 
 class _Reader:
@@ -268,6 +274,7 @@ def read_detail(path: Path | str, keys: frozenset[str] | None = None, *, count_w
             A last line without its end is not an error: the run was cut off, `complete` is False.
     """
     reader = _Reader(path, keys, count_warnings=count_warnings)
+    names = {} if keys is None else _names(keys)
     cut_off = False
     try:
         with open(path, "rb", buffering=0) as stream:
@@ -283,7 +290,7 @@ def read_detail(path: Path | str, keys: frozenset[str] | None = None, *, count_w
     if not reader.lines and not cut_off:
         raise ResultError(f"{path} is empty", hint="LoadGen did not finish; see console.log of the attempt")
     return DetailLog(
-        values={name: value for key, value in reader.found.items() if (name := _name(key)) in keys}
+        values={names[key]: value for key, value in reader.found.items() if key in names}
         if keys is not None
         else {_name(key): value for key, value in reader.found.items()},
         errors=tuple(reader.errors),

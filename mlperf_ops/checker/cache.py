@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_
 
 # A file that changed this shortly before it was read may change again without another time (cf. git's index).
 _TOO_YOUNG_NS = 2_000_000_000
+# Folders of this package whose code findings depend on.
+CODE = (".", "catalogue", "checker", "compliance", "harness", "power_check")
 _FINDING = tuple(field.name for field in dataclasses.fields(Finding))
 _ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
 
@@ -46,72 +49,72 @@ class Cache:
         self._version = rules_digest(submission)
         name = sha256_text(f"{tree.resolve()}\n{submission.round.name}")[:20]
         self._path = folder / f"check-{name}.json"
-        self._kept: dict[str, JsonObject] = _read(self._path, self._version)
+        self._kept = _read(self._path, self._version)
         self._retold = False
-        self._whole_stamp = ""
+        self._whole = self._stamp(sorted(self._tree.folders))
 
     def valid(self, units: Iterable[Unit]) -> dict[Unit, Outcome]:
         """Return the outcomes that still hold."""
         held: dict[Unit, Outcome] = {}
         for unit in units:
-            entry = self._kept.get(_key(unit))
+            entry = self._kept.entries.get(_key(unit))
             if entry is not None and (outcome := self._hold(unit, entry)) is not None:
                 held[unit] = outcome
         return held
 
-    def _hold(self, unit: Unit, entry: JsonObject) -> Outcome | None:
+    def _hold(self, unit: Unit, entry: dict[str, Any]) -> Outcome | None:
         try:
-            folders, files = _texts(entry["folders"]), _texts(entry["files"])
-            if unit.kind == "tree":  # it looks at everything
-                return _outcome(entry, folders, files) if entry["stamp"] == self._whole() else None
-            if entry["stamp"] != self._stamp(folders):
-                if entry["content"] != self._content(folders, files):
+            # Where nothing of the tree has changed, nothing of a unit has.
+            if not entry["stamp"] or self._kept.whole != self._whole:
+                if unit.kind == "tree":  # it looks at everything
                     return None
-                entry["stamp"], self._retold = self._stamp(folders), True
-            return _outcome(entry, folders, files)
-        except (KeyError, TypeError, ValueError, OSError, MlperfOpsError):
+                folders, files = self._kept.texts(entry["folders"]), self._kept.texts(entry["files"])
+                if entry["stamp"] != self._stamp(folders):
+                    if entry["content"] != self._content(folders, files):
+                        return None
+                    entry["stamp"], self._retold = self._stamp(folders), True
+            return self._kept.outcome(entry)
+        except (KeyError, TypeError, ValueError, IndexError, OSError, MlperfOpsError):
             return None
 
     def keep(self, known: Mapping[Unit, Outcome], changed: Iterable[Unit]) -> None:
         """Write the outcomes for the next check."""
         fresh = set(changed)
-        if not fresh and not self._retold and len(known) == len(self._kept):
+        if not fresh and not self._retold and len(known) == len(self._kept.entries):
             return
+        table = _Table()
         entries = {}
         for unit, outcome in known.items():
-            entries[_key(unit)] = self._entry(unit, outcome) if unit in fresh else self._kept[_key(unit)]
-        body = json.dumps(entries, separators=(",", ":"))
-        head = json.dumps({"version": self._version, "sha256": sha256_text(body)})
-        write_atomic(self._path, f"{head}\n{body}\n")
+            if unit in fresh:
+                entries[_key(unit)] = self._entry(table, unit, outcome)
+            else:
+                entries[_key(unit)] = self._kept.moved(self._kept.entries[_key(unit)], table)
+        body = json.dumps({"texts": list(table.numbers), "entries": entries}, separators=(",", ":"))
+        head = {"version": self._version, "whole": self._whole, "sha256": sha256_text(body)}
+        write_atomic(self._path, f"{json.dumps(head)}\n{body}\n")
 
-    def _entry(self, unit: Unit, outcome: Outcome) -> JsonObject:
+    def _entry(self, table: _Table, unit: Unit, outcome: Outcome) -> JsonObject:
         young_ns = self._started_ns - _TOO_YOUNG_NS
         looked_at = self._tree.folders if unit.kind == "tree" else outcome.folders
         young = any(self._folder(location).newest_ns > young_ns for location in looked_at)
-        stamp = self._whole() if unit.kind == "tree" else self._stamp(outcome.folders)
+        stamp = self._whole if unit.kind == "tree" else self._stamp(outcome.folders)
         row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
-        findings: list[Json] = [[getattr(finding, name) for name in _FINDING] for finding in outcome.findings]
+        findings = [getattr(finding, name) for finding in outcome.findings for name in _FINDING]
         return {
-            "folders": list(outcome.folders),
-            "files": list(outcome.files),
+            "folders": table.of(outcome.folders),
+            "files": table.of(outcome.files),
             "stamp": "" if young else stamp,
             "content": self._content(outcome.folders, outcome.files),
-            "findings": findings,
+            "findings": table.of(findings),
             "row": row,
         }
-
-    def _whole(self) -> str:
-        if not self._whole_stamp:
-            self._whole_stamp = self._stamp(sorted(self._tree.folders))
-        return self._whole_stamp
 
     def _folder(self, location: str) -> Folder:
         return self._tree.folders.get(location, _NOTHING)
 
     def _stamp(self, folders: Iterable[str]) -> str:
-        return hashlib.blake2b(
-            "\n".join([self._folder(location).stamp for location in folders]).encode(), digest_size=16
-        ).hexdigest()
+        stamps = b"\n".join([self._folder(location).stamp for location in folders])
+        return hashlib.blake2b(stamps, digest_size=16).hexdigest()
 
     def _content(self, folders: Iterable[str], files: Iterable[str]) -> str:
         listed: list[Json] = []
@@ -122,7 +125,47 @@ class Cache:
         return sha256_json([listed, read])
 
 
-_NOTHING = Folder(stamp="absent")
+class _Table:
+    """Texts by number: most of a cache's texts are in it many times."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str | None, int] = {}
+
+    def of(self, texts: Iterable[str | None]) -> list[Json]:
+        """Return the numbers of texts, new ones for those that are new."""
+        return [self.numbers.setdefault(text, len(self.numbers)) for text in texts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a cache held.
+
+    Attributes:
+        whole: Stamp of the whole tree.
+        table: Texts, which the entries name by number.
+        entries: By kind and location of the unit.
+    """
+
+    whole: str = ""
+    table: list[Any] = field(default_factory=list)
+    entries: dict[str, Any] = field(default_factory=dict)
+
+    def texts(self, numbers: list[int]) -> list[Any]:
+        """Return the texts of some numbers."""
+        return [self.table[number] for number in numbers]
+
+    def outcome(self, entry: Mapping[str, Any]) -> Outcome:
+        """Return what a unit gave; what it had looked at stays in the entry."""
+        texts, width, row = self.texts(entry["findings"]), len(_FINDING), entry["row"]
+        findings = [Finding(*texts[start : start + width]) for start in range(0, len(texts), width)]
+        return Outcome(tuple(findings), None if row is None else CheckedResult(*row))
+
+    def moved(self, entry: dict[str, Any], table: _Table) -> dict[str, Any]:
+        """Return an entry with the numbers of another table."""
+        return entry | {name: table.of(self.texts(entry[name])) for name in ("folders", "files", "findings")}
+
+
+_NOTHING = Folder(stamp=b"absent")
 
 
 def _require_writable(folder: Path) -> None:
@@ -139,40 +182,21 @@ def _key(unit: Unit) -> str:
 
 
 def _digest(tree: Tree, location: str) -> str:
-    path = tree.root / location
-    return sha256_file(path) if path.is_file() else "none"
+    path = tree.path(location)
+    known = tree.size(location) is not None
+    return sha256_file(path) if known or path.is_file() else "none"
 
 
-def _texts(value: Json) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return tuple(str(one) for one in value)
-
-
-def _read(path: Path, version: str) -> dict[str, Any]:
+def _read(path: Path, version: str) -> _Kept:
     try:
         with path.open(encoding="utf-8") as stream:
             head, body = json.loads(stream.readline()), stream.readline().rstrip("\n")
         if head["version"] != version or head["sha256"] != sha256_text(body):
-            return {}
-        entries = json.loads(body)
+            return _Kept()
+        content = json.loads(body)
+        return _Kept(head["whole"], content["texts"], content["entries"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def _outcome(entry: JsonObject, folders: tuple[str, ...], files: tuple[str, ...]) -> Outcome:
-    findings, row = entry["findings"], entry["row"]
-    if not isinstance(findings, list):
-        raise TypeError(findings)
-    made = tuple([Finding(*_values(one, _FINDING)) for one in findings])
-    return Outcome(made, None if row is None else CheckedResult(*_values(row, _ROW)), folders, files)
-
-
-def _values(value: Json, names: tuple[str, ...]) -> list[Any]:
-    if not isinstance(value, list) or len(value) != len(names):
-        raise TypeError(value)
-    return value
+        return _Kept()
 
 
 def rules_digest(submission: Submission) -> str:
@@ -183,8 +207,7 @@ def rules_digest(submission: Submission) -> str:
 @functools.cache
 def _code_digest() -> str:
     package = Path(mlperf_ops.__file__).parent
-    sources = sorted([*package.glob("*.py"), *package.glob("checker/*.py"), *package.glob("catalogue/*.py")])
     digest = hashlib.sha256()
-    for source in sources:
+    for source in sorted(source for folder in CODE for source in (package / folder).glob("*.py")):
         digest.update(os.fsencode(source.name) + b"\0" + source.read_bytes())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 import threading
+from array import array
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from mlperf_ops.errors import SubmissionError
 
 _TOP = 3  # division/submitter/results: from here on two processes share the walk
 _READ_BYTES = 1 << 20
+_STATE = 4  # numbers of a file's state
+_ALL_BITS = (1 << 64) - 1  # a time before 1970 is negative
 _WORTH_A_PROCESS = 12  # folders of that depth for each
 
 
@@ -31,13 +34,13 @@ class Folder:
     Attributes:
         folders: Names of the folders in it, sorted.
         files: Name -> size of the files in it, sorted.
-        stamp: Changes when a name, size, time or file number in it changes; "" when the walk was without stamps.
+        stamp: Changes when a name, size, time or file number in it changes; empty when the walk was without stamps.
         newest_ns: Time of the latest change in it.
     """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
-    stamp: str = ""
+    stamp: bytes = b""
     newest_ns: int = 0
 
 
@@ -70,9 +73,11 @@ class Tree:
 
     A check of a submitter, system or result has to ask through the methods, which note what it looks at. `narrowed`
     are the folders of which a walk for one submitter left something out: what they hold is more than is listed.
+    `stamped`: the folders have stamps, so that what is noted is of use.
     """
 
     root: Path
+    stamped: bool = False
     folders: dict[str, Folder] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -145,7 +150,7 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
         raise SubmissionError(
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
-    tree = Tree(root)
+    tree = Tree(root, stamped=stamps)
     pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
     if len(pending) < 2 * _WORTH_A_PROCESS or not can_fork():
         _walk(tree, pending, submitter, stamps=stamps)
@@ -193,7 +198,7 @@ def _walk_apart(
     root: Path,
     starts: list[str],
     stamps: bool,  # noqa: FBT001  # a call of another process
-) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], str, int]]], list[Link], dict[str, str]]:
+) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], bytes, int]]], list[Link], dict[str, str]]:
     """Walk in another process; plain tuples are quicker to send than objects."""
     part = Tree(root)
     _walk(part, starts, None, stamps=stamps)
@@ -218,11 +223,13 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
             tree.unreadable[location] = error.strerror or str(error)
             continue
         others = submitter is not None and location != "" and "/" not in location
-        states: list[tuple[int, ...]] = []
+        states: list[int] = []
+        odd: list[str] = []  # what is no file to the checks, but a finding
         for entry in found:
             here = f"{location}/{entry.name}" if location else entry.name
             if entry.is_symlink():
-                states.append(_note_link(tree, folder, entry, here))
+                states += _note_link(tree, folder, entry, here)
+                odd += (entry.name, tree.links[-1].target)
             elif entry.is_dir(follow_symlinks=False):
                 if not others or entry.name == submitter:
                     folder.folders.append(entry.name)
@@ -234,11 +241,12 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
                     folder.files[entry.name] = status.st_size
-                    states.append(_state(status))
+                    states += _state(status)
                 else:  # reading a pipe or a device might never end
                     tree.unreadable[here] = "it is no regular file"
+                    odd.append(entry.name)
         if stamps:
-            _stamp(folder, states)
+            _stamp(folder, states, odd)
     return left
 
 
@@ -248,17 +256,20 @@ def _name(entry: os.DirEntry[str]) -> str:
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
     """Return what tells a file from an earlier one: it was changed, replaced, or moved here."""
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
-def _stamp(folder: Folder, states: list[tuple[int, ...]]) -> None:
-    text = repr((folder.folders, folder.files, states))
-    folder.stamp = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=10).hexdigest()
-    folder.newest_ns = max([max(state[:2], default=0) for state in states], default=0)
+def _stamp(folder: Folder, states: list[int], odd: list[str]) -> None:
+    """Stamp a folder by the names in it and by the states of its files, one after the other."""
+    names = "\0".join((*folder.folders, "", *folder.files, "", *odd))  # no name is empty
+    digest = hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=10)
+    digest.update(array("Q", [state & _ALL_BITS for state in states]))
+    folder.stamp = digest.digest()
+    folder.newest_ns = max(max(states[::_STATE], default=0), max(states[1::_STATE], default=0))
 
 
 def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:
-    target = os.readlink(entry.path)
+    target, own = os.readlink(entry.path), _state(entry.stat(follow_symlinks=False))
     resolved = os.path.realpath(entry.path)
     problem: str | None = None
     if not os.path.exists(resolved):
@@ -268,8 +279,9 @@ def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: st
     elif not (resolved + os.sep).startswith(os.path.realpath(tree.root) + os.sep):
         problem = "it leads out of the tree"
     tree.links.append(Link(location, target, problem))
-    if problem is not None or not os.path.isfile(resolved):
-        return ()
+    if not os.path.isfile(resolved):
+        return own
     status = os.stat(resolved)
-    folder.files[entry.name] = status.st_size
-    return _state(status)
+    if problem is None:
+        folder.files[entry.name] = status.st_size
+    return own + _state(status)

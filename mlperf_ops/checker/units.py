@@ -46,8 +46,8 @@ class Outcome:
     Attributes:
         findings: In the order of the rules.
         row: What a result claims; None for other units.
-        folders: Folders that were looked at.
-        files: Files that were read.
+        folders: Folders that were looked at; none where the tree has no stamps.
+        files: Files that were read; likewise.
     """
 
     findings: tuple[Finding, ...]
@@ -93,6 +93,8 @@ def run_unit(submission: Submission, families: tuple[Family, ...], unit: Unit) -
                 broken = broken_unit(unit, f"{type(error).__name__}: {error}")
                 findings += broken.findings
                 row = broken.row
+    if not submission.tree.stamped:  # nobody asks for it, and it would be sent to another process
+        return Outcome(tuple(findings), row)
     return Outcome(tuple(findings), row, tuple(sorted(touched.folders)), tuple(sorted(touched.files)))
 
 

@@ -159,7 +159,8 @@ def _strict(
     lines: list[_Line], ranging: tuple[float, float], measured: Measurement, rules: PowerRules
 ) -> Iterator[PowerFinding]:
     """Look at every line, with the margin that is meant."""
-    begin, end = measured.testing.begin_s or 0.0, measured.testing.end_s or 0.0
+    first = (measured.testing.begin_s or 0.0) + _MARGIN_S
+    last = (measured.testing.end_s or 0.0) - _MARGIN_S
     errors = [
         line.text
         for line in lines
@@ -178,9 +179,7 @@ def _strict(
             limit="0",
         )
     inside = {
-        time_s
-        for line in lines
-        if line.uncertain and (time_s := line.time_s) is not None and begin + _MARGIN_S < time_s < end - _MARGIN_S
+        time_s for line in lines if (time_s := line.time_s) is not None and first < time_s < last and line.uncertain
     }
     readings = len(measured.testing.measured)
     if inside and readings:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,9 +125,56 @@ def test_files_that_have_just_changed_are_compared_by_content(
     monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 3600 * 10**9)
     again(tree, judged)
     entries = [json.loads(path.read_text().splitlines()[1]) for path in (tree.root.parent / "cache").iterdir()]
-    assert {entry["stamp"] for entry in entries[0].values()} == {""}
+    assert {entry["stamp"] for entry in entries[0]["entries"].values()} == {""}
     _, units = again(tree, judged)
     assert units == set()
+
+
+def test_a_folder_replaced_by_another_one_is_seen(tree: TreeUnderTest, judged: list[str]) -> None:
+    first, _ = again(tree, judged)
+    folder, other = tree.performance("Offline").parent, tree.root.parent / "other"
+    shutil.copytree(folder, other)  # with the times of the first, as rsync and cp -p keep them
+    log = other / "mlperf_log_detail.txt"
+    before = log.stat()
+    log.write_text(log.read_text().replace('min_duration_ms", "value": 600000', 'min_duration_ms", "value": 599999'))
+    os.utime(log, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shutil.rmtree(folder)
+    other.rename(folder)
+    report, units = again(tree, judged)
+    assert "result Offline" in units
+    assert report.findings != first.findings
+    assert report == check_tree(tree.root, round_v61())
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_is_seen_too(kind: str, tree: TreeUnderTest, judged: list[str]) -> None:
+    again(tree, judged)
+    path = tree.root / "open/odd"
+    path.symlink_to("nowhere") if kind == "link" else os.mkfifo(path)
+    report, _ = again(tree, judged)
+    assert report == check_tree(tree.root, round_v61())
+    if kind == "link":
+        path.unlink()
+        path.symlink_to("/nowhere")
+        assert again(tree, judged)[0] == check_tree(tree.root, round_v61())
+    path.unlink()
+    assert again(tree, judged)[0] == check_tree(tree.root, round_v61())
+
+
+def test_options_of_an_earlier_check_do_not_count(tree: TreeUnderTest, judged: list[str]) -> None:
+    edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
+    cache = tree.root.parent / "cache"
+    check_tree(tree.root, round_v61(), only=("seeds",), cache=cache)
+    assert again(tree, judged)[0] == check_tree(tree.root, round_v61())
+    check_tree(tree.root, round_v61(), submitter="TEST-ONLY", cache=cache)
+    assert again(tree, judged)[0] == check_tree(tree.root, round_v61())
+
+
+def test_the_digest_of_the_code_is_of_all_code_that_judges() -> None:
+    code = "import sys, mlperf_ops.checker.check; print(*(m for m in sys.modules if m.startswith('mlperf_ops.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    folders = {name.split(".")[1] for name in done.stdout.split() if name.count(".") > 1}
+    assert folders <= set(cache_module.CODE)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe", b'{"version": "x"}\n{}\n', b"[" * 100_000])
@@ -164,4 +214,4 @@ def test_results_that_are_gone_leave_the_cache(tree: TreeUnderTest, judged: list
     report, _ = again(tree, judged)
     assert len(report.results) == len(ALL) - 1
     (path,) = (tree.root.parent / "cache").iterdir()
-    assert "/Server" not in "".join(json.loads(path.read_text().splitlines()[1]))
+    assert "/Server" not in "".join(json.loads(path.read_text().splitlines()[1])["entries"])
