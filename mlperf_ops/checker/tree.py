@@ -236,7 +236,7 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                     pending.append(here)
                 else:
                     tree.narrowed.add(location)
-                    states.append((0,))  # its stamp is another one than that of a folder without the others
+                    states.append(0)  # its stamp is another one than that of a folder without the others
             else:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
