@@ -48,7 +48,7 @@ lab-down: ## Take them down again
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q tests/hosts
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/hosts
 
 lint: ## Run all linters and type checkers
 	@tools/bootstrap dev

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ import typer
 import typer.core
 
 from mlperf_ops import __version__
-from mlperf_ops.errors import MlperfOpsError, unknown_name
+from mlperf_ops.errors import ConfigError, MlperfOpsError, unknown_name
 
 # Verb -> (module below mlperf_ops.commands, one line of help).
 VERBS: dict[str, tuple[str, str]] = {
@@ -71,10 +72,43 @@ class LazyVerbs(typer.core.TyperGroup):
         command.name = cmd_name
         return command
 
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # see the class
+        """Run the verb; a value that an option cannot take is a sentence of ours, not of the library that reads it.
+
+        Raises:
+            ConfigError: An option or argument has a wrong value; names it and what was expected.
+        """
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            problem = _wrong_value(error)
+            if problem is None:
+                raise
+            raise problem from error
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002  # see the class
         """Print the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+
+def _wrong_value(error: Exception) -> ConfigError | None:
+    """Return the sentence for a value that pydantic refused on behalf of typer; None for any other error."""
+    from pydantic import ValidationError  # noqa: PLC0415  # only mistakes need it
+
+    from mlperf_ops.expected import sentence_of  # noqa: PLC0415
+
+    cause = error.__cause__
+    if isinstance(error, MlperfOpsError) or not isinstance(cause, ValidationError):
+        return None  # ours have a sentence already
+    parameter = getattr(error, "param", None)
+    spellings = getattr(parameter, "opts", None) or [str(getattr(parameter, "name", "value"))]
+    where = max(spellings, key=len)
+    detail = cause.errors(include_url=False)[0]
+    names = re.findall(r"'([^']*)'", detail["msg"].partition(" is not one of ")[2])
+    if names:
+        return unknown_name("value", str(detail["input"]), names, where=where)
+    return ConfigError(f"{where}: {sentence_of([detail])}")
 
 
 app = typer.Typer(

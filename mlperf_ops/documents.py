@@ -18,6 +18,7 @@ from mlperf_ops.claims import Claim
 from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject, pretty_json
 from mlperf_ops.filings import inference_words
+from mlperf_ops.layout import MADE_HERE
 from mlperf_ops.model import Component, Plan
 from mlperf_ops.typed import dump
 
@@ -111,7 +112,7 @@ def source_readme(plan: Plan, directory: str, claims: Sequence[Claim]) -> str:
 
 
 _OWN_CODE = (
-    f"The results were made with mlperf-ops {__version__} (Apache-2.0). The part of it that runs on a host is",
+    f"{MADE_HERE} {__version__} (Apache-2.0). The part of it that runs on a host is",
     "named by the sha256 of its files; equal digests mean the same code.",
     "",
 )

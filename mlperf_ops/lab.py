@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab_problems import Locate, Place, sentence
-from mlperf_ops.lab_vars import PATH_NAME, PREFIX, HostVars
+from mlperf_ops.lab_vars import PREFIX, HostVars
 from mlperf_ops.model import Division, OnConflict, RunStyle
+from mlperf_ops.patterns import PATH_NAME
 
 _PATH_NAME = re.compile(PATH_NAME)
 _INVENTORY_SUFFIXES = {".yml", ".yaml", ".ini", ".json"}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.expected import choices, sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.lab_vars import (
-    PATTERN_SENTENCES,
     PREFIX,
     BackendConfig,
     BackendOptions,
@@ -61,7 +59,8 @@ def _has(data: object, part: str | int) -> bool:
 def sentence(error: ValidationError, place: Place) -> ConfigError:
     """Turn pydantic's errors into the one sentence that helps most."""
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
-    detail = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
+    details = error.errors(include_url=False)
+    detail = min(details, key=lambda one: one["type"] != "extra_forbidden")
     kind, value = detail["type"], detail["input"]
     key_path = _present(detail["loc"], place.variables, keep_last=kind == "missing")
     if kind == "extra_forbidden":
@@ -78,9 +77,11 @@ def sentence(error: ValidationError, place: Place) -> ConfigError:
                 f"host {place.host}: variable {missing}", hint="set it in the inventory's group_vars/all"
             )
         return ConfigError(f"{place.at(*key_path[:-1])}: key {missing}")
-    if kind == "literal_error":
-        return unknown_name("value", str(value), _literals(detail), where=where)
-    return ConfigError(f"{where}: {_message(detail)}")
+    # Of a union pydantic gives an error for each branch.
+    same = [one for one in details if _present(one["loc"], place.variables, keep_last=False) == key_path] or [detail]
+    if kind == "literal_error" and isinstance(value, str) and len(same) == 1:
+        return unknown_name("value", value, choices(detail), where=where)
+    return ConfigError(f"{where}: {sentence_of(same)}")
 
 
 def _present(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> tuple[str | int, ...]:  # noqa: ANN401
@@ -111,19 +112,3 @@ def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
     if "backend" not in key_path[:-1]:
         return list(BenchmarkEntry.model_fields)
     return list((BackendConfig if key_path[-2] == "backend" else BackendOptions).model_fields)
-
-
-def _literals(detail: ErrorDetails) -> list[str]:
-    return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-
-
-def _message(detail: ErrorDetails) -> str:
-    found = f"found {detail['input']!r}"[:100]
-    if detail["type"] == "string_pattern_mismatch":
-        return f"expected {PATTERN_SENTENCES[detail['ctx']['pattern']]}, {found}"
-    if detail["type"] == "value_error":
-        return detail["msg"].removeprefix("Value error, ")
-    text = (
-        detail["msg"].replace("Input should be ", "expected ").replace("tuple", "list").replace("dictionary", "mapping")
-    )
-    return f"{text[0].lower()}{text[1:]}, {found}"

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from mlperf_ops.files import Json
 from mlperf_ops.model import Division, OnConflict, RunStyle, Scenario
-from mlperf_ops.tuning import PATTERN_SENTENCES as TUNING_SENTENCES
+from mlperf_ops.patterns import AbsolutePath, CpuList, PathName, RemotePath, Sha256
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
 PREFIX = "mlperf_"
 
-# A directory name of the submission tree: no spaces, no slashes, no leading dot or dash.
-PATH_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$"
-PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
-CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
-Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-RemotePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(/|~).*")]
-AbsolutePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^/.*")]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
-
-_SENTENCES = {
-    PathName: "letters, digits, '.', '_', '+' and '-', as it names a directory",
-    CpuList: "a Linux CPU list such as 0-3,8",
-    Sha256: "64 hexadecimal digits",
-    AbsolutePath: "an absolute path on the host",
-    RemotePath: "an absolute path on the host, or one that starts with ~",
-}
-PATTERN_SENTENCES: Mapping[str, str] = {
-    **TUNING_SENTENCES,
-    **{get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()},
-}
 
 
 class LabModel(BaseModel):

@@ -15,6 +15,9 @@ from mlperf_ops.catalogue.round import Round
 from mlperf_ops.errors import SubmissionError
 from mlperf_ops.model import Division
 
+MADE_HERE = "The results were made with mlperf-ops"
+"""How the README.md of a benchmark's code starts that says so; the checker's remedies are other ones then."""
+
 # The release checkers refuse spaces and names that start with a dot; the rest keeps a name one path component.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 

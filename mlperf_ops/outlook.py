@@ -96,6 +96,11 @@ def _differences(wanted: Json, ran: Json, path: tuple[str, ...]) -> list[tuple[s
     return [] if wanted == ran else [path]
 
 
+def is_unknown(one: Outlook) -> bool:
+    """Whether a cell is still to run and nobody knows how long it takes."""
+    return one.status in {"missing", "stale"} and one.expected is None
+
+
 def slowest_host(outlooks: Iterable[Outlook]) -> tuple[str, Seconds] | None:
     """Return the host that will work longest, and for how long; hosts run in parallel, a host's cells in turn."""
     sums: dict[str, tuple[float, float]] = {}

@@ -19,6 +19,7 @@ from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCel
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits
+from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
 from mlperf_ops.plan_time import expected_seconds
@@ -48,12 +49,25 @@ def make_plan(
         ConfigError: A mistake in the inventory, with file, line, key and the nearest valid name; a cell that two hosts
             would run; or nothing that can run at all.
     """
+    return plan_and_remarks(hosts_vars, catalogue, inventory, locate, default_run_id=default_run_id)[0]
+
+
+def plan_and_remarks(
+    hosts_vars: Mapping[str, Mapping[str, Json]],
+    catalogue: Catalogue,
+    inventory: str,
+    locate: Locate,
+    *,
+    default_run_id: str | None = None,
+) -> tuple[Plan, tuple[str, ...]]:
+    """Plan a lab as `make_plan` does, and say what the user should know of the plan as a whole."""
     lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
     round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
     planner = _Planner(lab, round_, catalogue)
     for host in lab.hosts:
         planner.add_host(host)
-    return planner.plan()
+    made = planner.plan()
+    return made, (*planner.without_cells, *remarks(made, catalogue))
 
 
 def refuse_other_round(plan: Plan, existing: JsonObject, where: str) -> None:
@@ -81,6 +95,7 @@ class _Planner:
     cells: list[PlannedCell] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     components: dict[str, Component] = field(default_factory=dict)
+    without_cells: list[str] = field(default_factory=list)  # hosts and items that give none, and why
     owners: dict[str, list[tuple[LabHost, str, Division]]] = field(default_factory=dict)  # cell key -> host and place
 
     def add_host(self, host: LabHost) -> None:
@@ -94,6 +109,9 @@ class _Planner:
         tuning = self._tuning(host)
         used: set[str] = set()
         needs_python = False
+        if not host.vars.benchmarks:
+            where = host.place.at(f"{PREFIX}benchmarks")
+            self.without_cells.append(f"{where}: the list is empty, so that host {host.name} has no cells")
         for index, entry in enumerate(host.vars.benchmarks):
             wanted = replace(self._look_up(host, index, entry), tuning=tuning)
             inputs = self._add_benchmark(wanted)
@@ -175,7 +193,8 @@ class _Planner:
         runs = [name for name in names if scenario_problem(benchmark, name, self.round_, division, system_type) is None]
         also = {} if problem else filings(wanted, runs, self.round_, division, system_type)
         used: set[str] = set()
-        for scenario in names or _any_scenario(self.round_):
+        before = len(self.cells)
+        for scenario in names or (_any_scenario(self.round_) if problem else ()):
             why = problem or scenario_problem(benchmark, scenario, self.round_, division, system_type)
             for mode, mode_problem in modes(wanted, self.round_, division):
                 cell = Cell(wanted.host.system, benchmark.name, scenario, mode)
@@ -186,6 +205,8 @@ class _Planner:
                     continue
                 self._add_cell(wanted, cell, model, dataset, division, also.get(scenario, ()))
                 used |= {one.entry.name for one in (model, dataset) if one is not None}
+        if len(self.cells) == before:
+            self.without_cells.append(no_cells(wanted, self.round_, division, names))
         return used
 
     def _add_cell(
@@ -197,7 +218,7 @@ class _Planner:
         division: Division,
         also: tuple[Filing, ...],
     ) -> None:
-        made = make_request(wanted, cell, self.round_, division, model, dataset)
+        made = make_request(wanted, cell, self.round_, division, model, dataset, self.lab.inventory)
         self.made.append(made)
         for one in (model, dataset):
             if one is not None:
@@ -263,7 +284,10 @@ class _Planner:
             hosts=tuple(self.hosts),
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
-            limits=(*limits(self.made, self.round_), *missing_tests(self.cells, self.round_, self.lab.division)),
+            limits=(
+                *limits(self.made, self.round_, self.lab.inventory),
+                *missing_tests(self.cells, self.round_, self.lab.division),
+            ),
             on_conflict=self.lab.on_conflict,
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.compliance.audit import named_test, problem_of
-from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Limit, Mode, PlannedCell
+from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Limit, Mode, PlannedCell, Scenario
 from mlperf_ops.plan_request import Wanted
 
 
@@ -37,23 +38,45 @@ def _tests(wanted: Wanted, round_: Round) -> Iterator[tuple[ComplianceTest, str 
             yield test, problem_of(round_, test, official) if official in round_.models else None
 
 
-def missing_tests(cells: Iterable[PlannedCell], round_: Round, division: Division) -> Iterator[Limit]:
-    """Yield what a plan rules out that leaves tests out, although the division of a result demands them.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A result of the plan."""
+
+    system: str
+    benchmark: str
+    scenario: Scenario
+
+
+def lacking_tests(
+    cells: Iterable[PlannedCell], round_: Round, division: Division
+) -> dict[Place, tuple[ComplianceTest, ...]]:
+    """Return the tests that a plan leaves out, although the division of a result demands them.
 
     Args:
         cells: Of the plan.
         round_: Its round.
         division: Of cells that name none.
     """
-    planned: dict[tuple[str, str, str], set[Mode]] = {}
+    planned: dict[Place, set[Mode]] = {}
     officials: dict[str, str] = {}
     for one in cells:
         if one.status == "planned" and round_.divisions[one.division or division].compliance_tests:
-            planned.setdefault((one.cell.system, one.cell.benchmark, one.cell.scenario), set()).add(one.cell.mode)
+            place = Place(one.cell.system, one.cell.benchmark, one.cell.scenario)
+            planned.setdefault(place, set()).add(one.cell.mode)
             officials[one.cell.benchmark] = one.official_benchmark
+    found: dict[Place, tuple[ComplianceTest, ...]] = {}
+    for place, modes_there in planned.items():
+        wanted = round_.rules(officials[place.benchmark]).compliance
+        lacking = tuple(test for test in COMPLIANCE_TESTS if test in wanted and test not in modes_there)
+        if lacking:
+            found[place] = lacking
+    return found
+
+
+def missing_tests(cells: Iterable[PlannedCell], round_: Round, division: Division) -> Iterator[Limit]:
+    """Yield what a plan rules out that leaves tests out, one limit a benchmark."""
     told: set[str] = set()
-    for (_, benchmark, _), found in planned.items():
-        lacking = [test for test in round_.rules(officials[benchmark]).compliance if test not in found]
-        if lacking and benchmark not in told:
-            told.add(benchmark)
-            yield Limit("missing-compliance", benchmark, f"the inventory leaves {', '.join(lacking)} out")
+    for place, lacking in lacking_tests(cells, round_, division).items():
+        if place.benchmark not in told:
+            told.add(place.benchmark)
+            yield Limit("missing-compliance", place.benchmark, f"the inventory leaves {', '.join(lacking)} out")

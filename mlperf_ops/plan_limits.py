@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.model import Limit
+from mlperf_ops.model import Limit, RunStyle
 from mlperf_ops.plan_request import Made
+from mlperf_ops.userconf import UserConf, learn_command
 
 # Only words: what the samples of a task are called.
 _SAMPLES = {"image_classification": "images"}
 
 
-def limits(made: Iterable[Made], round_: Round) -> tuple[Limit, ...]:
-    """Return the limits of all planned cells, one of each rule and benchmark."""
+def limits(made: Iterable[Made], round_: Round, inventory: str) -> tuple[Limit, ...]:
+    """Return the limits of all planned cells, one of each rule and benchmark.
+
+    Args:
+        made: The cells.
+        round_: Their round.
+        inventory: As a command names it.
+    """
     found: dict[tuple[str, str], Limit] = {}
     for one in made:
-        for limit in _of_cell(one, round_):
+        for limit in _of_cell(one, round_, inventory):
             found.setdefault((limit.rule, limit.benchmark or ""), limit)
     return tuple(found[key] for key in sorted(found))
 
 
-def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
+def _of_cell(made: Made, round_: Round, inventory: str) -> Iterator[Limit]:
     spec, conf = made.spec, made.conf
     benchmark, official, style = spec.cell.benchmark, spec.official_benchmark, spec.run_style
     rules = round_.rules(official)
@@ -49,13 +56,29 @@ def _of_cell(made: Made, round_: Round) -> Iterator[Limit]:
     if rules.equal_issue and not conf.settings.flag("sample_concatenate_permutation"):
         yield Limit("equal-issue", benchmark, f"run style {style} does not issue every sample equally often")
     if style != "valid":
-        short = f"run style {style} is too short"
-        if conf.scenario in round_.limits.early_stopping_scenarios:
-            yield Limit("early-stopping", benchmark, f"{short} for a statement about the tail latency")
-        yield Limit("loadgen-validity", benchmark, f"{short} for LoadGen to call every run valid")
-        if conf.scenario in {"SingleStream", "MultiStream"}:
-            yield Limit("result-value", benchmark, f"{short} for LoadGen to estimate a percentile in every scenario")
-        if conf.scenario == "Server" and conf.known_per_second is None:
-            guess = f"{conf.settings.queries_per_second:g} Server queries per second are a guess"
-            learn = "no target of this system is known yet ('mlperf-ops targets --write' learns it)"
-            yield Limit("latency-constraint", benchmark, f"{guess}: {learn}")
+        yield from _of_short_run(made, round_, inventory)
+
+
+def _of_short_run(made: Made, round_: Round, inventory: str) -> Iterator[Limit]:
+    """Yield what a performance run of another style than valid is too short for."""
+    spec, conf = made.spec, made.conf
+    benchmark, style = spec.cell.benchmark, spec.run_style
+    short = f"run style {style} is too short"
+    if conf.scenario in round_.limits.early_stopping_scenarios:
+        yield Limit("early-stopping", benchmark, f"{short} for a statement about the tail latency")
+    yield Limit("loadgen-validity", benchmark, f"{short} for LoadGen to call every run valid")
+    if conf.scenario in {"SingleStream", "MultiStream"}:
+        yield Limit("result-value", benchmark, f"{short} for LoadGen to estimate a percentile in every scenario")
+    if conf.scenario == "Server" and not conf.own_target:
+        yield Limit("latency-constraint", benchmark, _server_rate(conf, style, inventory))
+        if spec.cell.scenario in round_.rules(spec.official_benchmark).token_latency_limits_ns:
+            yield Limit("token-latency", benchmark, _server_rate(conf, style, inventory))
+
+
+def _server_rate(conf: UserConf, style: RunStyle, inventory: str) -> str:
+    """Say why a Server run may miss its latency limit that nobody claims to meet: the rate is not the user's own."""
+    rate = f"{conf.settings.queries_per_second:g} Server queries per second"
+    if conf.known_per_second is None:
+        learn = f"'{learn_command(inventory)}' learns it"
+        return f"{rate} are a guess: no target of this system is known yet ({learn})"
+    return f"{rate} are learnt from Offline, and run style {style} is too short to say that they keep the latency limit"

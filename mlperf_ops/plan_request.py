@@ -20,7 +20,6 @@ from mlperf_ops.model import (
     DatasetRequest,
     Division,
     LoadgenRequest,
-    Mode,
     ModelRequest,
     RunStyle,
     Scenario,
@@ -63,9 +62,15 @@ class Made:
 
 
 def make_request(
-    wanted: Wanted, cell: Cell, round_: Round, division: Division, model: Input | None, dataset: Input
+    wanted: Wanted,
+    cell: Cell,
+    round_: Round,
+    division: Division,
+    model: Input | None,
+    dataset: Input,
+    inventory: str,
 ) -> Made:
-    """Build the request of one cell.
+    """Build the request of one cell; `inventory` is what commands name that are told to the user.
 
     Raises:
         ConfigError: A target or an option of the inventory cannot be used.
@@ -73,7 +78,7 @@ def make_request(
     entry, benchmark = wanted.entry, wanted.benchmark
     total, notes = _sample_count(wanted, cell.scenario, dataset, round_)
     known_count = total if total is not None else dataset.sample_count
-    conf = _user_conf(wanted, cell.scenario, cell.mode, division, round_, known_count)
+    conf = _user_conf(wanted, cell, division, round_, known_count, inventory)
     targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
     tuned = resolve(*wanted.tuning, *for_scenario(entry.tuning, cell.scenario), where=wanted.at("tuning"))
     spec = Spec(
@@ -195,9 +200,9 @@ def _largest_batch(wanted: Wanted) -> int | None:
 
 
 def _user_conf(
-    wanted: Wanted, scenario: Scenario, mode: Mode, division: Division, round_: Round, samples: int | None
+    wanted: Wanted, cell: Cell, division: Division, round_: Round, samples: int | None, inventory: str
 ) -> UserConf:
-    host = wanted.host
+    host, scenario, mode = wanted.host, cell.scenario, cell.mode
     name = wanted.benchmark.name
     given, where = _target(host.vars.targets, "targets", wanted, scenario)
     test = next((test for test in COMPLIANCE_TESTS if test == mode), None)
@@ -216,6 +221,7 @@ def _user_conf(
         compliance=test,
         total_sample_count=samples,
         where=where,
+        inventory=inventory,
     )
     return make_user_conf(request, round_)
 

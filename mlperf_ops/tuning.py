@@ -7,29 +7,20 @@ tools of a host is the business of `plugins/module_utils/tuning_*.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, TypeAlias, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from mlperf_ops.errors import ConfigError
+from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
+from mlperf_ops.patterns import CpuList, NodeList, SysctlName, Word
 
-CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
-NodeList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(all|\d+(-\d+)?(,\d+(-\d+)?)*)$")]
-SysctlName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+([./][A-Za-z0-9_:-]+)+$")]
-Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
 FrequencyKhz: TypeAlias = Literal["hardware_min", "hardware_max"] | Annotated[int, Field(ge=1)]
 Positive: TypeAlias = Annotated[int, Field(ge=1)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
-
-_SENTENCES = {
-    NodeList: "a Linux list of NUMA nodes such as 0-1, or all",
-    SysctlName: "the name of a sysctl such as vm.swappiness",
-    Word: "one word",
-}
-PATTERN_SENTENCES: Mapping[str, str] = {get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()}
 
 # Writing these is an act, not a state: there is nothing to read back or to restore.
 _ACTS = {"vm.drop_caches": "drop_caches", "vm.compact_memory": "hugepages"}
@@ -206,7 +197,7 @@ def resolve(*layers: Tuning | None, where: str) -> Resolved:
     try:
         return Resolved(tuning=Tuning.model_validate({**given, "sysctls": kept or None}))
     except ValidationError as error:
-        told = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        told = sentence_of(error.errors(include_url=False)[:1])
         hint = "the profile's settings are shown by mlperf-ops catalogue show <profile>"
         raise ConfigError(f"{where}: together with the profile, {told}", hint=hint) from error
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import types
 import typing
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
-from mlperf_ops.errors import ResultError, nearest
+from mlperf_ops.errors import ResultError, nearest, unknown_name
 from mlperf_ops.files import JsonObject
 
 T = TypeVar("T")
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 UNSET: Mapping[str, bool] = types.MappingProxyType({"omit_default": True})
 """Metadata of a field that `dump` leaves out while it has its default: what was written before the field existed, and
@@ -75,14 +77,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401  # a typ
         return {key: _convert(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if origin is typing.Literal:
         if value not in args:
-            raise ResultError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
+            wrong = unknown_name("value", str(value), map(str, args), where=where)
+            raise ResultError(wrong.message, hint=wrong.hint)
         return value
     if dataclasses.is_dataclass(hint):
         return load(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (int, float, str, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
-        raise ResultError(f"{where}: expected {hint.__name__}, found {value!r}")
+        raise ResultError(f"{where}: expected {_WORDS[hint]}, found {json.dumps(value, default=str)}")
     return value
 
 

@@ -7,6 +7,7 @@ milliseconds, rates samples per second.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -57,6 +58,7 @@ class ConfRequest:
     total_sample_count: int | None = None  # samples that the QSL will report, where known
     ranging: bool = False  # style valid: the short first run of a power measurement
     where: str = ""  # file:line: key of `given`, for errors
+    inventory: str = "INVENTORY"  # as commands name it that are told to the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class UserConf:
     settings: LoadgenSettings
     expect: dict[str, Json]  # detail-log keys and their values
     known_per_second: float | None  # real speed as given or measured: queries (Offline: samples) per second
+    own_target: bool  # the target is the user's own
     notes: tuple[str, ...]
     audit: str = ""  # text of audit.config, of a compliance test
 
@@ -98,9 +101,15 @@ def make_user_conf(request: ConfRequest, round_: Round) -> UserConf:
         settings=made,
         expect=expected_log(made, request.mode, round_, request.total_sample_count),
         known_per_second=_known_speed(metric, given, request.measured),
+        own_target=metric in given,
         notes=tuple(writer.notes),
         audit=audit_text(audit),
     )
+
+
+def learn_command(inventory: str) -> str:
+    """Return the command that learns targets, to be copied."""
+    return f"mlperf-ops targets -i {shlex.quote(inventory)} --write"
 
 
 def _known_speed(metric: str, given: Mapping[str, str], measured: float | None) -> float | None:
@@ -203,8 +212,9 @@ class _Writer:
             said = f"{_plain(value)} ms"
         if self._request.run_style != "test" and self._request.mode == "performance":
             self.notes.append(
-                f"no target is known, so LoadGen is asked for {said}: run style test first, then "
-                "`mlperf-ops targets --write`, or set mlperf_targets"
+                f"no target is known, so LoadGen is asked for {said}: set mlperf_targets, or measure it by "
+                f"`mlperf-ops run -i {shlex.quote(self._request.inventory)} --style test` and then "
+                f"`{learn_command(self._request.inventory)}`"
             )
         return _plain(value)
 

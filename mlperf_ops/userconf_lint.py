@@ -8,38 +8,18 @@ read before, key by key in the same way, and any line of user.conf beats it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import get_args
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.catalogue.base import LoadgenScenario
-from mlperf_ops.catalogue.round import LoadgenSettings as ConfSections
 from mlperf_ops.errors import nearest
 from mlperf_ops.loadgen_keys import CONF_KEYS
-from mlperf_ops.loadgen_settings import LoadgenSettings, RunAs, embedded, settings
+from mlperf_ops.loadgen_settings import LoadgenSettings, embedded, settings
 from mlperf_ops.model import Division, Scenario
 from mlperf_ops.userconf_file import Finding, Setting, read_user_conf
 from mlperf_ops.userconf_limits import limit_findings
+from mlperf_ops.userconf_scope import ANY, RUN_AS, Run, line_problem, nothing_applies, runs_of, scenario_problem
 
-ANY = "*"
-RUN_AS: tuple[RunAs, ...] = get_args(LoadgenScenario)
 _SAME_FOR_ALL = {"min_duration", "max_duration"}  # but for benchmarks that are exempt
 _TOKEN_BOUNDS = {"ttft_latency", "tpot_latency"}
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run that a user.conf may be for: a benchmark of the round in a scenario, under LoadGen's names."""
-
-    official: str
-    scenario: Scenario
-    conf_model: str
-    run_as: RunAs
-    sections: ConfSections
-
-    def matches(self, setting: Setting) -> bool:
-        """Whether LoadGen may take a setting for this run."""
-        return setting.model in {ANY, self.conf_model} and setting.scenario in {ANY, self.run_as}
 
 
 def lint_user_conf(
@@ -63,16 +43,20 @@ def lint_user_conf(
         Findings in the order of the lines; those of the whole file come first.
     """
     found, findings = read_user_conf(text)
-    runs = [run for run in _runs(round_) if official in (None, run.official) and scenario in (None, run.scenario)]
+    runs = [run for run in runs_of(round_) if official in (None, run.official) and scenario in (None, run.scenario)]
     kept: list[Setting] = []
     for setting in found:
-        problem = _line_problem(setting, round_, division)
+        problem = line_problem(setting, round_, division)
         if problem is not None:
             findings.append(problem)
             continue
         reached = [run for run in runs if run.matches(setting)]
         if not reached and setting.model != ANY:
             continue  # for another benchmark or scenario than the one that is asked about
+        problem = scenario_problem(setting, reached, round_, division)
+        if problem is not None:
+            findings.append(problem)
+            continue
         findings.extend(_key_problems(setting, reached, round_, division))
         kept.append(setting)
     findings += _overridden(kept, runs, round_)
@@ -85,6 +69,8 @@ def lint_user_conf(
             found_here = limit_findings(run.official, run.scenario, given, made, round_, division)
             limits += [(run, one) for one in found_here]
     findings += _one_per_line(limits, kept, runs, round_, single=official is not None)
+    if not findings and not any(run.matches(one) for one in kept for run in runs):
+        findings.append(nothing_applies(found, round_, official, scenario))
     return tuple(sorted(dict.fromkeys(findings), key=lambda one: (one.line, one.rule, one.message)))
 
 
@@ -123,15 +109,6 @@ def winner(found: Sequence[Setting], run: Run, key: str) -> Setting | None:
     return None
 
 
-def _runs(round_: Round) -> Iterator[Run]:
-    for official, rules in round_.models.items():
-        conf = rules.loadgen_conf
-        for scenario in RUN_AS:
-            yield Run(official, scenario, conf.conf_model or official, scenario, conf.settings)
-        if conf.interactive_conf_model is not None:
-            yield Run(official, "Interactive", conf.interactive_conf_model, "Server", conf.interactive_settings)
-
-
 def _settings(run: Run, given: Mapping[str, Setting], round_: Round) -> LoadgenSettings:
     numbers = {key: _number(one.value) for key, one in given.items()}
     return settings(round_, run.sections, run.run_as, {"target_qps": 1.0, "target_latency": 1.0, **numbers})
@@ -148,45 +125,6 @@ def _number(value: str) -> int | float:
 
 
 # --- one line by itself ---------------------------------------------------------------------------------------------
-
-
-def _line_problem(setting: Setting, round_: Round, division: Division) -> Finding | None:
-    """Say why a line can apply to no run of the round at all, or return None."""
-
-    def finding(rule: str, message: str, hint: str = "") -> Finding:
-        return Finding(setting.line, rule, "no effect", message, hint)
-
-    if setting.scenario not in {ANY, *RUN_AS}:
-        if setting.scenario == "Interactive":
-            message = "LoadGen has no scenario Interactive: such a run is a Server run under another model name"
-            return finding("unknown-scenario", message, f"write it as: {_interactive(setting, round_)}")
-        guess = nearest(setting.scenario, RUN_AS)
-        message = f"LoadGen knows no scenario '{setting.scenario}'; expected one of {', '.join(RUN_AS)} or *"
-        return finding("unknown-scenario", message, f"did you mean '{guess}'?" if guess else "")
-    names = {run.conf_model for run in _runs(round_)}
-    if setting.model in {ANY, *names}:
-        return None
-    official = round_.official_name(setting.model)
-    if official is not None:
-        known = round_.models[official].loadgen_conf.conf_model or official
-        message = f"LoadGen runs {official} as '{known}', so that a line for '{setting.model}' never applies"
-        if not round_.divisions[division].official_models_only:
-            message = (
-                f"a line for '{setting.model}' applies only if the SUT gives LoadGen this name instead of '{known}', "
-                f"and then LoadGen sets nothing that round {round_.name} asks of {official}"
-            )
-        return finding("unknown-model", message, f"write it as: {replace(setting, model=known).name}")
-    guess = nearest(setting.model, names)
-    message = f"LoadGen's mlperf.conf of round {round_.name} has no model '{setting.model}'"
-    return finding("unknown-model", message, f"did you mean '{guess}'?" if guess else "")
-
-
-def _interactive(setting: Setting, round_: Round) -> str:
-    for rules in round_.models.values():
-        conf = rules.loadgen_conf
-        if conf.interactive_conf_model is not None and setting.model in {conf.conf_model, conf.interactive_conf_model}:
-            return replace(setting, model=conf.interactive_conf_model, scenario="Server").name
-    return f"<model>-interactive.Server.{setting.key}"
 
 
 def _key_problems(setting: Setting, reached: Sequence[Run], round_: Round, division: Division) -> Iterator[Finding]:

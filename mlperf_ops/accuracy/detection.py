@@ -77,7 +77,7 @@ def _boxes(
     """Yield detections in pycocotools' form, and whether each names another sample than its response."""
     if len(response.data) < _FIELDS * np.dtype("<f4").itemsize:
         return  # SUTs answer an image without detections by nothing, or by one zero
-    rows = values_of(response, "float32", log, per_item=_FIELDS).reshape(-1, _FIELDS)
+    rows = values_of(response, "float32", log, per_item=_FIELDS, known=("float32",)).reshape(-1, _FIELDS)
     if not np.isfinite(rows).all():
         raise ResultError(f"{log}: entry {response.number}: a detection holds a number that is not finite")
     # float32 throughout, as the official scripts calculate

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Request, Scored, values_of
+from mlperf_ops.accuracy.model import TOKEN_TYPES, Request, Scored, values_of
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder, rouge_of, sentences
 from mlperf_ops.catalogue.scorer_parameters import LongContext
@@ -34,7 +34,7 @@ def score(request: Request, parameters: LongContext) -> Scored:
     for response in first_responses(
         request.log, len(table[parameters.target_column]), str(dataset), partial=request.partial
     ):
-        ids = values_of(response, parameters.dtype, request.log)
+        ids = values_of(response, parameters.dtype, request.log, known=TOKEN_TYPES)
         where = f"{request.log}: entry {response.number}"
         method = str(table[parameters.method_column][response.index])
         if method not in METHODS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mlperf_ops.accuracy.model import Request, Scored, values_of
+from mlperf_ops.accuracy.model import TOKEN_TYPES, Request, Scored, values_of
 from mlperf_ops.accuracy.summary import rouge_figures
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder
@@ -31,7 +31,7 @@ def score(request: Request, parameters: MixedAnswers) -> Scored:
     tokens = count = asked = right = 0
     pairs: list[tuple[str, str]] = []
     for response in first_responses(request.log, len(targets), str(dataset), partial=request.partial):
-        ids = values_of(response, parameters.dtype, request.log)
+        ids = values_of(response, parameters.dtype, request.log, known=TOKEN_TYPES)
         tokens, count = tokens + len(ids), count + 1
         kind, target = kinds[response.index], targets[response.index]
         if kind not in ("GSM8K", "OpenOrca"):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlperf_ops.catalogue.scorer_parameters import Dtype
+from mlperf_ops.catalogue.scorer_parameters import Dtype, TokenDtype
 from mlperf_ops.errors import ConfigError, ResultError, ToolError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import Logged
 
 Array: TypeAlias = NDArray[Any]
 
+_LIKELY = ("int32", "int64", "float32", "float16", "float64", "int16", "uint8", "int8")
+"""How SUTs write numbers, the most frequent first."""
+
+TOKEN_TYPES: tuple[str, ...] = get_args(TokenDtype)
 EXTRA = "pip install 'mlperf-ops[metrics]'"
 
 
@@ -79,7 +83,29 @@ def library(module: str, package: str) -> Any:  # noqa: ANN401  # a module has n
         raise ToolError(f"the Python package {package} cannot be imported: {error}", hint=EXTRA) from error
 
 
-def values_of(response: Logged, dtype: Dtype, log: Path, *, per_item: int = 1) -> Array:
+def another_type(size_bytes: int, dtype: str, known: Sequence[str] = get_args(Dtype), *, per_item: int = 1) -> str:
+    """Return the hint for data that makes no sense as it was read: the option that reads it otherwise.
+
+    Args:
+        size_bytes: Of the data.
+        dtype: As which it was read.
+        known: Types that the method takes.
+        per_item: The data is groups of so many numbers.
+    """
+    fitting = [
+        name
+        for name in sorted(known, key=_LIKELY.index)
+        if name != dtype and size_bytes % (np.dtype(name).itemsize * per_item) == 0
+    ]
+    if not fitting:
+        return f"{' or '.join(known)} does not fit its size: is the log that of the benchmark?"
+    more = f" (or {', '.join(fitting[1:])})" if len(fitting) > 1 else ""
+    return f"it was read as {dtype}; if the SUT logs another type, add --parameter dtype={fitting[0]}{more}"
+
+
+def values_of(
+    response: Logged, dtype: Dtype, log: Path, *, per_item: int = 1, known: Sequence[str] = get_args(Dtype)
+) -> Array:
     """Return a response's numbers [n] in little-endian order, without copying.
 
     Args:
@@ -87,6 +113,7 @@ def values_of(response: Logged, dtype: Dtype, log: Path, *, per_item: int = 1) -
         dtype: How the SUT wrote a number.
         log: For the error message.
         per_item: n has to be a multiple of this.
+        known: Types that the method takes.
 
     Raises:
         ResultError: The bytes are no whole number of items.
@@ -98,6 +125,6 @@ def values_of(response: Logged, dtype: Dtype, log: Path, *, per_item: int = 1) -
         raise ResultError(
             f"{log}: entry {response.number}: data holds {len(response.data)} bytes; expected {items} "
             f"of {size} bytes each",
-            hint="is the data logged as another type? --parameter dtype=… says which",
+            hint=another_type(len(response.data), dtype, known, per_item=per_item),
         )
     return np.frombuffer(response.data, kind)

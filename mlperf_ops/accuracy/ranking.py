@@ -70,7 +70,7 @@ def score(request: Request, parameters: Ranking) -> Scored:
     """Return the three figures over all responses; every response counts, as officially."""
     sums, count = Sums(), 0
     for response in read_responses(request.log):
-        data = values_of(response, "float32", request.log)
+        data = values_of(response, "float32", request.log, known=("float32",))
         items = int(data[-1]) if len(data) and np.isfinite(data[-1]) else -1
         if items < 1 or len(data) != _FIXED_FIELDS + 3 * items:
             raise ResultError(

@@ -13,6 +13,7 @@ from mlperf_ops.accuracy.model import Request, Scored
 from mlperf_ops.catalogue.base import CatalogueModel
 from mlperf_ops.catalogue.scorer_parameters import METHOD_PARAMETERS, Method
 from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.expected import choices, sentence_of
 from mlperf_ops.files import Json
 
 METHODS: dict[Method, str] = {
@@ -69,7 +70,11 @@ def parameters_of(method: str, given: Mapping[str, Json]) -> CatalogueModel:
         name = ".".join(map(str, detail["loc"]))
         if detail["type"] == "extra_forbidden":
             raise unknown_name("parameter", name, model.model_fields) from error
-        raise ConfigError(f"parameter {name}: {detail['msg']}; found {given.get(name)!r}") from error
+        if detail["type"] == "literal_error":
+            raise unknown_name("value", str(detail["input"]), choices(detail), where=f"parameter {name}") from error
+        if detail["type"] == "missing":
+            raise ConfigError(f"parameter {name} is missing") from error
+        raise ConfigError(f"parameter {name}: {sentence_of([detail])}") from error
 
 
 def compute(method: str, request: Request) -> Scored:

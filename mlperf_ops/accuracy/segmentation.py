@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Array, Request, Scored, library, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, another_type, library, values_of
 from mlperf_ops.accuracy.tables import read_pickle
 from mlperf_ops.catalogue.scorer_parameters import Segmentation
 from mlperf_ops.errors import ConfigError, ResultError
@@ -36,12 +36,13 @@ def score(request: Request, parameters: Segmentation) -> Scored:
             raise ResultError(
                 f"{request.log}: entry {response.number}: {case} has {truth.size} voxels {truth.shape}, the response "
                 f"{answer.size}",
-                hint="is the data logged as another type? --parameter dtype=… says which",
+                hint=another_type(answer.nbytes, parameters.dtype, per_item=truth.size),
             )
         if answer.max() > max(_CLASSES) or answer.min() < 0:
             raise ResultError(
                 f"{request.log}: entry {response.number}: the response of {case} holds {answer.max():g}; "
-                "expected the classes 0, 1 and 2"
+                "expected the classes 0, 1 and 2",
+                hint=another_type(answer.nbytes, parameters.dtype, per_item=truth.size),
             )
         kidney[response.index], tumour[response.index] = dice(answer.reshape(truth.shape), truth)
         scored.append(response.index)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlperf_ops.accuracy.model import Array, Request, Scored, library, values_of
+from mlperf_ops.accuracy.model import Array, Request, Scored, another_type, library, values_of
 from mlperf_ops.catalogue.scorer_parameters import Speech
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.harness.accuracy_log import first_responses
@@ -71,7 +71,7 @@ def _text(indices: Array, alphabet: str, where: str) -> str:
     if indices.size and not (indices.min() >= 0 and indices.max() < len(alphabet)):
         raise ResultError(
             f"{where}: {indices.max()} is no character; the alphabet has {len(alphabet)}",
-            hint="is the data logged as another type? --parameter dtype=… says which",
+            hint=another_type(indices.nbytes, indices.dtype.name),
         )
     return "".join(alphabet[index] for index in indices.tolist())
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlperf_ops.accuracy.model import Request, Scored, values_of
+from mlperf_ops.accuracy.model import TOKEN_TYPES, Request, Scored, values_of
 from mlperf_ops.accuracy.tables import read_columns
 from mlperf_ops.accuracy.texts import Decoder, summaries
 from mlperf_ops.catalogue.scorer_parameters import Summary
@@ -25,7 +25,7 @@ def score(request: Request, parameters: Summary) -> Scored:
     tokens = 0
     pairs: list[tuple[str, str]] = []
     for response in first_responses(request.log, len(targets), str(dataset), partial=request.partial):
-        ids = values_of(response, parameters.dtype, request.log)
+        ids = values_of(response, parameters.dtype, request.log, known=TOKEN_TYPES)
         tokens += len(ids)
         answer = decoder.text(ids, f"{request.log}: entry {response.number}")
         pairs.append((answer, str(targets[response.index])))

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mlperf_ops.accuracy.model import Array, library
+from mlperf_ops.accuracy.model import TOKEN_TYPES, Array, another_type, library
 from mlperf_ops.errors import ConfigError, ResultError, ToolError
 
 # What transformers calls clean_up_tokenization_spaces, in its order.
@@ -55,7 +55,7 @@ class Decoder:
         except (OverflowError, ValueError) as error:
             raise ResultError(
                 f"{where}: the data holds numbers that are no token ids: {error}",
-                hint="is the data logged as another type? --parameter dtype=… says which",
+                hint=another_type(tokens.nbytes, tokens.dtype.name, TOKEN_TYPES),
             ) from error
         if self._clean_up:
             for spaced in _CLEAN_UP:

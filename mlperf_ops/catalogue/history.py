@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.model import SCENARIOS, Division, Scenario
 
 
 def round_names(catalogue: Catalogue) -> tuple[str, ...]:
@@ -85,6 +86,24 @@ def not_in_round(benchmark: Benchmark, round_: Round, catalogue: Catalogue) -> s
         return f"{was}, and the round has nothing in its place"
     between = [f"{one.name} ({span(rounds_of(one.maps_to, catalogue), catalogue)})" for one in chain[:upto]]
     return f"{was}, and {', then '.join([*between, chain[upto].name])} took its place"
+
+
+def scenario_not_in_round(official: str, scenario: Scenario, round_: Round, division: Division) -> str | None:
+    """Say in one sentence that a benchmark has no such scenario in a round, and which it has.
+
+    A division that may choose freely (open) takes any scenario that LoadGen runs.
+
+    Args:
+        official: A benchmark of the round.
+        scenario: As the round calls it.
+        round_: The round.
+        division: Of the submission.
+    """
+    known = {name for suite in round_.rules(official).suites.values() for name in suite.all}
+    if scenario in known or not round_.divisions[division].all_required_scenarios:
+        return None
+    has = ", ".join(name for name in SCENARIOS if name in known)
+    return f"round {round_.name} has no {scenario} scenario of {official} in the {division} division; it has {has}"
 
 
 def _age(name: str) -> tuple[list[int], str]:

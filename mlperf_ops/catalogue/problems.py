@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.yamlfile import KeyPath, Locate, show_key_path
 
 T = TypeVar("T", bound=BaseModel)
 _KEY = "[key]"  # pydantic's mark for "the key itself is wrong"
-_SHOWN_CHARACTERS = 80
 
 
 def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyPath = ()) -> T:
@@ -44,6 +45,54 @@ def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyP
 
 
 @dataclass(frozen=True, slots=True)
+class Misfit:
+    """One place of a file that does not fit its model.
+
+    Attributes:
+        key_path: The place; a key that is missing or unknown is its last part.
+        error: The sentence.
+    """
+
+    key_path: tuple[str | int, ...]
+    error: ConfigError
+
+
+def misfits(model: type[T], data: Json, path: Path, locate: Locate) -> list[Misfit]:
+    """Return every place where YAML data does not fit a model, in the order of the file; arguments as of `validate`.
+
+    Raises:
+        ConfigError: The data is no mapping.
+    """
+    try:
+        validate(model, data, path, locate)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        details = error.__cause__.errors(include_url=False)
+        unknown = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
+        where = _Where(path, locate, ())
+        found = [
+            Misfit(_place(detail, data), _told(detail, details, model, data, where))
+            for detail in details
+            # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
+            if not (detail["type"] == "missing" and detail["loc"][:-1] in unknown)
+        ]
+        # What is wrong within a list makes pydantic call the list too short as well.
+        told = [one for one in found if not any(_within(other.key_path, one.key_path) for other in found)]
+        once = {(one.key_path, str(one.error)): one for one in told}
+        return sorted(once.values(), key=lambda one: locate(one.key_path))
+    return []
+
+
+def _within(path: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
+
+
+def _place(detail: ErrorDetails, data: Json) -> tuple[str | int, ...]:
+    return _key_path(detail["loc"], data, missing=detail["type"] == "missing")
+
+
+@dataclass(frozen=True, slots=True)
 class _Where:
     path: Path
     locate: Locate
@@ -56,7 +105,15 @@ class _Where:
 
 def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where: _Where) -> ConfigError:
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
-    detail = min(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    details = error.errors(include_url=False)
+    detail = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
+    return _told(detail, details, model, data, where)
+
+
+def _told(
+    detail: ErrorDetails, details: Sequence[ErrorDetails], model: type[BaseModel], data: Json, where: _Where
+) -> ConfigError:
+    """Return the sentence of one error; those of the other types that a value may have are told with it."""
     kind, value = detail["type"], detail["input"]
     key_path = _key_path(detail["loc"], data, missing=kind == "missing")
     if kind == "union_tag_invalid":
@@ -77,7 +134,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where:
     if kind == "union_tag_invalid":
         tags = [tag.strip("' ") for tag in str(detail["ctx"]["expected_tags"]).split(",")]
         return unknown_name("value", str(value), tags, where=here)
-    return ConfigError(f"{here}: {_message(detail)}", hint=_hint(detail))
+    same = [one for one in details if _key_path(one["loc"], data, missing=False) == key_path]
+    return ConfigError(f"{here}: {sentence_of(same or [detail])}", hint=_hint(same or [detail]))
 
 
 def _key_path(loc: tuple[str | int, ...], data: Json, *, missing: bool) -> tuple[str | int, ...]:
@@ -94,18 +152,11 @@ def _key_path(loc: tuple[str | int, ...], data: Json, *, missing: bool) -> tuple
     return tuple(kept)
 
 
-def _message(detail: ErrorDetails) -> str:
-    text = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return text
-    text = text.replace("Input should be ", "expected ").replace("String should", "text should")
-    return f"{text[0].lower()}{text[1:]}, found {json.dumps(detail['input'])[:_SHOWN_CHARACTERS]}"
-
-
-def _hint(detail: ErrorDetails) -> str | None:
-    if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
+def _hint(details: Sequence[ErrorDetails]) -> str | None:
+    kinds, value = {detail["type"] for detail in details}, details[0]["input"]
+    if kinds == {"string_type"} and isinstance(value, bool | int | float):
         return "put it in quotes to make it text"
-    if detail["type"] in {"int_type", "float_type", "bool_type"} and isinstance(detail["input"], str):
+    if kinds <= {"int_type", "float_type", "bool_type"} and isinstance(value, str):
         return "write it without quotes"
     return None
 

@@ -318,8 +318,10 @@ class Round(Entry):
         rules = self.models[name]
         if rules.loadgen_conf.interactive_conf_model is not None:
             return None
-        if not any("Interactive" in suite.all for suite in rules.suites.values()):
-            return f"round {self.name} knows no Interactive scenario for {name}"
+        known = {scenario for suite in rules.suites.values() for scenario in suite.all}
+        if "Interactive" not in known:
+            has = ", ".join(scenario for scenario in self.scenario_names if scenario in known)
+            return f"round {self.name} knows no Interactive scenario for {name}; it has {has}"
         instead = "; such results come from MLPerf Endpoints" if name in self.endpoints.allowed_models else ""
         return f"LoadGen {self.loadgen.version} has no configuration for {name} in the scenario Interactive{instead}"
 

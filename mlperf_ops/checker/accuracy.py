@@ -23,8 +23,9 @@ DATASET_SIZE = Rule(
     "official",
     "accuracy run does not cover the data set",
     "Accuracy is stated for the whole data set; a part of it may be easier or harder.",
-    "Give the whole data set (mlperf_components in the inventory) and run the accuracy cell again.",
+    "Make the accuracy run again over the whole data set.",
     _CHECK,
+    own="Give the whole data set (mlperf_components in the inventory) and run the accuracy cell again.",
 )
 TARGET = Rule(
     "accuracy-target",
@@ -40,8 +41,9 @@ METRIC_MISSING = Rule(
     "accuracy.txt does not state the metric",
     "The official checker finds the metric by a pattern at the start of a line; without it a result has no accuracy. "
     "In the open division it passes all the same.",
-    "Write accuracy.txt with the benchmark's accuracy script, or score the accuracy cell again.",
+    "Write accuracy.txt with the benchmark's accuracy script.",
     _CHECK,
+    own="Write accuracy.txt with the benchmark's accuracy script, or score the accuracy cell again.",
 )
 HASH = Rule(
     "accuracy-hash",
@@ -49,24 +51,27 @@ HASH = Rule(
     "no digest of the whole accuracy log",
     "The line hash=<sha256> ties the truncated accuracy log to the whole one, which reviewers may ask for. In the open "
     "division the official checker passes without it.",
-    "Aggregate again: it truncates the log and appends the line.",
+    "Truncate the log with the official truncate_accuracy_log.py, which appends the line.",
     _TRUNCATE,
+    own="Aggregate again: it truncates the log and appends the line.",
 )
 HASH_MISMATCH = Rule(
     "accuracy-hash-mismatch",
     "rules",
     "digest is of another accuracy log",
     "The accuracy log is so short that it was not truncated, and its sha256 is not the one in accuracy.txt.",
-    "Aggregate again from the raw results; do not copy accuracy files by hand.",
+    "Put accuracy.txt and accuracy log of one run together.",
     _TRUNCATE,
+    own="Aggregate again from the raw results; do not copy accuracy files by hand.",
 )
 ARTIFACTS = Rule(
     "accuracy-artifacts",
     "official",
     "samples of the output are missing",
     "Image and video benchmarks hand in some of the generated samples for inspection.",
-    "Aggregate again from an accuracy run that kept its samples.",
+    "Add the samples of the accuracy run; where they were not kept, make it again.",
     _CHECK,
+    own="Aggregate again from an accuracy run that kept its samples.",
 )
 ENCODING = Rule(
     "text-encoding",

@@ -34,8 +34,9 @@ MAPPING_UNREADABLE = Rule(
     "official",
     "model_mapping.json is no JSON object",
     "The official checker ends with a traceback at a model_mapping.json that it cannot read.",
-    'Correct the file: {"own name": "official name"}, or aggregate again.',
+    'Correct the file: {"own name": "official name"}.',
     _MAPPING,
+    own='Correct the file: {"own name": "official name"}, or aggregate again.',
 )
 MAPPING = Rule(
     "model-mapping",
@@ -75,8 +76,9 @@ MISSING_SCENARIO = Rule(
     "official",
     "required scenario is missing",
     "A closed or network submission of a benchmark has all required scenarios, otherwise all its results fail.",
-    "Add the scenario to the inventory's mlperf_benchmarks and run it.",
+    "Measure the scenario and add its results, or move the benchmark to the open division.",
     _SCENARIOS,
+    own="Add the scenario to the inventory's mlperf_benchmarks and run it.",
 )
 SCENARIO_NOT_ALLOWED = Rule(
     "scenario-not-allowed",

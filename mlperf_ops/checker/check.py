@@ -12,11 +12,12 @@ from mlperf_ops.checker.cache import Cache
 from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, FindingsByPlace, ResultVerdict, TreeVerdict
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.registry import FAMILIES
+from mlperf_ops.checker.remedies import with_remedies
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Tree, read_tree
 from mlperf_ops.checker.units import Outcome, list_units
-from mlperf_ops.errors import unknown_name
+from mlperf_ops.errors import ConfigError, nearest
 from mlperf_ops.model import Plan
 
 _ORDER = {"official": 0, "rules": 1, "advice": 2}
@@ -64,6 +65,7 @@ def check_tree(  # all but two are by name and have defaults
             results.append(outcome.row)
     if only:
         findings = [finding for finding in findings if finding.rule in only]
+    findings = with_remedies(findings, submission, planned=plan is not None)
     findings.sort(key=lambda finding: (finding.location.split("/"), _ORDER[finding.severity], finding.rule))
     by_place = FindingsByPlace(findings)
     judged = tuple(dataclasses.replace(row, verdict=_verdict(by_place.of(row.location))) for row in results)
@@ -94,14 +96,26 @@ def _outcomes(
 def _require(submitter: str, tree: Path, read: Tree, round_: Round) -> None:
     if any(submitter in read.folder(division).folders for division in round_.divisions):
         return
-    everybody = {
-        entry.name
-        for division in round_.divisions
-        if (tree / division).is_dir()
-        for entry in (tree / division).iterdir()
-        if entry.is_dir()
-    }
-    raise unknown_name(f"submitter in {tree}", submitter, everybody)
+    everybody = sorted(
+        {
+            entry.name
+            for division in round_.divisions
+            if (tree / division).is_dir()
+            for entry in (tree / division).iterdir()
+            if entry.is_dir()
+        },
+        key=str.casefold,
+    )
+    if not everybody:
+        raise ConfigError(
+            f"{tree} has no submitter '{submitter}', nor any other",
+            hint=f"a submitter is a folder in {', '.join(f'{division}/' for division in round_.divisions)}",
+        )
+    guess = nearest(submitter, everybody)
+    raise ConfigError(
+        f"{tree} has no submitter '{submitter}'; it has {', '.join(everybody)}",
+        hint=f"did you mean '{guess}'?" if guess else None,
+    )
 
 
 def _expected(finding: Finding, row: CheckedResult, plan: Plan | None, round_: Round) -> Finding:

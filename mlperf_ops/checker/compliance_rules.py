@@ -23,8 +23,9 @@ FAILED = Rule(
     "compliance test did not pass",
     "The official checker reads the verdict of a compliance test from the text that its verification script wrote, "
     "line by line and letter by letter.",
-    "Read the verification text for the reason, mend it and run the compliance cell again.",
+    "Read the verification text for the reason, mend it and make the compliance run again.",
     CHECK,
+    own="Read the verification text for the reason, mend it and run the compliance cell again.",
 )
 PERFORMANCE = Rule(
     "compliance-performance",
@@ -32,8 +33,10 @@ PERFORMANCE = Rule(
     "compliance test was not as fast as it has to be",
     "The official checker reads from verify_performance.txt whether the test ran at the speed of the performance run. "
     "Runs of seconds differ by more than it allows.",
-    "Run the performance cell and its compliance tests under the same conditions, one after the other, at full length.",
+    "Make the performance run and its compliance runs under the same conditions, one after the other, at full length.",
     CHECK,
+    own="Run the performance cell and its compliance tests under the same conditions, one after the other, at full "
+    "length.",
 )
 ACCURACY = Rule(
     "compliance-accuracy",
@@ -51,8 +54,9 @@ EVIDENCE = Rule(
     "log does not show the test's settings",
     "A compliance run reads audit.config, and LoadGen logs what it sets. A log without these settings is of an "
     "ordinary run, whatever the verification text says; no official checker looks.",
-    _RUN,
+    "Make the compliance run again with the test's audit.config in its working directory.",
     f"{_TESTS}/audit.config",
+    own=_RUN,
 )
 COPY = Rule(
     "compliance-copy",
@@ -60,8 +64,9 @@ COPY = Rule(
     "compliance log is of another run",
     "The log of a compliance test is that of the performance run, or of another test: then the test was never made. "
     "The official checkers accept it.",
-    _RUN,
+    "Put in the log of the compliance run; where there was none, make it with the test's audit.config.",
     "observed: a TEST04 folder with the performance run's log passes",
+    own=_RUN,
 )
 SPEED = Rule(
     "compliance-speed",
@@ -69,8 +74,9 @@ SPEED = Rule(
     "speed differs too much from the performance run",
     "A compliance run must be as fast as the performance run (TEST01), or not faster (TEST04), or what was measured "
     "is not what ran. The official checkers read the verdict from a text; here it is computed from the two logs.",
-    "Run the performance cell and its compliance tests under the same conditions, one after the other.",
+    "Make the performance run and its compliance runs under the same conditions, one after the other.",
     f"{_TESTS}/verify_performance.py",
+    own="Run the performance cell and its compliance tests under the same conditions, one after the other.",
 )
 TEXT = Rule(
     "compliance-text",

@@ -23,17 +23,21 @@ SUMMARY = Rule(
     "summary is of another run than the log",
     "Reviewers read the summary; it must be of the same run as the detail log beside it. No official checker compares "
     "them.",
-    "Aggregate again from the raw results; do not copy logs by hand.",
+    "Put summary and detail log of one run together.",
     "LoadGen: both files are written at the end of a test",
+    own="Aggregate again from the raw results; do not copy logs by hand.",
 )
 SHARED_LOG = Rule(
     "shared-log",
     "rules",
     "one run filed as results of two systems or benchmarks",
     "Each result is measured on its system. One run may stand for the variants of one benchmark and for scenarios that "
-    "may be inferred from it, on the same system; anything else is a copy. No official checker compares logs.",
-    "Run the cell on each system, or remove the copied result.",
+    "may be inferred from it, on the same system; anything else is a copy. Two names of one submitter whose "
+    "descriptions agree in all that is hardware and software are one system: that is advice, because reviewers ask why "
+    "it has two names. No official checker compares logs.",
+    "Measure on each system, or remove the copied result.",
     "inference_rules: results are measured on the system under test",
+    own="Run the cell on each system, or remove the copied result.",
 )
 LEFTOVER_AUDIT = Rule(
     "leftover-audit-config",
@@ -41,8 +45,9 @@ LEFTOVER_AUDIT = Rule(
     "run with the settings of a compliance test",
     "An audit.config that was left in the working directory changed what LoadGen ran: the run is no ordinary one. No "
     "official checker looks.",
-    "Remove audit.config from the working directory and run the cell again.",
+    "Remove audit.config from the working directory and measure again.",
     "compliance/README.md: remove audit.config after the test",
+    own="Remove audit.config from the working directory and run the cell again.",
 )
 LOADGEN_VERSION = Rule(
     "loadgen-version",
@@ -50,8 +55,9 @@ LOADGEN_VERSION = Rule(
     "runs of one result with different LoadGen versions",
     "Performance, accuracy and compliance runs of a result should come from one build of LoadGen; reviewers ask for "
     "the reason.",
-    "Run the older cells again with the round's LoadGen wheel.",
+    "Make the older runs again with the same LoadGen.",
     "LoadGen: loadgen_version in the detail logs",
+    own="Run the older cells again with the round's LoadGen wheel.",
 )
 USER_CONF = Rule(
     "user-conf-mismatch",
@@ -63,6 +69,8 @@ USER_CONF = Rule(
 )
 RULES = (SUMMARY, SHARED_LOG, LEFTOVER_AUDIT, LOADGEN_VERSION, USER_CONF)
 
+# A system may be described once for the datacenter and once for the edge.
+_NAMES = frozenset({"system_name", "system_type", "system_type_detail"})
 _RUN = "performance/run_1"
 _END_BYTES = 16 << 10  # the head holds the time of the start
 # What a summary repeats of the detail log: label -> key. LoadGen rounds speeds to two decimals there.
@@ -291,11 +299,13 @@ def shared_logs(submission: Submission) -> Findings:
             own = any(one.place.location == filed.place.location for one in earlier)  # other rules tell what is wrong
             earlier.append(filed)
             if other is not None and not own:
+                twins = _twins(other, filed)
                 yield SHARED_LOG.at(
                     filed.place,
                     filed.location,
-                    f"this is the log of {other.location}",
+                    f"this is the log of {other.location}" + (", whose system is described alike" if twins else ""),
                     value=other.location,
+                    severity="advice" if twins else None,
                 )
 
 
@@ -328,9 +338,22 @@ def _ends(path: str) -> bytes | None:
 
 def _may_share(first: _Filed, second: _Filed) -> bool:
     """Whether one run may be filed at both places."""
-    one, other = first.place, second.place
-    same_system = (one.submitter.name, one.system.name) == (other.submitter.name, other.system.name)
-    return same_system and first.role == second.role and _one_benchmark(one, other)
+    return first.place.system.name == second.place.system.name and _one_run(first, second)
+
+
+def _twins(first: _Filed, second: _Filed) -> bool:
+    """Whether one run is filed for two names of what is described as one system."""
+    one, other = (
+        {key: value for key, value in (filed.place.system.description.value or {}).items() if key not in _NAMES}
+        for filed in (first, second)
+    )
+    return bool(one) and one == other and _one_run(first, second)
+
+
+def _one_run(first: _Filed, second: _Filed) -> bool:
+    """Whether one run of one submitter may be filed in both roles, were the systems the same."""
+    same_submitter = first.place.submitter.name == second.place.submitter.name
+    return same_submitter and first.role == second.role and _one_benchmark(first.place, second.place)
 
 
 def _one_benchmark(one: Result, other: Result) -> bool:

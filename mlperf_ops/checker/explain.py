@@ -51,3 +51,5 @@ def _lines(family: Family, rule: Rule) -> Iterator[str]:
     if example:
         yield f"Example: {example}"
     yield f"Fix: {rule.fix}"
+    if rule.own:
+        yield f"Of results of mlperf-ops: {rule.own}"

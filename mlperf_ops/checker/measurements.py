@@ -16,32 +16,36 @@ UNREADABLE = Rule(
     "official",
     "measurements.json is no JSON object",
     "The official checker ends with a traceback at a measurements.json that it cannot read.",
-    "Aggregate again.",
+    "Correct the file at the place that is named.",
     _FIELDS,
+    own="Aggregate again.",
 )
 FIELD_MISSING = Rule(
     "measurements-field-missing",
     "official",
     "required field is missing",
     "The published table says from these fields which weights and data types were used.",
-    _WRITE,
+    "Set the field in the file.",
     _FIELDS,
+    own=_WRITE,
 )
 FIELD_EMPTY = Rule(
     "measurements-field-empty",
     "official",
     "required field has no value",
     "The field needs a meaningful value; 0 and false count as empty.",
-    _WRITE,
+    "Set the field in the file.",
     _FIELDS,
+    own=_WRITE,
 )
 SIMULATED = Rule(
     "simulated",
     "rules",
     "made by a simulated part",
     "An oracle or another stand-in took part: the numbers say nothing about the system and must not be submitted.",
-    "Run the cell with a real implementation and remove the simulated result.",
+    "Measure with a real implementation and remove the simulated result.",
     "MLPerf: results are of the system under test",
+    own="Run the cell with a real implementation and remove the simulated result.",
 )
 RULES = (UNREADABLE, FIELD_MISSING, FIELD_EMPTY, SIMULATED)
 

@@ -88,6 +88,7 @@ def names(submission: Submission) -> Findings:
     for location, problem in tree.unreadable.items():
         yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")
     held = {place.rpartition("/")[0] for place in (*(link.location for link in tree.links), *tree.unreadable)}
+    held |= tree.narrowed
     for location in sorted(tree.folders):
         folder = tree.folders[location]
         if location.split("/", 1)[0] in BESIDE_DIVISIONS:

@@ -55,6 +55,7 @@ def run_official(  # all but three are by name and have defaults
     python: str | None = None,
     flags: tuple[str, ...] = (),
     timeout_seconds: float = 1800,
+    submitter: str | None = None,
 ) -> OfficialReport:
     """Run the official checker over every system of a tree.
 
@@ -65,6 +66,7 @@ def run_official(  # all but three are by name and have defaults
         python: Interpreter; needs PyYAML. None: the one that runs this.
         flags: Further flags, such as "--skip-dataset-size-check"; recorded in the report.
         timeout_seconds: For one system; then it is stopped, and its results have no verdict.
+        submitter: Only this submitter's systems.
 
     Raises:
         ConfigError: The folder is no such checkout, or a flag is not allowed.
@@ -78,7 +80,7 @@ def run_official(  # all but three are by name and have defaults
             raise ConfigError(f"flag {name} of the official checker writes into the tree; it is not allowed here")
     found = inspect(checkout, round_)
     tree = tree.resolve()
-    systems = list(_systems(tree))
+    systems = list(_systems(tree, submitter))
 
     def run(system: str) -> tuple[OfficialRun, list[OfficialResult]]:
         return _run_system(found, tree, system, round_, python or sys.executable, flags, timeout_seconds)
@@ -108,10 +110,12 @@ def _folders(path: Path) -> list[str]:
         return []
 
 
-def _systems(tree: Path) -> Iterator[str]:
+def _systems(tree: Path, only: str | None) -> Iterator[str]:
     """Yield what is checked by itself: each system, and each submitter that has none."""
     for division in _DIVISIONS:
         for submitter in _folders(tree / division):
+            if only not in {None, submitter}:
+                continue
             here = f"{division}/{submitter}"
             systems = _folders(tree / here / "results")
             yield from (f"{here}/results/{system}" for system in systems)

@@ -20,8 +20,9 @@ SESSION = Rule(
     "official",
     "record of the session is damaged",
     "client.json and server.json hold everything that the power checker looks at.",
-    _AGAIN,
+    "Measure again; files of a measurement cannot be mended afterwards.",
     _CHECK,
+    own=_AGAIN,
 )
 SOURCES = Rule(
     "power-sources",
@@ -52,8 +53,9 @@ CLOCK = Rule(
     "official",
     "clocks do not agree",
     "Readings belong to the run by their time alone, so that the clocks of both machines must agree.",
-    "Let both machines follow the same time server (see the doctor verb) and measure again.",
+    "Let both machines follow the same time server and measure again.",
     _CHECK,
+    own="Let both machines follow the same time server (see the doctor verb) and measure again.",
 )
 LEVEL = Rule(
     "power-level",
@@ -110,8 +112,9 @@ READINGS = Rule(
     "official",
     "readings are missing",
     "The power of a result is the mean of the readings during its run, one a second.",
-    _AGAIN,
+    "Measure again; files of a measurement cannot be mended afterwards.",
     "submission_checker: checks/power_check.py",
+    own=_AGAIN,
 )
 DURATION = Rule(
     "power-duration",

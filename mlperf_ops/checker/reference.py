@@ -64,6 +64,7 @@ def rule_markdown(rule: Rule, family: Family) -> str:
             "",
             f"**What to do**: {_text(rule.fix)}",
             "",
+            *([f"Where mlperf-ops made the results: {_text(rule.own)}", ""] if rule.own else ()),
             f"**Source**: {_text(rule.source)}",
             "",
         ]

@@ -48,8 +48,9 @@ class Rule:
             division or on the file.
         title: A few words for tables.
         meaning: Why it matters, for somebody who does not know the rule.
-        fix: What to do.
+        fix: What to do, whoever made the tree.
         source: Where the rule comes from.
+        own: What to do instead where mlperf-ops made the result and can make it again; "": the same.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Rule:
     meaning: str
     fix: str
     source: str
+    own: str = ""
 
     def at(
         self,
@@ -68,7 +70,6 @@ class Rule:
         value: object = None,
         limit: object = None,
         severity: Severity | None = None,
-        fix: str | None = None,
     ) -> Finding:
         """Build a finding of this rule.
 
@@ -79,7 +80,6 @@ class Rule:
             value: What was found.
             limit: What was expected.
             severity: Instead of the rule's own.
-            fix: Instead of the rule's own.
         """
         return Finding(
             rule=self.id,
@@ -90,7 +90,7 @@ class Rule:
             value=None if value is None else printable(str(value)),
             limit=None if limit is None else printable(str(limit)),
             meaning=self.meaning,
-            fix=fix or self.fix,
+            fix=self.fix,
         )
 
 

@@ -21,8 +21,9 @@ SECRET = Rule(
     "rules",
     "key, token or password",
     "A submission is published: everybody who reads it can use the key. Nobody else looks for it.",
-    "Revoke it, take it out of the file (and of the history of the repository), and aggregate again.",
+    "Revoke it, and take it out of the file and of the history of the repository.",
     "mlperf-ops: secrets must not be published",
+    own="Revoke it, take it out of the file (and of the history of the repository), and aggregate again.",
 )
 PRIVATE = Rule(
     "private-detail",

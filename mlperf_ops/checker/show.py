@@ -1,10 +1,14 @@
-"""What `mlperf-ops check` shows to people: results with their findings, what broken rules mean, the verdict."""
+"""What `mlperf-ops check` shows to people: results with their findings, what broken rules mean, the verdict.
+
+A tree with many results or findings is shown by rule instead (`grouped`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -13,37 +17,58 @@ from rich.text import Text
 
 from mlperf_ops.checker import CheckedResult, CheckReport, Finding, OfficialResult
 from mlperf_ops.checker.baseline import Change
+from mlperf_ops.checker.grouped import STYLES, counted, show_grouped
+from mlperf_ops.checker.model import ResultVerdict, Severity
 from mlperf_ops.checker.rules import printable
 
-_STYLE = {"official": "bold red", "rules": "red", "advice": "cyan"}
 _VERDICT = {
     "submittable": ("bold green", "nobody objects"),
     "demonstration": ("bold yellow", "not submittable: every objection follows from the plan"),
     "rejected": ("bold red", "not submittable"),
 }
-
-
+_SEVERITIES: dict[Severity, str] = {
+    "official": "the official checker rejects it too",
+    "rules": "the rules reject it, the official checker accepts it",
+    "advice": "nobody rejects it",
+}
+_RESULTS: dict[ResultVerdict, str] = {
+    "pass": "nobody objects",
+    "expected": "rejected, as the plan itself says",
+    "fail": "rejected",
+}
+_LISTED = 30  # results or findings: more are read by rule
 _ERRORS_SHOWN = 6
 _CLOSING = re.compile(r"Some .* failed for: ")  # it sums up the lines before it
 _NAMED = 3  # system, benchmark and scenario name a result well enough beside its own heading
 _WIDTH_OF_A_FILE = 140
 
 
-def show(report: CheckReport, change: Change | None = None) -> None:
+def show(report: CheckReport, change: Change | None = None, *, every: bool = False, hint: str | None = None) -> None:
     """Print the results with their findings, then what each broken rule means, then the verdict.
 
     Args:
         report: What was found.
         change: Show only what is new since an earlier report, and what is gone.
+        every: List each result and each finding, however many there are.
+        hint: What to know before anything else.
     """
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, highlight=False)
+    if hint is not None:
+        console.print(Text(f"hint: {hint}", style="bold yellow"), soft_wrap=True)
     if change is not None:
         _gone(console, change)
         places = {finding.affects for finding in change.new}
         touched = tuple(result for result in report.results if result.location in places)
-        _body(dataclasses.replace(report, findings=change.new, results=touched), console)
+        shown = dataclasses.replace(report, findings=change.new, results=touched)
     else:
-        _body(report, console)
+        shown = report
+    if every or max(len(shown.findings), len(shown.results)) <= _LISTED:
+        _body(shown, console)
+        _official(console, report, every=True)
+    else:
+        show_grouped(console, shown)
+        _official(console, report, every=False)
+    _legend(console, shown)
     _verdict(report, console)
 
 
@@ -72,21 +97,50 @@ def _body(report: CheckReport, console: Console) -> None:
         console.print(Text("other places", style="bold"))
         _findings(console, left, "")
     _meanings(console, report.findings)
-    _official(console, report)
+
+
+def _legend(console: Console, report: CheckReport) -> None:
+    """Say what the words mean that stand above: who objects, and how a result stands."""
+    severities = {finding.severity for finding in report.findings}
+    verdicts = {result.verdict for result in report.results}
+    if not severities:
+        return
+    lines = ["who objects: " + "; ".join(f"{one} = {said}" for one, said in _SEVERITIES.items() if one in severities)]
+    if verdicts:
+        lines.append("results: " + "; ".join(f"{one} = {said}" for one, said in _RESULTS.items() if one in verdicts))
+    for line in lines:
+        console.print(Text(line, style="dim"), soft_wrap=True)
 
 
 def _verdict(report: CheckReport, console: Console) -> None:
     style, words = _VERDICT[report.verdict]
-    counts = Text(f"{report.verdict.upper()} ", style=style)
-    counts.append(f"for round {report.round}: {words}; {count(len(report.results), 'result')}, ", style="default")
+    line = Text(f"{report.verdict.upper()} ", style=style)
+    line.append(f"for round {report.round}: {words}; {_standing(report)}{_counts(report)}", style="default")
+    console.print(line, soft_wrap=True)
+
+
+def _standing(report: CheckReport) -> str:
+    """Say how many results are rejected."""
+    total = counted(len(report.results), "result")
+    by_verdict = Counter(result.verdict for result in report.results)
+    rejected, expected = by_verdict["fail"], by_verdict["expected"]
+    if not report.findings or not report.results:
+        return total
+    said = [f"{rejected:,} of {total} rejected"] if rejected or not expected else []
+    if expected:
+        said.append(f"{expected:,} {'more' if said else 'of ' + total} rejected as the plan says itself")
+    return ", ".join(said)
+
+
+def _counts(report: CheckReport) -> str:
+    """Say how many findings there are, by who objects."""
+    total = counted(len(report.findings), "finding")
+    if not report.findings:
+        return f", {total}"
+    by_severity = Counter(finding.severity for finding in report.findings)
+    told = ", ".join(f"{by_severity[one]:,} {one}" for one in _SEVERITIES if by_severity[one])
     expected = sum(1 for finding in report.findings if finding.expected_because)
-    counts.append(count(len(report.findings), "finding") + (f", {expected} expected" if expected else ""))
-    console.print(counts)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"; {total} ({told})" + (f", {expected:,} of them expected" if expected else "")
 
 
 def _heading(result: CheckedResult, official: OfficialResult | None) -> Text:
@@ -116,8 +170,9 @@ def _findings(console: Console, findings: Iterable[Finding], place: str) -> None
         where = finding.location.removeprefix(place + "/") if place else finding.location
         said = Text(f"{finding.rule}: ", style="dim" if expected else "bold")
         said.append(finding.message, style="dim" if expected else "not bold default")
-        said.append(f" [{printable(where)}]" + (" (expected)" if expected else ""), style="not bold dim")
-        table.add_row(Text(f" {finding.severity}", style="dim" if expected else _STYLE[finding.severity]), said)
+        place_shown = "" if finding.location == place else f" [{printable(where)}]"
+        said.append(place_shown + (" (expected)" if expected else ""), style="not bold dim")
+        table.add_row(Text(f" {finding.severity}", style="dim" if expected else STYLES[finding.severity]), said)
     if table.row_count:
         console.print(table)
 
@@ -141,7 +196,7 @@ def _meanings(console: Console, findings: tuple[Finding, ...]) -> None:
         console.print(table)
 
 
-def _official(console: Console, report: CheckReport) -> None:
+def _official(console: Console, report: CheckReport, *, every: bool) -> None:
     if report.official is None:
         console.print(Text(f"official checker: {report.official_note}", style="dim"))
         return
@@ -149,9 +204,9 @@ def _official(console: Console, report: CheckReport) -> None:
     accepted = sum(1 for result in official.results if result.passed)
     flags = f" with {' '.join(official.flags)}" if official.flags else ""
     text = f"official {official.kind} checker --version {official.version}{flags}: "
-    text += f"accepts {accepted} of {len(official.results)} results"
+    text += f"accepts {accepted:,} of {counted(len(official.results), 'result')}"
     console.print(Text(text + (f" ({official.note})" if official.note else ""), style="bold"))
-    for result in official.results:
+    for result in official.results if every else ():
         for error in () if result.passed else result.errors[:_ERRORS_SHOWN]:
             if not _CLOSING.match(error):
                 short = "/".join(result.location.split("/")[-_NAMED:])
@@ -160,7 +215,11 @@ def _official(console: Console, report: CheckReport) -> None:
     for run in official.runs:
         if run.crash is not None or run.exit_code is None:
             console.print(Text(f"  {run.system}: {run.crash or 'stopped, it ran out of time'}", style="yellow"))
+    same: dict[tuple[str, str, str, str, str], list[str]] = {}
     for one in report.disagreements:
-        text = f"  disagreement on {one.location}: ours {one.ours}, official {one.official}: {one.message}"
-        known = f" (known: {one.known})" if one.known else ""
-        console.print(Text(text + known, style="dim" if known else "bold yellow"))
+        key = (one.ours, one.official, one.message, one.known or "", one.location if every else "")
+        same.setdefault(key, []).append(one.location)
+    for (ours, theirs, message, known, _), places in same.items():
+        more = f" and {len(places) - 1:,} more" if len(places) > 1 else ""
+        text = f"  disagreement on {places[0]}{more}: ours {ours}, official {theirs}: {message}"
+        console.print(Text(text + (f" (known: {known})" if known else ""), style="dim" if known else "bold yellow"))

@@ -22,8 +22,9 @@ ACCURACY_LOG_SIZE = Rule(
     "official",
     "accuracy log is not truncated",
     "Accuracy logs go into the tree truncated, with the sha256 of the whole log in accuracy.txt.",
-    "Aggregate again: it truncates the copy and keeps the whole log under full_logs/.",
+    "Truncate it with the official truncate_accuracy_log.py, and keep the whole log elsewhere.",
     "submission_checker: MAX_ACCURACY_LOG_SIZE; truncate_accuracy_log.py",
+    own="Aggregate again: it truncates the copy and keeps the whole log under full_logs/.",
 )
 RULES = (FILE_SIZE, ACCURACY_LOG_SIZE)
 

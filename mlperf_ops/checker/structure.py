@@ -64,16 +64,18 @@ MISSING_FILE = Rule(
     "official",
     "required file is missing",
     "Each result needs its logs, its accuracy text and the description of how it was made.",
-    "Aggregate again; when the file is missing in the raw results too, run the cell again.",
+    "Put the file of the same run into its place; where it was not kept, measure again.",
     _LAYOUT,
+    own="Aggregate again; when the file is missing in the raw results too, run the cell again.",
 )
 EMPTY_FILE = Rule(
     "empty-file",
     "rules",
     "required file is empty",
     "An empty file stands for something forgotten; the official checker rejects an empty user.conf or README.md.",
-    "Write the file, or run the cell again when it is a log.",
+    "Write the file; a log has to be that of the run, or the run is made again.",
     _LAYOUT,
+    own="Write the file, or run the cell again when it is a log.",
 )
 STRAY_FILE = Rule(
     "stray-file",
@@ -97,8 +99,9 @@ OLD_LAYOUT = Rule(
     "folder of another round's layout",
     "Since v6.0 measurements and compliance tests are in the results folders and the code is in src/; before, each had "
     "a folder of its own and the code was in code/.",
-    "Aggregate the raw results again for this round.",
+    "Move the folders to where this round has them; or check the tree by the rules of its own round.",
     "submission_structure.md against submission_checker/constants.py of v6.x",
+    own="Aggregate the raw results again for this round.",
 )
 SYSTEM_WITHOUT_RESULTS = Rule(
     "system-without-results",

@@ -20,6 +20,8 @@ from mlperf_ops.checker.workbook import Sheet, write_workbook
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json, write_atomic, write_json
 
+WORKBOOK = "summary.xlsx"
+
 _RENAMED = {
     "Organization": "Submitter",
     "Division": "Category",
@@ -71,7 +73,7 @@ def write_summary(report: CheckReport, round_: Round, folder: Path) -> list[str]
     rows = report_rows(table_rows(report, round_), round_, _ids(folder / "ids.json"))
     write_json(folder / "ids.json", {str(row[_UNIQUE]): int(str(row["ID"]).rpartition("-")[2]) for row in rows})
     write_atomic(folder / "summary_results.json", json.dumps(merged(rows), indent=2) + "\n")
-    write_workbook(folder / "summary.xlsx", list(sheets(rows, round_)))
+    write_workbook(folder / WORKBOOK, list(sheets(rows, round_)))
     return sorted({str(row["Location"]) for row in rows if not any(_listed(row, suite, round_) for suite in SUITES)})
 
 

@@ -18,48 +18,54 @@ MISSING = Rule(
     "official",
     "no description of the system",
     "The official checker ends with a traceback at a system without description and checks nothing after it.",
-    "Aggregate again, or rename the file: systems/<name>.json must be called like the results folder.",
+    "Write systems/<name>.json, or rename it: it must be called like the results folder.",
     _FIELDS,
+    own="Aggregate again, or rename the file: systems/<name>.json must be called like the results folder.",
 )
 UNREADABLE = Rule(
     "system-description-unreadable",
     "official",
     "description is no JSON object",
     "The official checker ends with a traceback at a description that it cannot read.",
-    "Correct the file at the place that is named, or aggregate again.",
+    "Correct the file at the place that is named.",
     _FIELDS,
+    own="Correct the file at the place that is named, or aggregate again.",
 )
 FIELD_MISSING = Rule(
     "system-field-missing",
     "official",
     "required field is missing",
     "The published table and the reviewers need every required field, also where its value is empty.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     _FIELDS,
+    own=_WRITE,
 )
 FIELD_EMPTY = Rule(
     "system-field-empty",
     "official",
     "required field has no value",
     'The field needs a meaningful value. The number 0 counts as empty: write it as the text "0".',
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     _FIELDS,
+    own=_WRITE,
 )
 FIELD_TYPE = Rule(
     "system-field-type",
     "official",
     "field has the wrong type",
     "The official checker treats the field as text, or turns it into an integer, and crashes on anything else.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     _FIELDS,
+    own=_WRITE,
 )
 FIELD_VALUE = Rule(
     "system-field-value",
     "official",
     "field has a value that is not allowed",
     "status and system_type have fixed values; submitter and division must be those of the folder.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     _FIELDS,
+    own=_WRITE,
 )
 NETWORK = Rule(
     "system-network",
@@ -83,8 +89,9 @@ UNKNOWN_VALUE = Rule(
     "advice",
     "value that nobody could determine",
     "The field says that its value is unknown. The official checker takes any text; a reviewer may ask for the value.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     "inference_policies: meaningful responses are required",
+    own=_WRITE,
 )
 NO_ANSWER = Rule(
     "not-applicable-value",
@@ -92,25 +99,30 @@ NO_ANSWER = Rule(
     '"N/A" where every system has a value',
     'Every machine has a processor, memory and some kind of cooling. "N/A" is right for the accelerators of a machine '
     "without one. No checker objects, and reviewers ask.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     "inference_policies: meaningful responses are required",
+    own=_WRITE,
 )
 STYLE = Rule(
     "system-field-style",
     "advice",
     "value is spelled in a way of its own",
     "Published tables are searched and grouped by these texts: 512GB, 512 GB and 512G are three values there.",
-    _WRITE,
+    "Set the field in systems/<name>.json.",
     "44 spellings of memory sizes in the published descriptions of v5.1",
+    own=_WRITE,
 )
 SPELLING = Rule(
     "system-field-spelling",
     "advice",
     "two systems say one thing in two spellings",
     "Published tables are searched and grouped by these texts; a reader takes two spellings for two things.",
-    "Write the same text under mlperf_system_description of both systems, best once in their common group, and "
-    "aggregate again.",
+    "Write the same text in both descriptions.",
     "15 spellings of cooling in the published descriptions of v5.1",
+    own=(
+        "Write the same text under mlperf_system_description of both systems, best once in their common group, and "
+        "aggregate again."
+    ),
 )
 RULES = (
     MISSING, UNREADABLE, FIELD_MISSING, FIELD_EMPTY, FIELD_TYPE, FIELD_VALUE, NETWORK, PLACEHOLDER, UNKNOWN_VALUE,

@@ -71,8 +71,9 @@ class Touched:
 class Tree:
     """The names below a folder. Locations are relative, with "/"; "" is the root.
 
-    A check of a submitter, system or result has to ask through the methods, which note what it looks at.
-    `stamped`: the folders have stamps, so that what is noted is of use.
+    A check of a submitter, system or result has to ask through the methods, which note what it looks at. `stamped`: the
+    folders have stamps, so that what is noted is of use. `narrowed` are the folders of which a walk for one submitter
+    left something out: what they hold is more than is listed.
     """
 
     root: Path
@@ -80,6 +81,7 @@ class Tree:
     folders: dict[str, Folder] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    narrowed: set[str] = field(default_factory=set)
     touched: Touched = field(default_factory=Touched)
 
     def folder(self, location: str) -> Folder:
@@ -232,6 +234,9 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                 if not others or entry.name == submitter:
                     folder.folders.append(entry.name)
                     pending.append(here)
+                else:
+                    tree.narrowed.add(location)
+                    states.append((0,))  # its stamp is another one than that of a folder without the others
             else:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):

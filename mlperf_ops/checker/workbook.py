@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import re
 from dataclasses import dataclass
@@ -33,17 +34,29 @@ class Sheet:
     lines: tuple[tuple[tuple[Json, ...], tuple[float | str, ...]], ...]
 
 
+def require_openpyxl(name: str) -> None:
+    """Say so where the library is missing, before the work and not after it.
+
+    Args:
+        name: The workbook, for the sentence.
+
+    Raises:
+        ToolError: openpyxl is not installed.
+    """
+    # It is not imported yet: with NumPy come threads, and a check in several processes wants none.
+    if importlib.util.find_spec("openpyxl") is None:
+        raise ToolError(f"{name} needs openpyxl, which is not installed", hint="pip install 'mlperf-ops[xlsx]'")
+
+
 def write_workbook(path: Path, sheets: list[Sheet]) -> None:
     """Write the sheets; an empty workbook when there are none.
 
     Raises:
         ToolError: The file cannot be written, or openpyxl is not installed.
     """
-    try:
-        from openpyxl import Workbook  # noqa: PLC0415  # an extra
-        from openpyxl.worksheet.worksheet import Worksheet  # noqa: PLC0415
-    except ImportError as error:
-        raise ToolError(f"{path.name} needs openpyxl", hint="pip install 'mlperf-ops[xlsx]'") from error
+    require_openpyxl(path.name)
+    from openpyxl import Workbook  # noqa: PLC0415  # an extra
+    from openpyxl.worksheet.worksheet import Worksheet  # noqa: PLC0415
 
     def fill(page: Worksheet, sheet: Sheet) -> None:
         blank = [""] * len(sheet.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,12 @@ from mlperf_ops.checker import (
 from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
-from mlperf_ops.checker.summary import write_summary
+from mlperf_ops.checker.other_round import SIGNS, hint_of_other_round
+from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
-from mlperf_ops.files import read_json, write_atomic, write_json
+from mlperf_ops.checker.workbook import require_openpyxl
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError
+from mlperf_ops.files import JsonObject, read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
 from mlperf_ops.run_plan import IMPORTS, PLAN
 from mlperf_ops.typed import dump, load
@@ -39,7 +42,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     explain: Annotated[str | None, typer.Option(help="Print the page of a rule and end.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the result table here, by the official columns.")] = None,
     summary: Annotated[
-        Path | None, typer.Option(help="Write summary_results.json and summary.xlsx, as the official report, here.")
+        Path | None, typer.Option(help="Folder for summary_results.json and summary.xlsx, as the official report.")
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="An earlier checks.json: show what is new since, and what is gone.")
@@ -56,13 +59,16 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     ] = None,
     official_note: Annotated[str, typer.Option(help="Why there is no official checker; goes into the report.")] = "",
     output: Annotated[Path | None, typer.Option(help="Also write the whole report here, as checks.json.")] = None,
+    every: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every result with its findings, however many; else by rule.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
     """Check a submission tree by the rules of a round, and explain every finding.
 
     Exit code 0: submittable. 1: somebody objects, be it expected or not. 2: wrong input, such as an unknown submitter
-    or a tree without results. With --only, the named rules alone decide; --baseline changes what is shown, not the
-    exit code.
+    or a tree without results. 5: a file could not be written; the verdict is shown all the same. With --only, the
+    named rules alone decide; --baseline changes what is shown, not the exit code.
 
     Example: mlperf-ops check results/local/submission --round v6.1 --plan results/local/plan.json
     """
@@ -76,31 +82,80 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     selected = known_rules(only or (), "--only")
     if official_checker is not None:
         inspect(official_checker, rules)  # before the tree, which may be large
+    if summary is not None:
+        _announce_missing_library(summary)
     report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
     if not report.results and planned is None:
         raise ConfigError(
             f"{tree} holds no result" + (f" of {submitter}" if submitter else ""),
             hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
         )
-    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note)
-    if output is not None:
-        write_json(output, dump(report))
-    if csv is not None:
-        write_atomic(csv, csv_text(table_rows(report, rules)))
-    if summary is not None:
-        kept = write_summary(report, rules, summary)
-        if kept:
-            said = f"keeps {len(kept)} result{'' if len(kept) == 1 else 's'} of scenarios that the round does not list"
-            typer.echo(f"{summary}: {said}; the official report drops them", err=True)
+    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note, submitter)
+    # The verdict is shown whatever happens to the files.
+    problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
+    hint = _hint(report)
     if as_json:
-        typer.echo(json.dumps(dump(report) | ({} if change is None else {"baseline": dump(change)})))
+        more: JsonObject = {} if change is None else {"baseline": dump(change)}
+        typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))
     else:
         from mlperf_ops.checker.show import show  # noqa: PLC0415  # what only people need takes time to import
 
-        show(report, change)
+        show(report, change, every=every, hint=hint)
+    for problem in problems:
+        typer.echo(f"mlperf-ops: error: {problem}", err=True)
+    if problems:
+        raise typer.Exit(problems[0].exit_code)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _hint(report: CheckReport) -> str | None:
+    if not any(finding.rule in SIGNS for finding in report.findings):
+        return None
+    from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
+
+    return hint_of_other_round(report, load_catalogue().rounds)
+
+
+def _announce_missing_library(summary: Path) -> None:
+    """Say before the check, which may take long, that one of the files will not be written."""
+    if summary.suffix in {".xlsx", ".json"} and not summary.is_dir():
+        raise ConfigError(
+            f"--summary {summary}: expected a folder, in which {WORKBOOK} and summary_results.json are written",
+            hint=f"did you mean '--summary {summary.parent}'?",
+        )
+    try:
+        require_openpyxl(WORKBOOK)
+    except ToolError as error:
+        typer.echo(f"mlperf-ops: {error}; the check goes on without it", err=True)
+
+
+def _prevented(write: Callable[[], object]) -> tuple[MlperfOpsError, ...]:
+    try:
+        write()
+    except MlperfOpsError as error:
+        return (error,)
+    return ()
+
+
+def _writers(
+    report: CheckReport, rules: Round, output: Path | None, csv: Path | None, summary: Path | None
+) -> Iterator[Callable[[], object]]:
+    """Yield what writes each file that was asked for."""
+    if output is not None:
+        yield lambda: write_json(output, dump(report))
+    if csv is not None:
+        yield lambda: write_atomic(csv, csv_text(table_rows(report, rules)))
+    if summary is not None:
+        yield lambda: _write_summary(report, rules, summary)
+
+
+def _write_summary(report: CheckReport, rules: Round, summary: Path) -> None:
+    kept = write_summary(report, rules, summary)
+    if kept:
+        said = f"keeps {len(kept)} result{'' if len(kept) == 1 else 's'} of scenarios that the round does not list"
+        typer.echo(f"{summary}: {said}; the official report drops them", err=True)
 
 
 def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round, Plan | None]:
@@ -116,12 +171,12 @@ def _question(tree: Path, round_: str | None, plan: Path | None) -> tuple[Round,
 
 
 def _second_opinion(
-    report: CheckReport, rules: Round, checkout: Path | None, flags: tuple[str, ...], note: str
+    report: CheckReport, rules: Round, checkout: Path | None, flags: tuple[str, ...], note: str, submitter: str | None
 ) -> CheckReport:
     if checkout is None:
         return _noted(report, note or "no checkout of the official checker was given")
     try:
-        return with_official(report, run_official(checkout, Path(report.tree), rules, flags=flags))
+        return with_official(report, run_official(checkout, Path(report.tree), rules, flags=flags, submitter=submitter))
     except ToolError as error:
         return _noted(report, str(error))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
@@ -24,8 +24,8 @@ from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_jso
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.model import Plan, Seconds
-from mlperf_ops.outlook import Outlook, outlook, slowest_host
-from mlperf_ops.plan import make_plan, refuse_other_round
+from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
+from mlperf_ops.plan import plan_and_remarks, refuse_other_round
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 
@@ -74,7 +74,7 @@ def command(
         return
     for problem in (*cast("list[str]", answer["warnings"]), *collection.problems):
         typer.echo(f"mlperf-ops: {problem}", err=True)
-    _show(plan, seen)
+    _show(plan, seen, cast("list[str]", answer["remarks"]))
     state = "would change" if dry_run and answer["changed"] else "written" if answer["changed"] else "is up to date"
     typer.echo(f"{answer['path']} {state}", err=True)
 
@@ -95,7 +95,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
-    plan = make_plan(
+    plan, remarks = plan_and_remarks(
         cast("dict[str, dict[str, Json]]", hosts),
         load_catalogue(),
         inventory,
@@ -115,7 +115,8 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
             write_json(path, made)
     idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
-    return {**answer, "diff": {"before": before, "after": after}, "warnings": cast("Json", idle)}
+    told: JsonObject = {"warnings": cast("Json", idle), "remarks": cast("Json", list(remarks))}
+    return {**answer, "diff": {"before": before, "after": after}, **told}
 
 
 @contextlib.contextmanager
@@ -149,7 +150,7 @@ def plan_inventory(inventory: str, results: Path | None, extra_vars: list[str], 
 # --- for people ------------------------------------------------------------------------------------------------------
 
 
-def _show(plan: Plan, seen: Iterable[Outlook]) -> None:
+def _show(plan: Plan, seen: Iterable[Outlook], remarks: Iterable[str]) -> None:
     # Not on a terminal a line is a cell, however long.
     console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
     rows = list(seen)
@@ -159,23 +160,45 @@ def _show(plan: Plan, seen: Iterable[Outlook]) -> None:
         columns = {}  # the cell says it
     columns["cell"] = [escape(one.key) for one in rows]
     columns["status"] = [f"[{_COLOURS[one.status]}]{one.status}[/]" for one in rows]
-    columns["expected"] = [shown_seconds(one.expected) for one in rows]
+    columns["expected"] = [shown_seconds(one.expected) or ("unknown" if is_unknown(one) else "") for one in rows]
     if any(one.reason for one in rows):
         columns["reason"] = [escape(one.reason) for one in rows]
     for heading in columns:
         table.add_column(heading, overflow="fold")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
-    console.print(table)
+    if rows:
+        console.print(table)
     _show_notes(console, rows)
+    for remark in remarks:
+        console.print(escape(f"note: {remark}"))
     counts = {name: sum(1 for one in rows if one.status == name) for name in _COLOURS}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     console.print(
         escape(f"round {plan.round}, {plan.divisions_text}, run style {plan.run_style}: {said or 'no cells'}")
     )
-    slowest = slowest_host(rows)
-    if slowest is not None:
-        console.print(escape(f"expected: {shown_seconds(slowest[1])} on {slowest[0]}, the host with most to do"))
+    if (expected := _expected(rows)) is not None:
+        console.print(escape(f"expected: {expected}"))
+
+
+def _expected(rows: Sequence[Outlook]) -> str | None:
+    """Say how long the plan takes; what is not known is counted and never summed up as nothing."""
+    slowest, unknown = slowest_host(rows), sum(map(is_unknown, rows))
+    cells = f"{unknown} cell{'' if unknown == 1 else 's'} of unknown duration"
+    if slowest is None:
+        return cells if unknown else None
+    host, seconds = slowest
+    if unknown:
+        return f"at least {plain_duration(seconds.low)} on {host} ({cells})"
+    return f"{shown_seconds(seconds)} on {host}, the host with most to do"
+
+
+def plain_duration(seconds: float) -> str:
+    """Return a duration for people, down to the minute where it has hours: "2 h 10 min", "12 min", "40 s"."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(int(seconds // _MINUTE), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _show_notes(console: Console, rows: Iterable[Outlook]) -> None:

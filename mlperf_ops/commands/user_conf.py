@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mlperf_ops.catalogue import Catalogue, Round, load_catalogue
-from mlperf_ops.catalogue.history import not_in_round
+from mlperf_ops.catalogue.history import not_in_round, scenario_not_in_round
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, unknown_name
 from mlperf_ops.files import Json, pretty_json
 from mlperf_ops.model import ComplianceTest, Division, Mode, RunStyle, Scenario
@@ -47,7 +47,7 @@ def lint(
     """
     catalogue = load_catalogue()
     round_ = catalogue.round(round_name)
-    official = None if benchmark is None else _official(catalogue, round_, benchmark, scenario)
+    official = None if benchmark is None else _official(catalogue, round_, benchmark, scenario, division)
     found = lint_user_conf(_text(file), round_, division, official=official, scenario=scenario)
     if as_json:
         findings: list[Json] = [asdict(one) for one in found]
@@ -92,7 +92,7 @@ def render(  # noqa: PLR0917  # one parameter per option
     catalogue = load_catalogue()
     round_ = catalogue.round(round_name)
     request = ConfRequest(
-        official=_official(catalogue, round_, benchmark, scenario),
+        official=_official(catalogue, round_, benchmark, scenario, division),
         scenario=scenario,
         mode=mode,
         division=division,
@@ -115,12 +115,16 @@ def render(  # noqa: PLR0917  # one parameter per option
         typer.echo(f"mlperf-ops: {note}", err=True)
 
 
-def _official(catalogue: Catalogue, round_: Round, name: str, scenario: Scenario | None) -> str:
+def _official(catalogue: Catalogue, round_: Round, name: str, scenario: Scenario | None, division: Division) -> str:
     benchmark = catalogue.benchmark(name)
     if (problem := not_in_round(benchmark, round_, catalogue)) is not None:
         raise ConfigError(problem)
     if scenario == "Interactive" and (problem := round_.no_interactive(benchmark.maps_to)) is not None:
         raise ConfigError(problem)
+    if scenario is not None:
+        problem = scenario_not_in_round(benchmark.maps_to, scenario, round_, division)
+        if problem is not None:
+            raise ConfigError(problem)
     return benchmark.maps_to
 
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, SupportsInt
+from typing import Protocol, SupportsInt, get_args
 
 from mlperf_ops.errors import ResultError, unknown_name
 from mlperf_ops.harness.accuracy_log import NUMBER_FORMATS, AnswerType, LabelType, Logged, first_responses
@@ -97,16 +97,36 @@ def _class_index(response: Logged, form: struct.Struct, label_type: LabelType, l
     if len(response.data) != form.size:
         raise ResultError(
             f"{where}: data holds {len(response.data)} bytes; expected {form.size} ({label_type} class index)",
-            hint="is the class index logged as another type?",
+            hint=_another_type(response.data, label_type),
         )
     answer: float = form.unpack(response.data)[0]
     if not math.isfinite(answer):
         return -1
-    if 0 < abs(answer) < _SMALLEST_FLOAT or abs(answer) > _LARGEST_CLASS:
+    if not _is_class(answer):
         raise ResultError(
-            f"{where}: {answer:g} is no class index", hint=f"it was read as {label_type}; is it logged as another type?"
+            f"{where}: read as {label_type}, {answer:g} is no class index",
+            hint=_another_type(response.data, label_type),
         )
     return int(answer)
+
+
+def _is_class(answer: float) -> bool:
+    return answer == 0 or _SMALLEST_FLOAT <= abs(answer) <= _LARGEST_CLASS
+
+
+def _another_type(data: bytes, label_type: LabelType) -> str:
+    """Return the hint: as which type the data is a class index, and the option that says so."""
+    told = []
+    known: tuple[LabelType, ...] = get_args(LabelType)
+    for name in known:
+        form = NUMBER_FORMATS[name]
+        if name != label_type and len(data) == struct.calcsize(form):
+            answer: float = struct.unpack(form, data)[0]
+            if math.isfinite(answer) and _is_class(answer) and answer == int(answer):
+                told.append(f"--parameter dtype={name} for class {answer:g}")
+    if not told:
+        return f"a class index is logged as one number: {', '.join(known)}"
+    return f"does the SUT log another type? add {' or '.join(told)} to mlperf-ops accuracy"
 
 
 def _image_classification(spec: Spec, log: Path, partial: bool) -> Score:  # noqa: FBT001  # called by table

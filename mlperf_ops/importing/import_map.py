@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -10,16 +11,18 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, JsonValue, StringConstraints
 
 from mlperf_ops.catalogue.base import CatalogueModel
-from mlperf_ops.catalogue.problems import validate
+from mlperf_ops.catalogue.problems import Misfit, misfits, validate
 from mlperf_ops.errors import ConfigError, nearest
-from mlperf_ops.lab_vars import PATH_NAME
-from mlperf_ops.model import Division, OnConflict, Scenario
+from mlperf_ops.files import Json
+from mlperf_ops.harness.accuracy_log import AnswerType
+from mlperf_ops.importing.mistakes import as_one
+from mlperf_ops.model import SCENARIOS, ComplianceTest, Division, OnConflict, Scenario
+from mlperf_ops.patterns import PathName
 from mlperf_ops.yamlfile import KeyPath, load_yaml_with_lines, show_key_path
 
 Folder: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-ImportedMode: TypeAlias = Literal["performance", "accuracy"]
+ImportedMode: TypeAlias = Literal["performance", "accuracy", ComplianceTest]
 
 
 class Maker(CatalogueModel):
@@ -66,6 +69,10 @@ class MappedResult(CatalogueModel):
     division: Division | None = None
     folders: dict[ImportedMode, Folder] = Field(min_length=1, description="Mode -> folder of its logs, below --from.")
     user_conf: Folder | None = Field(default=None, description="user.conf, where it is not among the logs.")
+    answer_type: AnswerType | None = Field(
+        default=None, description="Type of the numbers in logged answers, for the tests that read them."
+    )
+    eos_token_id: int | None = Field(default=None, ge=0, description="TEST06: end-of-sequence token of the tokenizer.")
     implementation: Maker | None = None
     measurements: Numbers | None = None
     measurements_file: Folder | None = Field(default=None, description="A measurements JSON below --from.")
@@ -95,12 +102,18 @@ class MapFile:
         base: --from.
         path: The file.
         line: Key path -> line of the file.
+        misfits: What is wrong with its form. `map` is the file without these places.
     """
 
     map: ImportMap
     base: Path
     path: Path
     line: Callable[[KeyPath], int]
+    misfits: tuple[Misfit, ...] = ()
+
+    def misfit(self, *key_path: str | int) -> bool:
+        """Whether the form of a value is wrong, so that what `map` holds in its place says nothing."""
+        return any(one.key_path == key_path for one in self.misfits)
 
     def at(self, *key_path: str | int) -> str:
         """Return file, line and key of a value."""
@@ -132,10 +145,36 @@ class MapFile:
 def read_map(path: Path, base: Path) -> MapFile:
     """Read and check the form of a map.
 
+    A wrong scenario or key of a result is kept as a misfit, so that the names of the others can be looked up as well.
+
     Raises:
-        ConfigError: One sentence with file, line and key; or there is no folder `base`.
+        ConfigError: The form is wrong; each mistake with file, line and key. Or there is no folder `base`.
     """
     if not base.is_dir():
         raise ConfigError(f"{base} is not a folder", hint="--from names the folder that the map's paths start at")
     data, line = load_yaml_with_lines(path)
-    return MapFile(validate(ImportMap, data, path, line), base, path, line)
+    found = misfits(ImportMap, data, path, line)
+    try:
+        made = validate(ImportMap, _without(data, found), path, line)
+    except ConfigError as error:
+        raise as_one(path, [one.error for one in found] or [error]) from error
+    return MapFile(made, base, path, line, tuple(found))
+
+
+def _without(data: Json, found: Sequence[Misfit]) -> Json:
+    """Return a map without what does not fit; a scenario, which a result must have, becomes any."""
+    mended = copy.deepcopy(data)
+    for one in found:
+        parent = mended
+        for part in one.key_path[:-1]:
+            if isinstance(parent, dict):
+                parent = parent.get(str(part))
+            elif isinstance(parent, list) and isinstance(part, int):
+                parent = parent[part]
+        key = str(one.key_path[-1]) if one.key_path else ""
+        if isinstance(parent, dict) and key in parent:
+            if key == "scenario":
+                parent[key] = SCENARIOS[0]
+            else:
+                del parent[key]
+    return mended

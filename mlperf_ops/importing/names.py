@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.compliance.audit import problem_of
 from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json, read_json
-from mlperf_ops.importing.import_map import Maker, MapFile, MappedSystem
-from mlperf_ops.model import Division, OnConflict, Plan, PlannedHost, Scenario
+from mlperf_ops.importing.import_map import ImportedMode, Maker, MapFile, MappedSystem
+from mlperf_ops.importing.mistakes import Mistakes
+from mlperf_ops.model import COMPLIANCE_TESTS, Division, OnConflict, Plan, PlannedHost, Scenario
 from mlperf_ops.system_given import FROM_PLAN, check_given
 
 
@@ -26,7 +28,7 @@ class Frame:
     submitter: str
     division: Division
     on_conflict: OnConflict
-    hosts: Mapping[str, PlannedHost]  # by system
+    hosts: Mapping[str, PlannedHost | None]  # by system; None: what the map says of it is wrong
     tells: frozenset[str]
 
 
@@ -39,16 +41,17 @@ class NamedBenchmark:
     official: str
 
 
-def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> Frame:
+def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None, mistakes: Mistakes) -> Frame:
     """Look up what an import has in common.
 
     Args:
         file: The map.
         catalogue: Rounds and benchmarks.
         planned: plan.json of the results folder; None when it has none.
+        mistakes: Takes what is wrong with single systems.
 
     Raises:
-        ConfigError: A name is unknown, or contradicts the plan.
+        ConfigError: The round is unknown, or something contradicts the plan or is missing.
     """
     chosen: dict[str, str] = {}
     for key in ("round", "submitter", "division"):
@@ -63,37 +66,47 @@ def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> Frame
         chosen[key] = str(told or ours)
     round_ = catalogue.round(chosen["round"], file.at("round"))
     division: Division = file.map.division or (planned.division if planned is not None else "open")
-    hosts, tells = _hosts(file, round_, planned)
+    hosts, tells = _hosts(file, round_, planned, mistakes)
     return Frame(round_, chosen["submitter"], division, file.map.on_conflict, hosts, tells)
 
 
-def _hosts(file: MapFile, round_: Round, planned: Plan | None) -> tuple[dict[str, PlannedHost], frozenset[str]]:
+def _hosts(
+    file: MapFile, round_: Round, planned: Plan | None, mistakes: Mistakes
+) -> tuple[dict[str, PlannedHost | None], frozenset[str]]:
     theirs = {} if planned is None else {host.system: host for host in planned.hosts}
     names = set() if planned is None else {host.name for host in planned.hosts}
-    made: dict[str, PlannedHost] = {}
+    made: dict[str, PlannedHost | None] = {}
     tells: set[str] = set()
     for index, entry in enumerate(file.map.systems):
-        where, host = file.at("systems", index), entry.host or entry.system
-        if entry.system in made:
-            raise ConfigError(f"{where}: system '{entry.system}' is given twice")
-        if host in names:
-            raise ConfigError(
-                f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
-                hint=f"give the imported results a host of their own, such as host: {host}-imported",
-            )
-        names.add(host)
-        description = _description(file, index, entry, round_)
-        joins = theirs.get(entry.system)
-        system_type = _system_type(file, index, entry, round_, joins)
-        if joins is None and not description:
-            raise ConfigError(
-                f"{where}: nothing is told of system '{entry.system}'",
-                hint="give description_file, a systems/<name>.json, or the fields under description",
-            )
-        if description:
-            tells.add(host)
-        made[entry.system] = PlannedHost(host, entry.system, "", system_type, description, (), "")
+        known = entry.system in made
+        with mistakes.told():
+            if known:
+                raise ConfigError(f"{file.at('systems', index)}: system '{entry.system}' is given twice")
+            made[entry.system] = None
+            host = _host(file, index, round_, theirs.get(entry.system), names)
+            made[entry.system] = host
+            names.add(host.name)
+            if host.system_description:
+                tells.add(host.name)
     return made, frozenset(tells)
+
+
+def _host(file: MapFile, index: int, round_: Round, joins: PlannedHost | None, names: set[str]) -> PlannedHost:
+    entry = file.map.systems[index]
+    host = entry.host or entry.system
+    if host in names:
+        raise ConfigError(
+            f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
+            hint=f"give the imported results a host of their own, such as host: {host}-imported",
+        )
+    description = _description(file, index, entry, round_)
+    system_type = _system_type(file, index, entry, round_, joins)
+    if joins is None and not description:
+        raise ConfigError(
+            f"{file.at('systems', index)}: nothing is told of system '{entry.system}'",
+            hint="give description_file, a systems/<name>.json, or the fields under description",
+        )
+    return PlannedHost(host, entry.system, "", system_type, description, (), "")
 
 
 def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) -> dict[str, Json]:
@@ -170,8 +183,8 @@ def benchmark_of(file: MapFile, index: int, frame: Frame, catalogue: Catalogue, 
     return NamedBenchmark(name, directory, official)
 
 
-def system_of(file: MapFile, index: int, frame: Frame) -> PlannedHost:
-    """Return the host that stands for a result's system.
+def system_of(file: MapFile, index: int, frame: Frame) -> PlannedHost | None:
+    """Return the host that stands for a result's system; None where what is said of the system is wrong.
 
     Raises:
         ConfigError: The map has no such system.
@@ -202,6 +215,18 @@ def refuse_scenario(
         raise unknown_name(
             f"scenario of {benchmark.official} on {host.system_type} systems", scenario, suite.all, where=where
         )
+
+
+def refuse_tests(file: MapFile, index: int, frame: Frame, benchmark: NamedBenchmark, mode: ImportedMode) -> None:
+    """Refuse a compliance test that the round does not have, or does not ask of the benchmark.
+
+    Raises:
+        ConfigError: See above; names the tests that it asks for.
+    """
+    where = file.at("results", index, "folders", mode)
+    for test in COMPLIANCE_TESTS:
+        if test == mode and (problem := problem_of(frame.round, test, benchmark.official)) is not None:
+            raise ConfigError(f"{where}: {problem}", hint="leave it out")
 
 
 def maker_of(file: MapFile, index: int) -> Maker:

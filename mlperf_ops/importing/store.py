@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mlperf_ops.attempts import MANIFEST, RESULT, SPEC, collected
-from mlperf_ops.catalogue import Catalogue
+from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ResultError, ToolError
 from mlperf_ops.files import JsonObject, pretty_json, read_json, sha256_file, sha256_text, write_json
-from mlperf_ops.importing.attempt import Verified, Wanted, verify
+from mlperf_ops.importing.attempt import Verified, verify
+from mlperf_ops.importing.compliance import other_runs, prove
 from mlperf_ops.importing.import_map import MapFile
-from mlperf_ops.importing.names import (
-    Frame,
-    benchmark_of,
-    frame_of,
-    maker_of,
-    numbers_of,
-    refuse_scenario,
-    system_of,
-)
-from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, PlannedCell
+from mlperf_ops.importing.look_up import look_up
+from mlperf_ops.importing.names import Frame
+from mlperf_ops.importing.wanted import Wanted
+from mlperf_ops.model import CollectedCell, CollectedHost, Mode, Plan, PlannedCell
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
 from mlperf_ops.typed import dump
 
@@ -52,47 +47,6 @@ class Imported:
     path: str
 
 
-def wanted_cells(file: MapFile, frame: Frame, catalogue: Catalogue) -> list[Wanted]:
-    """Return the cells of a map with their names looked up and their folders found.
-
-    Raises:
-        ConfigError: A mistake in the map, with file, line and key.
-    """
-    return list(_wanted(file, frame, catalogue))
-
-
-def _wanted(file: MapFile, frame: Frame, catalogue: Catalogue) -> Iterator[Wanted]:
-    seen: dict[str, int] = {}
-    for index, result in enumerate(file.map.results):
-        host, division = system_of(file, index, frame), result.division or frame.division
-        benchmark = benchmark_of(file, index, frame, catalogue, division)
-        refuse_scenario(file, index, frame, benchmark, host, division)
-        user_conf = None
-        if result.user_conf is not None:
-            user_conf = file.below(result.user_conf, file.at("results", index, "user_conf"))
-        for mode, name in result.folders.items():
-            where = file.at("results", index, "folders", mode)
-            cell = Cell(host.system, benchmark.name, result.scenario, mode)
-            if cell.key in seen:
-                raise ResultError(f"{where}: cell {cell.key} is given twice, first by results[{seen[cell.key]}]")
-            seen[cell.key] = index
-            yield Wanted(
-                where=where,
-                cell=cell,
-                mode=mode,
-                host=host.name,
-                benchmark=benchmark,
-                system_type=host.system_type,
-                division=division,
-                folder=file.below(name, where, folder=True),
-                folder_name=name,
-                user_conf=user_conf,
-                maker=maker_of(file, index),
-                numbers=numbers_of(file, index, frame.round, catalogue),
-                calibration=result.calibration,
-            )
-
-
 def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool = False) -> list[Imported]:
     """Import every result of a map that can be; one that cannot does not stop the others.
 
@@ -103,21 +57,25 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
         dry_run: Write nothing; only say what would be imported.
 
     Raises:
-        ConfigError: A mistake in the map; nothing was written.
+        ConfigError: Mistakes in the map, all of them; nothing was written.
         ResultError: plan.json or imported.json of the folder cannot be used.
         ToolError: The folder cannot be written.
     """
-    frame = frame_of(file, catalogue, read_part(run / PLAN))
+    frame, wanted_all = look_up(file, catalogue, read_part(run / PLAN))
     told: list[Imported] = []
     good: list[tuple[Wanted, Verified, Path]] = []
-    for wanted in wanted_cells(file, frame, catalogue):
+    seen: dict[tuple[str, str], dict[Mode, Path | str]] = {}
+    for wanted in sorted(wanted_all, key=lambda one: one.test is not None):  # tests are compared with the other runs
         try:
             verified = verify(wanted, frame.round, catalogue)
+            failed = _failed_test(wanted, verified, other_runs(wanted, run, seen), frame.round)
             folder = _folder_of(run, wanted, verified)
             there = _same_attempt(folder, verified)
         except ResultError as error:
+            seen.setdefault(wanted.place, {})[wanted.mode] = "that is refused"
             told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), ""))
             continue
+        seen.setdefault(wanted.place, {})[wanted.mode] = wanted.folder
         attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
         good.append((wanted, verified, attempt))
         told.append(
@@ -125,15 +83,27 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
                 wanted.cell.key,
                 wanted.host,
                 "there already" if there is not None else "imported",
-                verified.result.verdict,
-                "; ".join(verified.result.reasons),
+                "failed test" if failed else verified.result.verdict,
+                "; ".join((*failed, *verified.result.reasons)),
                 attempt.relative_to(run).as_posix(),
             )
         )
+    order = {(one.host, one.cell.key): index for index, one in enumerate(wanted_all)}
+    told.sort(key=lambda one: order[one.host, one.key])
     if good and not dry_run:
         _write_plan(run, frame, good)
         _write_cells(run, frame, good)
     return told
+
+
+def _failed_test(
+    wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str], round_: Round
+) -> tuple[str, ...]:
+    """Return why a test is not passed; empty where it is, and for other runs."""
+    if wanted.test is None:
+        return ()
+    found = prove(wanted, verified, others, round_)
+    return () if found.passed else (found.sentence,)
 
 
 def _folder_of(run: Path, wanted: Wanted, verified: Verified) -> Path:
@@ -219,7 +189,7 @@ def _write_plan(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified, 
             division=wanted.division,
         )
     hosts = {} if held is None else {host.name: host for host in held.hosts}
-    hosts |= {host.name: host for host in frame.hosts.values() if host.name in used}
+    hosts |= {host.name: host for host in frame.hosts.values() if host is not None and host.name in used}
     fresh = Plan(
         round=frame.round.name,
         division=frame.division,
@@ -255,7 +225,7 @@ def _write_cells(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified,
             verdict=verified.result.verdict,
             simulated=verified.result.simulated,
         )
-    systems = {host.name: host.system for host in frame.hosts.values()}
+    systems = {wanted.host: wanted.cell.system for wanted, _, _ in good}
     for host, cells in new.items():
         held = collected(run, host)
         before: Mapping[str, CollectedCell] = (

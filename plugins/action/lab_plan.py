@@ -45,6 +45,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if check_mode:
             controller.files.write_json(controller.check_plan_path(run), answer["plan"])
         _show(answer["outlook"], every=check_mode)
+        for remark in answer["remarks"]:
+            display.display(f"plan: note: {remark}")
         for warning in answer["warnings"]:
             display.warning(warning)
         header = answer["path"]
@@ -126,10 +128,16 @@ def _show(cells: list[dict[str, Any]], *, every: bool) -> None:
     told = ", ".join(f"{counts[status]} {word}" for status, word in words.items() if status in counts)
     hosts = {cell["host"] for cell in cells}
     display.display(f"plan: {len(cells)} cells on {len(hosts)} host{'' if len(hosts) == 1 else 's'}: {told}")
+    unknown = sum(1 for cell in cells if cell["status"] in {"missing", "stale"} and not cell["expected"])
+    more = f"{unknown} cell{'' if unknown == 1 else 's'} of unknown duration"
     times = [cell for cell in cells if cell["expected"]]
     if times:
-        sums = {host: sum(cell["expected"]["high"] for cell in times if cell["host"] == host) for host in hosts}
+        # What is not known is no nothing: with such cells the sum is the least that it takes.
+        bound = "low" if unknown else "high"
+        sums = {host: sum(cell["expected"][bound] for cell in times if cell["host"] == host) for host in hosts}
         slowest = max(sorted(sums), key=lambda host: sums[host])
-        unknown = sum(1 for cell in cells if cell["status"] in {"missing", "stale"} and not cell["expected"])
-        more = f", and {unknown} cell{'' if unknown == 1 else 's'} whose speed is not known yet" if unknown else ""
-        display.display(f"plan: about {sums[slowest] / _MINUTE:.1f} min of measuring at most, on {slowest}{more}")
+        minutes = f"{sums[slowest] / _MINUTE:.1f} min of measuring"
+        told = f"at least {minutes}, on {slowest} ({more})" if unknown else f"about {minutes} at most, on {slowest}"
+        display.display(f"plan: {told}")
+    elif unknown:
+        display.display(f"plan: {more}")

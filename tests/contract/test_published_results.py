@@ -50,7 +50,6 @@ EXPLAINED = {
     "dataset-size": "4,761 of 5,000 samples; the release checker only logged it",
     "log-mode": "the accuracy log is the log of a performance run, at which no official checker looks",
     "placeholder": "TBD or TODO stands where the rules want a meaningful value",
-    "shared-log": "one run filed for two systems; no official checker compares logs",
     "compliance-copy": "the log of a TEST01 is that of the performance run, at which no official checker looks",
     "compliance-speed": "a TEST01 at 63 % of the speed; the text was made with an earlier performance run",
     "summary-mismatch": "the summary beside the copied log is of another run",

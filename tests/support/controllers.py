@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ class Controller:
         reached: dict[str, Any] = yaml.safe_load((lab.inventory / "hosts.yml").read_text())["all"]["vars"]
         arguments = str(reached["ansible_ssh_common_args"]).replace(str(lab.known_hosts), str(self.known_hosts))
         variables = {**reached, **_VARIABLES, "mlperf_benchmarks": [_CELLS], **changes}
-        variables |= {"ansible_ssh_common_args": arguments, "ansible_control_path_dir": str(folder / "masters")}
+        # A socket's path has at most 107 characters, and pytest's folders are deep.
+        masters = tempfile.mkdtemp(prefix="masters-", dir=lab.folder)
+        variables |= {"ansible_ssh_common_args": arguments, "ansible_control_path_dir": masters}
         members = {host.name: {"ansible_host": host.address} for host in hosts}
         tree = {"all": {"vars": variables, "children": {"sut": {"hosts": members}}}}
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(tree))

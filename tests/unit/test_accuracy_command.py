@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -105,6 +106,18 @@ def test_everything_is_in_the_json(tmp_path: Path) -> None:
     assert report["parameters"] == {"dtype": "int64"}
     assert len(report["log_sha256"]) == 64
     assert report["official"] is None
+
+
+def test_the_remedy_for_a_log_of_another_type_is_the_option_itself(tmp_path: Path) -> None:
+    inputs = made.images(tmp_path, "int64")
+    words: list[str | Path] = ["--benchmark", "resnet", "--round", "v6.1", "--log", inputs["log"]]
+    words += ["--labels", inputs["labels"]]
+    done = run(*words)
+    assert done.returncode == 3
+    assert "data holds 8 bytes; expected 4 (float32 class index)" in done.stderr
+    option = re.search(r"add (--parameter dtype=\w+) for class \d+ to mlperf-ops accuracy", done.stderr)
+    assert option is not None
+    assert run(*words, *option[1].split()).stdout == resnet(tmp_path).stdout
 
 
 def test_a_benchmark_of_the_catalogue_and_an_alias_are_known(tmp_path: Path) -> None:

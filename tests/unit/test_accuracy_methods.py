@@ -78,7 +78,7 @@ def test_the_example_of_every_scorer_states_its_metrics() -> None:
 def test_a_parameter_that_does_not_exist_is_the_users_mistake() -> None:
     with pytest.raises(ConfigError, match=r"unknown parameter 'dtipe'.*did you mean 'dtype'"):
         compute("top1", Request(Path("log"), {}, {"dtipe": "int32"}))
-    with pytest.raises(ConfigError, match=r"parameter dtype: .*'int64'.*found 'int33'"):
+    with pytest.raises(ConfigError, match=r"parameter dtype: unknown value 'int33'; expected one of .*int32, int64"):
         compute("top1", Request(Path("log"), {}, {"dtype": "int33"}))
 
 
@@ -141,7 +141,10 @@ def test_annotations_of_another_form_are_one_sentence(tmp_path: Path, content: s
 def test_half_a_box_is_told(tmp_path: Path) -> None:
     inputs = _perfect(tmp_path)
     log_of(tmp_path, np.zeros(10, "<f4").tobytes(), b"")
-    with pytest.raises(ResultError, match="data holds 40 bytes; expected groups of 7 x float32 of 28 bytes"):
+    with pytest.raises(
+        ResultError,
+        match=r"40 bytes; expected groups of 7 x float32 of 28 bytes each \(float32 does not fit its size: is the log",
+    ):
         score("detection", inputs)
 
 
@@ -265,7 +268,9 @@ def test_a_class_that_is_none_is_told(tmp_path: Path) -> None:
     inputs = made.volumes(tmp_path)
     sizes = [(8 + n) * 16 * 12 for n in range(3)]
     log_of(tmp_path, *(bytes([7]) * size for size in sizes))
-    with pytest.raises(ResultError, match="the response of case_00002 holds 7; expected the classes 0, 1 and 2"):
+    with pytest.raises(
+        ResultError, match=r"the response of case_00002 holds 7; expected the classes 0, 1 and 2.* dtype=int8"
+    ):
         score("segmentation", inputs)
 
 
@@ -309,7 +314,9 @@ def test_a_long_recording_is_no_sample(tmp_path: Path) -> None:
 def test_an_index_outside_of_the_alphabet_is_told(tmp_path: Path) -> None:
     inputs = _speech(tmp_path, "a", "a")
     log_of(tmp_path, np.array([99], "<i8").tobytes())
-    with pytest.raises(ResultError, match="99 is no character; the alphabet has 42"):
+    with pytest.raises(
+        ResultError, match=r"99 is no character; the alphabet has 42 .*read as int64; .*--parameter dtype=int32 "
+    ):
         score("speech", inputs, alphabet=made.ALPHABET)
 
 
@@ -519,10 +526,15 @@ def test_missing_data_of_the_sentence_splitter_is_told(tmp_path: Path, monkeypat
 def test_tokens_of_another_type_are_told(tmp_path: Path) -> None:
     inputs = made.articles(tmp_path, dtype="int32")
     log_of(tmp_path, *[np.array([-5, 3], "<i4").tobytes()] * 20)
-    with pytest.raises(ResultError, match="holds numbers that are no token ids"):
+    with pytest.raises(
+        ResultError, match=r"holds numbers that are no token ids.*read as int32.*add --parameter dtype=int64"
+    ):
         score("summary", inputs, dtype="int32")
     log_of(tmp_path, *[b"abc"] * 20)
-    with pytest.raises(ResultError, match="data holds 3 bytes; expected int64 numbers of 8 bytes each"):
+    with pytest.raises(
+        ResultError,
+        match=r"3 bytes; expected int64 numbers of 8 bytes each \(int32 or int64 or float32 does not fit its size",
+    ):
         score("summary", inputs)
 
 

@@ -102,12 +102,25 @@ def test_a_server_rate_that_the_user_gives_is_no_guess() -> None:
     assert "latency-constraint" not in {limit.rule for limit in given.limits}
 
 
+@pytest.mark.parametrize("style", ["test", "fast"])
+def test_a_short_run_at_a_learnt_server_rate_may_miss_its_latency(style: str) -> None:
+    learnt: Json = {"efficientnet-lite0": {"Server": {"target_qps": 50}}}
+    made = {limit.rule: limit.because for limit in plan(a=host(run_style=style, measured_targets=learnt)).limits}
+    assert made["latency-constraint"] == (
+        f"50.5 Server queries per second are learnt from Offline, and run style {style} is too short to say that they "
+        "keep the latency limit"
+    )
+    valid = plan(a=host(run_style="valid", measured_targets=learnt))
+    assert "latency-constraint" not in {limit.rule for limit in valid.limits}
+
+
 def test_a_demonstration_names_its_limits() -> None:
     made = {limit.rule: (limit.benchmark, limit.because) for limit in plan(a=host()).limits}
     assert made["dataset-size"] == ("efficientnet-lite0", "20 of 50,000 images")
     assert made["min-duration"] == ("efficientnet-lite0", "run style test asks for 0 s; the round wants 600 s")
     assert "700 of 24,576 Offline samples" in made["min-queries"][1]
-    assert "a guess: no target of this system is known yet" in made["latency-constraint"][1]
+    guess = made["latency-constraint"][1]
+    assert "a guess: no target of this system is known yet ('mlperf-ops targets -i inventory/lab --write'" in guess
     assert set(made) == {
         *("dataset-size", "min-duration", "min-queries"),
         *("early-stopping", "loadgen-validity", "latency-constraint", "result-value"),
@@ -192,7 +205,9 @@ def test_a_scenario_that_the_round_does_not_allow_is_impossible_in_closed_and_po
 
 def test_a_scenario_without_configuration_is_impossible() -> None:
     made = plan(a=host({**LITE0, "scenarios": ["Interactive", "Offline"]}))
-    assert reasons(made) == {"round v6.1 knows no Interactive scenario for resnet"}
+    assert reasons(made) == {
+        "round v6.1 knows no Interactive scenario for resnet; it has SingleStream, MultiStream, Server, Offline"
+    }
 
 
 def test_a_benchmark_that_is_only_data_says_what_is_missing() -> None:
@@ -392,7 +407,9 @@ def test_expected_seconds(style: str, targets: dict[str, Any], end: str, low: fl
 def test_an_unknown_speed_gives_no_invented_duration() -> None:
     made = plan(a=host(run_style="valid"))
     assert cell(made, "Offline/performance").expected is None
-    assert "no target is known" in cell(made, "Offline/performance").notes[0]
+    note = cell(made, "Offline/performance").notes[0]
+    assert "no target is known" in note
+    assert "`mlperf-ops run -i inventory/lab --style test` and then `mlperf-ops targets -i inventory/lab" in note
     assert cell(made, "Offline/accuracy").notes == ()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlperf_ops.commands.plan import shown_seconds
+from mlperf_ops.commands.plan import plain_duration, shown_seconds
 from mlperf_ops.files import read_json
 from mlperf_ops.model import Seconds
 from mlperf_ops.runlock import acquire, current_owner
@@ -191,6 +191,39 @@ def test_run_in_check_mode_asks_for_a_diff_and_reports_as_json(folder: Path) -> 
     answer = json.loads(done.stdout)
     assert answer["exit_code"] == 0
     assert answer["argv"][-3:] == ["--check", "--diff", "--version"]
+
+
+def test_a_duration_that_is_not_known_is_counted_and_not_summed_as_nothing(folder: Path) -> None:
+    targets = {"efficientnet-lite0": {"Offline": {"target_qps": 10}, "SingleStream": {"target_latency_ms": 5}}}
+    done = mlperf_ops(folder, "plan", "--vars=-", stdin=asked(folder, mlperf_run_style="valid", mlperf_targets=targets))
+    assert "expected: at least 56 min on a (1 cell of unknown duration)" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("a/efficientnet-lite0/Server/performance")]
+    assert line.split()[1:] == ["missing", "unknown"]
+    offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Offline"]}
+    alone = asked(folder, mlperf_run_style="valid", mlperf_benchmarks=[offline])
+    assert "expected: 1 cell of unknown duration" in mlperf_ops(folder, "plan", "--vars=-", stdin=alone).stdout
+
+
+def test_what_the_plan_as_a_whole_lacks_is_a_note(folder: Path) -> None:
+    entry = {"benchmark": "efficientnet-lite0", "implementation": "dummy"}
+    done = mlperf_ops(folder, "plan", "--vars=-", stdin=asked(folder, mlperf_benchmarks=[entry]))
+    assert "note: 8 of 8 cells are simulated: implementation 'dummy' answers without a model" in done.stdout
+    variables = folder / "inventory/lab/group_vars/all.yml"
+    variables.write_text(GROUP_VARS.partition("mlperf_benchmarks:")[0] + "mlperf_benchmarks: []\n")
+    empty = mlperf_ops(folder, "plan", "--vars=-", stdin=asked(folder, mlperf_benchmarks=[]))
+    assert empty.returncode == 0
+    assert "group_vars/all.yml:8: mlperf_benchmarks: the list is empty, so that host a has no cells" in empty.stdout
+    assert "no cells" in empty.stdout.splitlines()[-1]
+    remarks = json.loads(mlperf_ops(folder, "plan", "--vars=-", "--json", stdin=asked(folder)).stdout)["remarks"]
+    assert remarks == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(40, "40 s"), (119, "119 s"), (750, "12 min"), (7800, "2 h 10 min"), (36_000, "10 h 0 min")],
+)
+def test_a_least_duration_is_plain(seconds: float, shown: str) -> None:
+    assert plain_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(

@@ -220,12 +220,12 @@ def test_files_that_are_no_pictures_get_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "expected"),
     [
-        ({"crop": "centre"}, ResultError, "crop: 'centre' is not one of"),
+        ({"crop": "centre"}, ResultError, "crop: unknown value 'centre'; expected one of"),
         ({"image_size_px": 300}, ConfigError, "resize_px 256 is smaller than image_size_px 300"),
         ({"image_size_px": 0}, ConfigError, "image_size_px 0 is not a size"),
         ({"mean": [1.0]}, ConfigError, "mean has 1 values; expected 3"),
         ({"scale": 0.0}, ConfigError, r"scale 0\.0 is not greater than 0"),
-        ({"interpolation": 3}, ResultError, "interpolation: 3 is not one of"),
+        ({"interpolation": 3}, ResultError, "interpolation: unknown value '3'; expected one of"),
     ],
 )
 def test_parameters_that_make_no_sense_are_refused(

@@ -61,7 +61,15 @@ def test_a_good_file_is_exit_code_0_also_from_standard_input(
         (["render", "resnet51", "Offline", "--round", "v6.1", "--division", "open"], "did you mean 'resnet50'?"),
         (
             ["render", "resnet50", "Interactive", "--round", "v6.1", "--division", "open"],
-            "knows no Interactive scenario",
+            "knows no Interactive scenario for resnet; it has SingleStream, MultiStream, Server, Offline",
+        ),
+        (
+            ["render", "whisper", "Server", "--round", "v6.1", "--division", "closed"],
+            "round v6.1 has no Server scenario of whisper in the closed division; it has Offline",
+        ),
+        (
+            ["lint", "-", "--round", "v6.1", "--division", "closed", "--benchmark=whisper", "--scenario=Server"],
+            "round v6.1 has no Server scenario of whisper in the closed division; it has Offline",
         ),
         (
             ["render", "resnet50", "Offline", "--round", "v6.1", "--division", "open", "--set", "x"],

@@ -108,7 +108,7 @@ def test_nothing_known_asks_for_one_per_second_or_half_a_millisecond_and_says_so
     assert lines(conf("valid", "Server")) == {"target_qps": "1"}
     assert offline.known_per_second is None
     assert conf("valid", "SingleStream", measured=4).known_per_second == 250
-    assert "mlperf-ops targets --write" in offline.notes[0]
+    assert "`mlperf-ops targets -i INVENTORY --write`" in offline.notes[0]
     assert conf("test", "Server").notes == ()
 
 

@@ -152,6 +152,30 @@ def test_lines_for_other_benchmarks_and_scenarios_are_left_alone() -> None:
     assert [line for line, *_ in lint(text)] == [1, 2]
 
 
+def test_a_file_of_which_no_line_applies_is_not_called_fine() -> None:
+    text = "bert.Offline.target_qps = 4\nresnet50.Server.target_qps = 3\n"
+    assert lint(text) == []
+    assert only(text, official="resnet", scenario="Offline") == (
+        0,
+        "nothing-applies",
+        "no line applies to resnet in Offline: the file is for bert.Offline, resnet50.Server",
+    )
+    assert "of whisper" not in only(text, official="whisper")[2]
+    for empty in ("", "# only words\n"):
+        assert only(empty) == (0, "nothing-applies", "the file sets nothing: LoadGen runs with its own settings")
+    assert only("*.Server.target_qps = 3\n", official="resnet", scenario="Offline")[1] == "nothing-applies"
+
+
+def test_a_scenario_that_the_benchmark_lacks_in_the_round_is_named_with_those_that_it_has() -> None:
+    text = "whisper.Server.target_qps = 4\n"
+    assert only(text) == (
+        1,
+        "unknown-scenario",
+        "round v6.1 has no Server scenario of whisper in the closed division; it has Offline",
+    )
+    assert lint(text, "open") == []  # which may choose freely
+
+
 def test_a_name_of_ones_own_is_possible_in_the_open_division_only() -> None:
     text = "mobilenet.Offline.target_qps = 5\n"
     assert "never applies" in only(text)[2]

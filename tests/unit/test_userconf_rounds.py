@@ -122,8 +122,16 @@ def test_a_vision_language_model_is_bounded_by_its_whole_latency() -> None:
                 "come from MLPerf Endpoints"
             ),
         ),
-        ("v5.1", "deepseek-r1", "round v5.1 knows no Interactive scenario for deepseek-r1"),
-        ("v6.1", "resnet", "round v6.1 knows no Interactive scenario for resnet"),
+        (
+            "v5.1",
+            "deepseek-r1",
+            "round v5.1 knows no Interactive scenario for deepseek-r1; it has SingleStream, Server, Offline",
+        ),
+        (
+            "v6.1",
+            "resnet",
+            "round v6.1 knows no Interactive scenario for resnet; it has SingleStream, MultiStream, Server, Offline",
+        ),
     ],
 )
 def test_an_interactive_run_that_loadgen_cannot_do_is_refused(round_: str, official: str, sentence: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,11 @@ def test_every_rule_is_explained(rule: str, capsys: pytest.CaptureFixture[str]) 
     [
         (["--explain", "sedes"], "--explain: unknown rule 'sedes'"),
         (["TREE", "--round", "v6.1", "--only", "min-durations"], "did you mean 'min-duration'?"),
-        (["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"], "did you mean 'TEST-ONLY'?"),
+        (
+            ["TREE", "--round", "v6.1", "--submitter", "TEST_ONLY"],
+            "has no submitter 'TEST_ONLY'; it has TEST-ONLY (did you mean 'TEST-ONLY'?)",
+        ),
+        (["EMPTY", "--round", "v6.1", "--submitter", "ACME"], "has no submitter 'ACME', nor any other"),
         (["EMPTY", "--round", "v6.1"], "holds no result"),
         (["TREE", "--round", "v6.1", "--cache", "/dev/null/x"], "the cache /dev/null/x cannot be made"),
         ([], "no tree was given"),
@@ -113,3 +118,63 @@ def test_only_one_rule_decides(tree: TreeUnderTest, capsys: pytest.CaptureFixtur
     assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
     assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--only", "min-duration") == 1
     assert "min-duration" in capsys.readouterr().out
+
+
+def test_folders_of_other_submitters_are_not_called_empty(
+    tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree.root / "closed/OTHER/src").mkdir(parents=True)
+    (tree.root / "closed/OTHER/src/README.md").write_text("Theirs.\n")
+    assert check(tree.root, "--round", "v6.1", "--submitter", "TEST-ONLY") == 0
+    assert "empty-folder" not in capsys.readouterr().out
+
+
+def test_a_cache_tells_an_empty_division_from_one_of_others(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree.root / "closed/OTHER").mkdir(parents=True)
+    options = ("--round", "v6.1", "--submitter", "TEST-ONLY", "--cache", tmp_path / "cache")
+    assert check(tree.root, *options) == 0
+    (tree.root / "closed/OTHER").rmdir()
+    capsys.readouterr()
+    assert check(tree.root, *options) == 1
+    assert "the folder is empty [closed]" in capsys.readouterr().out
+
+
+def test_without_openpyxl_the_verdict_is_shown_and_the_remedy_said_before_the_check(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)  # as Python marks what cannot be imported
+    assert check(tree.root, "--round", "v6.1", "--summary", tmp_path / "out") == 5
+    shown = capsys.readouterr()
+    assert "SUBMITTABLE for round v6.1" in shown.out
+    sentence = "summary.xlsx needs openpyxl, which is not installed (pip install 'mlperf-ops[xlsx]')"
+    assert shown.err.splitlines() == [
+        f"mlperf-ops: {sentence}; the check goes on without it",
+        f"mlperf-ops: error: {sentence}",
+    ]
+    assert (tmp_path / "out/summary_results.json").is_file()
+
+
+def test_a_file_that_cannot_be_written_leaves_the_verdict_and_the_other_files(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    table = tmp_path / "table.csv"
+    options: tuple[str | Path, ...] = ("--round", "v6.1", "--output", tmp_path / "file/checks.json", "--csv", table)
+    assert check(tree.root, *options) == 5
+    shown = capsys.readouterr()
+    assert "SUBMITTABLE" in shown.out
+    assert shown.err.startswith("mlperf-ops: error: cannot write ")
+    assert table.is_file()
+    assert check(tree.root, *options, "--json") == 5
+    assert json.loads(capsys.readouterr().out)["verdict"] == "submittable"
+
+
+def test_a_file_name_for_the_folder_of_the_summary_is_refused(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tree.root, "--round", "v6.1", "--summary", tmp_path / "out/report.xlsx") == 2
+    shown = capsys.readouterr()
+    assert f"did you mean '--summary {tmp_path / 'out'}'?" in shown.err
+    assert shown.out == ""

@@ -10,31 +10,41 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree
 from tests.support.attempts import RealLogs
-from tests.support.submission_trees import EDGE, SYSTEM, TreeUnderTest, good_tree, round_v61
+from tests.support.submission_trees import ALL, EDGE, SYSTEM, TreeUnderTest, good_tree, round_v61
 
 
 def shared(report: CheckReport) -> set[tuple[str, str | None]]:
     return {(finding.location, finding.value) for finding in report.findings if finding.rule == "shared-log"}
 
 
-def second_system(tree: TreeUnderTest, name: str = "node2") -> None:
+def second_system(tree: TreeUnderTest, name: str = "node2", **differs: str) -> None:
     """Hand in the results of the first system as those of another one, too."""
     home = tree.submitter / "results"
     shutil.copytree(home / SYSTEM, home / name)
     fields = json.loads(tree.system_json.read_text())
-    (tree.submitter / "systems" / f"{name}.json").write_text(json.dumps(fields | {"system_name": name}))
+    (tree.submitter / "systems" / f"{name}.json").write_text(json.dumps(fields | {"system_name": name} | differs))
 
 
 def test_the_logs_of_one_system_are_no_results_of_another(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs)
-    second_system(tree)
+    second_system(tree, host_processor_model_name="another processor")
     report = check_tree(tree.root, round_v61())
-    assert {finding.rule for finding in report.findings} == {"shared-log"}
+    assert {(finding.rule, finding.severity) for finding in report.findings} == {("shared-log", "rules")}
     found = shared(report)
     logs = [f"{scenario}/{run}" for scenario in EDGE for run in ("performance/run_1", "accuracy")]
     base = f"open/TEST-ONLY/results/{{}}/{tree.benchmark}/{{}}/mlperf_log_detail.txt"
     assert {(base.format("node2", log), base.format(SYSTEM, log)) for log in logs} < found
     assert {row.system: row.verdict for row in report.results} == {SYSTEM: "pass", "node2": "fail"}
+
+
+def test_two_names_of_one_system_are_advice(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = good_tree(tmp_path, real_logs)
+    second_system(tree, system_type="datacenter")
+    report = check_tree(tree.root, round_v61())
+    copies = [finding for finding in report.findings if finding.rule == "shared-log"]
+    assert {finding.severity for finding in copies} == {"advice"}
+    assert len(copies) == len(ALL) * len(("performance", "accuracy"))
+    assert all(finding.message.endswith(", whose system is described alike") for finding in copies)
 
 
 def test_one_run_may_stand_for_variants_of_a_benchmark(tmp_path: Path, real_logs: RealLogs) -> None:

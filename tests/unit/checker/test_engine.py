@@ -95,7 +95,7 @@ def test_only_one_submitter_is_looked_at(tree: TreeUnderTest) -> None:
     (other / "results").mkdir(parents=True)
     assert check_tree(tree.root, round_v61(), submitter=SUBMITTER).verdict == "submittable"
     assert check_tree(tree.root, round_v61()).verdict == "rejected"
-    with pytest.raises(ConfigError, match=r"unknown submitter .*'TEST-OLNY'.*OTHER.*did you mean 'TEST-ONLY'"):
+    with pytest.raises(ConfigError, match=r"has no submitter 'TEST-OLNY'; it has OTHER.*did you mean 'TEST-ONLY'"):
         check_tree(tree.root, round_v61(), submitter="TEST-OLNY")
 
 

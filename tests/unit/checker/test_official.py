@@ -7,6 +7,7 @@ tests/integration/test_official_checker.py uses a real checkout.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def test_an_accepted_tree_is_accepted_result_by_result(tree: TreeUnderTest, tmp_
     assert "has no git" in (official.note or "")
     report = with_official(check_tree(tree.root, round_v61()), official)
     assert report.verdict == "submittable"
+    assert report.disagreements == ()
+
+
+def test_of_one_submitter_only_its_systems_are_asked_about(tree: TreeUnderTest, tmp_path: Path) -> None:
+    shutil.copytree(tree.submitter, tree.root / "open/OTHER")
+    place = checkout(tmp_path / "inference", ACCEPTS)
+    official = run_official(place, tree.root, round_v61(), submitter="TEST-ONLY")
+    assert {run.system for run in official.runs} == {"open/TEST-ONLY/results/node1"}
+    report = with_official(check_tree(tree.root, round_v61(), submitter="TEST-ONLY"), official)
     assert report.disagreements == ()
 
 

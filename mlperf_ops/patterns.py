@@ -1,0 +1,36 @@
+"""Texts of one form, as types of pydantic models, and what each form is in words for whoever wrote another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias, get_args
+
+from pydantic import StringConstraints
+
+# A directory name of the submission tree: no spaces, no slashes, no leading dot or dash.
+PATH_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$"
+PathName: TypeAlias = Annotated[str, StringConstraints(pattern=PATH_NAME)]
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A name that is also a file and directory name: no spaces, no slashes."""
+Word: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
+RemotePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(/|~).*")]
+AbsolutePath: TypeAlias = Annotated[str, StringConstraints(pattern=r"^/.*")]
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
+NodeList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(all|\d+(-\d+)?(,\d+(-\d+)?)*)$")]
+SysctlName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+([./][A-Za-z0-9_:-]+)+$")]
+
+_SENTENCES = {
+    PathName: "letters, digits, '.', '_', '+' and '-', as it names a directory",
+    Name: "letters, digits, '.', '_' and '-', as it names a file",
+    Word: "one word",
+    RemotePath: "an absolute path on the host, or one that starts with ~",
+    AbsolutePath: "an absolute path on the host",
+    Sha256: "64 hexadecimal digits in lower case",
+    Commit: "a commit of 40 hexadecimal digits in lower case",
+    CpuList: "a Linux CPU list such as 0-3,8",
+    NodeList: "a Linux list of NUMA nodes such as 0-1, or all",
+    SysctlName: "the name of a sysctl such as vm.swappiness",
+}
+PATTERN_SENTENCES: Mapping[str, str] = {get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()}
