@@ -71,9 +71,9 @@ class Touched:
 class Tree:
     """The names below a folder. Locations are relative, with "/"; "" is the root.
 
-    A check of a submitter, system or result has to ask through the methods, which note what it looks at. `narrowed`
-    are the folders of which a walk for one submitter left something out: what they hold is more than is listed.
-    `stamped`: the folders have stamps, so that what is noted is of use.
+    A check of a submitter, system or result has to ask through the methods, which note what it looks at. `stamped`: the
+    folders have stamps, so that what is noted is of use. `narrowed` are the folders of which a walk for one submitter
+    left something out: what they hold is more than is listed.
     """
 
     root: Path
@@ -224,7 +224,7 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
             continue
         others = submitter is not None and location != "" and "/" not in location
         states: list[int] = []
-        odd: list[str] = []  # what is no file to the checks, but a finding
+        odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
         for entry in found:
             here = f"{location}/{entry.name}" if location else entry.name
             if entry.is_symlink():
@@ -236,7 +236,7 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                     pending.append(here)
                 else:
                     tree.narrowed.add(location)
-                    states.append(0)  # its stamp is another one than that of a folder without the others
+                    odd.append("")  # its stamp is another one than that of a folder without the others
             else:
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode):
