@@ -35,8 +35,8 @@ def make_plan(
     locate: Locate,
     *,
     default_run_id: str | None = None,
-) -> Plan:
-    """Plan a lab.
+) -> tuple[Plan, tuple[str, ...]]:
+    """Plan a lab, and say what the user should know of the plan as a whole.
 
     Args:
         hosts_vars: host -> `mlperf_*` variable -> value, for the hosts of group `sut`, as Ansible resolved them.
@@ -49,18 +49,6 @@ def make_plan(
         ConfigError: A mistake in the inventory, with file, line, key and the nearest valid name; a cell that two hosts
             would run; or nothing that can run at all.
     """
-    return plan_and_remarks(hosts_vars, catalogue, inventory, locate, default_run_id=default_run_id)[0]
-
-
-def plan_and_remarks(
-    hosts_vars: Mapping[str, Mapping[str, Json]],
-    catalogue: Catalogue,
-    inventory: str,
-    locate: Locate,
-    *,
-    default_run_id: str | None = None,
-) -> tuple[Plan, tuple[str, ...]]:
-    """Plan a lab as `make_plan` does, and say what the user should know of the plan as a whole."""
     lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
     round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
     planner = _Planner(lab, round_, catalogue)

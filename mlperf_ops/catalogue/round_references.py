@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from mlperf_ops.catalogue.round import Round
-
-KeyPath: TypeAlias = tuple[str | int, ...]
+from mlperf_ops.yamlfile import KeyPath
 
 
 class Reference(NamedTuple):

@@ -25,7 +25,7 @@ from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.model import Plan, Seconds
 from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
-from mlperf_ops.plan import plan_and_remarks, refuse_other_round
+from mlperf_ops.plan import make_plan, refuse_other_round
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 
@@ -95,7 +95,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
-    plan, remarks = plan_and_remarks(
+    plan, remarks = make_plan(
         cast("dict[str, dict[str, Json]]", hosts),
         load_catalogue(),
         inventory,

@@ -36,7 +36,7 @@ def host(*benchmarks: dict[str, Json], **more: Json) -> dict[str, Json]:
 
 
 def plan(catalogue: Catalogue = CATALOGUE, /, **hosts: dict[str, Json]) -> Plan:
-    return make_plan(hosts, catalogue, "inventory/lab", lambda _host, _path, _value: "")
+    return make_plan(hosts, catalogue, "inventory/lab", lambda _host, _path, _value: "")[0]
 
 
 def refused(**hosts: dict[str, Json]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mlperf_ops.files import Json
-from mlperf_ops.plan import plan_and_remarks
+from mlperf_ops.plan import make_plan
 from tests.unit.test_plan import CATALOGUE, LITE0, OWN_FILES, RESNET, host
 
 
 def remarks(**hosts: dict[str, Json]) -> tuple[str, ...]:
-    return plan_and_remarks(hosts, CATALOGUE, "inventory/lab", lambda _host, _path, _value: "")[1]
+    return make_plan(hosts, CATALOGUE, "inventory/lab", lambda _host, _path, _value: "")[1]
 
 
 def test_a_plan_with_all_that_closed_needs_has_no_remarks() -> None:

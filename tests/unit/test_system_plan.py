@@ -34,7 +34,7 @@ def lab(folder: Path, **hosts: str) -> Plan:
         path.write_text(text)
         resolved[path.stem] = cast("dict[str, Json]", load_yaml_with_lines(path)[0])
     variables = {host: resolved["all"] | resolved[host] for host in hosts}
-    return make_plan(variables, load_catalogue(), "inventory/lab", InventorySource(folder, "inventory/lab").locate)
+    return make_plan(variables, load_catalogue(), "inventory/lab", InventorySource(folder, "inventory/lab").locate)[0]
 
 
 def host(description: str = "{}", *, scenario: str = "Offline", more: str = "") -> str:
