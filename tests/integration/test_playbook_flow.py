@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.playbooks import CHECKOUT, Played, command, environ, local_inventory, play
+from tests.support.playbooks import CHECKOUT, Played, Running, command, environ, local_inventory, play, start
 
 pytestmark = [pytest.mark.integration, pytest.mark.network]
 
@@ -34,6 +34,10 @@ class Lab:
 
     def play(self, *arguments: str) -> Played:
         return play(_PLAY, self.inventory, self.folder, *arguments)
+
+    def start(self, log: str) -> Running:
+        """Start a play in a session of its own, as a terminal would."""
+        return start(command(_PLAY, self.inventory), self.folder, environ(), self.folder / log)
 
     def collected(self) -> dict[str, Path]:
         """Return the attempt folder on the controller that stands for each cell."""
@@ -178,21 +182,31 @@ def test_a_failed_cell_is_told_at_the_end_and_keeps_nobody_from_running(measured
     assert "2 of 4 cells ran, 0 invalid, 2 failed" in " ".join(alone.output.split())
 
 
+def running_supervisor(lab: Lab, running: Running) -> int:
+    """Wait for the performance cell of Offline to run, and return the pid of its supervisor."""
+    deadline = time.monotonic() + 120
+    while True:
+        for phase in lab.home.glob("runs/mini/*/*/Offline/performance/*/attempt_*/phase"):
+            if not (phase.parent / "result.json").exists():
+                return int(json.loads((phase.parent / "state.json").read_text())["pid"])
+        assert time.monotonic() < deadline, "the cell never started"
+        assert running.process.poll() is None, "the play ended by itself"
+        time.sleep(0.2)
+
+
 def test_an_interrupted_play_is_re_attached_by_the_next(measured: Lab) -> None:
     measured.change(test_query_count=1500)
-    process = subprocess.Popen(
-        command(_PLAY, measured.inventory), cwd=measured.folder, env=environ(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(measured.home.glob("runs/mini/*/*/Offline/performance/*/attempt_*/phase")):
-        assert time.monotonic() < deadline, "the cell never started"
-        assert process.poll() is None, "the play ended by itself"
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
-    before = len(measured.attempts())
-    again = measured.play()
+    first = measured.start("interrupted.log")
+    supervisor = running_supervisor(measured, first)
+    os.kill(supervisor, signal.SIGSTOP)  # so that the cell lasts until the next play has come, however busy the machine
+    try:
+        first.process.send_signal(signal.SIGINT)
+        first.process.wait(timeout=30)
+        before = len(measured.attempts())
+        second = measured.start("next.log")
+        second.until("Offline performance   re-attached to attempt_1")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    again = second.end()
     assert again.exit_code == 0, again.output
-    assert "re-attached to attempt_1" in again.output
     assert len(measured.attempts()) == before + 1

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import yaml
 from mlperf_ops.files import Json, JsonObject, read_json
 from tests.lab import Host, Lab, egress
 from tests.lab.host import enter_argv
-from tests.support.playbooks import CHECKOUT, Played, command, environ, played
+from tests.support.playbooks import CHECKOUT, Played, Running, command, environ, start
 
 _VARIABLES: JsonObject = {
     "ansible_user": "ops",
@@ -38,26 +35,6 @@ _CELLS: JsonObject = {
     "scenarios": ["Offline"],
     "backend": {"allow_spinning": False},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A play that has not ended yet."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def until(self, text: str, *, seconds: float = 120) -> None:
-        """Wait until it says something."""
-        deadline = time.monotonic() + seconds
-        while text not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.1)
-
-    def end(self) -> Played:
-        """Wait for its end."""
-        return played(self.process.wait(timeout=300), self.log.read_text())
 
 
 class Controller:
@@ -87,16 +64,8 @@ class Controller:
         self._plays += 1
         log = self.folder / f"play_{self._plays}.log"
         addresses = [host.address for host in self.lab.hosts]
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [*enter_argv(self.lab.id), *command(str(CHECKOUT / playbook), self.inventory, *arguments)],
-                cwd=self.folder,
-                env=environ(**egress.controller_environment(self.lab.id, addresses)),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-            )
-        return Running(process, log)
+        argv = [*enter_argv(self.lab.id), *command(str(CHECKOUT / playbook), self.inventory, *arguments)]
+        return start(argv, self.folder, environ(**egress.controller_environment(self.lab.id, addresses)), log)
 
     def play(self, playbook: str = "run-inference.yml", *arguments: str) -> Played:
         """Run a play to its end."""

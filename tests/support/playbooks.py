@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,35 @@ def play(playbook: str, inventory: Path, cwd: Path, *arguments: str, **environme
         check=False,
     )
     return played(done.returncode, done.stdout + done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A play that has not ended yet."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def until(self, text: str, *, seconds: float = 120) -> None:
+        """Wait until it says something."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def end(self) -> Played:
+        """Wait for its end."""
+        return played(self.process.wait(timeout=300), self.log.read_text())
+
+
+def start(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Running:
+    """Start a play in a session of its own, and write all that it says into a log."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+        )
+    return Running(process, log)
 
 
 def played(exit_code: int, output: str) -> Played:
