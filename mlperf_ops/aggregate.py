@@ -17,7 +17,7 @@ from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject, pretty_json, write_json
 from mlperf_ops.matrix import MatrixRow, matrix
 from mlperf_ops.packing import Packed, Submission, pack
-from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.run_plan import read_plan, round_of
 from mlperf_ops.selection import ComplianceOutcome, Conflict, LeftOut, Selection, select
 from mlperf_ops.typed import dump
 
@@ -110,7 +110,7 @@ def look(run: Path, catalogue: Catalogue) -> tuple[MatrixRow, ...]:
         SubmissionError: A name cannot be part of a path.
     """
     plan = read_plan(run)
-    round_ = catalogue.round(plan.round, str(run / PLAN))
+    round_ = round_of(run, plan, catalogue)
     selection = select(run, plan, catalogue)
     pack(run, plan, round_, catalogue, selection)  # adds what packing refuses
     return matrix(plan, round_, selection)

@@ -17,7 +17,7 @@ from mlperf_ops.aggregate import AggregateReport, aggregate, as_json, look
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError
 from mlperf_ops.matrix import MatrixCell, MatrixRow, missing_rows
-from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.run_plan import read_plan, round_of
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump
 
@@ -60,7 +60,7 @@ def command(
     if not run_dir.is_dir():
         raise ConfigError(f"{run_dir} is not a folder", hint="give a results folder, such as results/local")
     catalogue = load_catalogue()
-    planned = catalogue.round(read_plan(run_dir).round, str(run_dir / PLAN))
+    planned = round_of(run_dir, read_plan(run_dir), catalogue)
     round_ = planned if round_name is None else catalogue.round(round_name, "--round")
     if missing and round_ is planned:
         _show_missing(look(run_dir, catalogue), as_json=as_json_)
