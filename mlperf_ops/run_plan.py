@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
 from mlperf_ops.model import Plan, PlannedCell
 from mlperf_ops.typed import load
 
+if TYPE_CHECKING:
+    from mlperf_ops.catalogue import Catalogue, Round
+
 PLAN, IMPORTS = "plan.json", "imported.json"
+TREE, REPORT, CHECKS = "submission", "report", "checks.json"
+EARLIER_CHECKS = "checks.earlier.json"
+"""What was found of a tree that aggregation has changed since: it says nothing of the tree that is there."""
 
 
 def read_plan(run: Path) -> Plan:

@@ -9,8 +9,8 @@ from mlperf_ops.catalogue import Catalogue, load_catalogue
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json, write_atomic, write_json
 from mlperf_ops.report.gather import DROPPED, read_run
-from mlperf_ops.report.unchecked import REPORT
 from mlperf_ops.report.verdict import ReportVerdict, headline
+from mlperf_ops.run_plan import REPORT
 
 VERDICT_MD, REPORT_HTML = "verdict.md", "report.html"
 

@@ -18,8 +18,17 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
-from mlperf_ops.report.unchecked import CHECKS, REPORT, TREE
-from mlperf_ops.run_plan import IMPORTS, PLAN, plan_file, read_plan, round_of
+from mlperf_ops.run_plan import (
+    CHECKS,
+    EARLIER_CHECKS,
+    IMPORTS,
+    PLAN,
+    REPORT,
+    TREE,
+    plan_file,
+    read_plan,
+    round_of,
+)
 from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.typed import load
 
@@ -27,8 +36,6 @@ T = TypeVar("T")
 
 DROPPED = "dropped.json"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
-EARLIER_CHECKS = "checks.earlier.json"
-"""What was found of a tree that aggregation has changed since: it says nothing of the tree that is there."""
 
 
 def read_run(folder: Path, catalogue: Catalogue) -> Run:

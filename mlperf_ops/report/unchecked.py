@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from mlperf_ops.report.evidence import Run
-
-CHECKS, REPORT, TREE = "checks.json", "report", "submission"
+from mlperf_ops.run_plan import CHECKS, REPORT, TREE
 
 
 def remedy(run: Run, folder: str) -> tuple[str, ...]:
