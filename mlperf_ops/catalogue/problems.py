@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mlperf_ops.errors import ConfigError, unknown_name
+from mlperf_ops.errors import ConfigError, nearest, unknown_name
 from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.yamlfile import KeyPath, Locate, show_key_path
@@ -44,6 +44,36 @@ def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyP
         raise _sentence(error, model, data, _Where(path, locate, tuple(below))) from error
 
 
+def mistakes(
+    model: type[BaseModel], data: dict[str, Json], path: Path, locate: Locate
+) -> dict[tuple[str | int, ...], ConfigError]:
+    """Return every mistake of a file's form, by key path; `validate` raises the first one.
+
+    A mistyped key is one mistake, although the right one is missing because of it.
+    """
+    try:
+        model.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    else:
+        return {}
+    where = _Where(path, locate, ())
+    found: dict[tuple[str | int, ...], ConfigError] = {}
+    mistyped: dict[tuple[str | int, ...], list[str]] = {}
+    places = [_key_path(detail["loc"], data, missing=detail["type"] == "missing") for detail in details]
+    for detail, key_path in zip(details, places, strict=True):
+        if any(len(other) > len(key_path) and other[: len(key_path)] == key_path for other in places):
+            continue  # such as a list that is too short, because its only item is wrong
+        parent, key = key_path[:-1], str(key_path[-1]) if key_path else ""
+        if detail["type"] == "extra_forbidden":
+            mistyped.setdefault(parent, []).append(key)
+        elif detail["type"] == "missing" and any(nearest(one, [key]) for one in mistyped.get(parent, ())):
+            continue
+        if key_path not in found:
+            found[key_path] = _one_sentence(detail, details, model, data, where)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Where:
     path: Path
@@ -59,6 +89,12 @@ def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where:
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
     details = error.errors(include_url=False)
     detail = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
+    return _one_sentence(detail, details, model, data, where)
+
+
+def _one_sentence(
+    detail: ErrorDetails, details: Sequence[ErrorDetails], model: type[BaseModel], data: Json, where: _Where
+) -> ConfigError:
     kind, value = detail["type"], detail["input"]
     key_path = _key_path(detail["loc"], data, missing=kind == "missing")
     if kind == "union_tag_invalid":

@@ -5,23 +5,55 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
-from mlperf_ops.compliance.model import Options
+from mlperf_ops.attempts import IMPORTED
+from mlperf_ops.claims import ORIGIN
+from mlperf_ops.compliance.model import VERIFY_ACCURACY, Options
+from mlperf_ops.compliance.sampled import BASELINE, COMPLIANCE
+from mlperf_ops.files import read_json
 from mlperf_ops.harness.accuracy_log import AnswerType
 from mlperf_ops.harness.labels import read_labels
 from mlperf_ops.harness.scoring import ANSWER_TYPES, SCORERS, score, score_classes
 from mlperf_ops.harness.verdicts import LABELS
 from mlperf_ops.model import Spec
 
+_SCORE = "accuracy.txt"
+
 
 def options_of(spec: Spec, folder: Path) -> Options:
-    """Return what is known of the answers of a cell that our harness ran.
+    """Return what is known of the answers of a cell: that our harness ran, or that another tool did.
 
     Args:
         spec: The compliance cell's.
         folder: Its attempt.
     """
+    if spec.implementation == IMPORTED:
+        return _imported(folder)
     return Options(answer_type=ANSWER_TYPES.get(spec.task), score=_kept(spec, folder))
+
+
+def _imported(folder: Path) -> Options:
+    """Return what the map of an import said, and the scores that the other tool left.
+
+    Raises:
+        ResultError: import.json cannot be read.
+    """
+    told = read_json(folder / ORIGIN)
+    kind, token = told.get("answer_type"), told.get("eos_token_id")
+    tested, scored = _text(folder / COMPLIANCE), _text(folder / _SCORE)
+    return Options(
+        answer_type=next((one for one in get_args(AnswerType) if one == kind), None),
+        eos_token_id=token if isinstance(token, int) else None,
+        baseline_text=_text(folder / BASELINE),
+        compliance_text=scored if tested is None else tested,
+        accuracy_text=scored,
+        answers_text=_text(folder / VERIFY_ACCURACY),
+    )
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(errors="replace") if path.is_file() else None
 
 
 def _kept(spec: Spec, folder: Path) -> Callable[[Path], str] | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json, read_json
-from mlperf_ops.importing.import_map import Maker, MapFile, MappedSystem
+from mlperf_ops.importing.import_map import AlreadyToldError, Maker, MapFile, MappedSystem
 from mlperf_ops.model import Division, OnConflict, Plan, PlannedHost, Scenario
 from mlperf_ops.system_given import FROM_PLAN, check_given
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Frame:
     submitter: str
     division: Division
     on_conflict: OnConflict
-    hosts: Mapping[str, PlannedHost]  # by system
+    hosts: Mapping[str, PlannedHost | None]  # by system; None: something is wrong with it
     tells: frozenset[str]
 
 
@@ -39,57 +42,100 @@ class NamedBenchmark:
     official: str
 
 
-def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> Frame:
-    """Look up what an import has in common.
+@dataclass(slots=True)
+class Gathered:
+    """Mistakes, so that all of them are told at once."""
+
+    problems: list[ConfigError] = field(default_factory=list)
+
+    def of(self, look_up: Callable[[], T]) -> T | None:
+        """Return what a look-up gives; None, with its mistake kept, where it gives nothing."""
+        try:
+            return look_up()
+        except AlreadyToldError:
+            return None
+        except ConfigError as error:
+            self.problems.append(error)
+            return None
+
+
+def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None, told: Gathered) -> Frame | None:
+    """Look up what an import has in common; None where the round or the submitter is not known.
 
     Args:
         file: The map.
         catalogue: Rounds and benchmarks.
         planned: plan.json of the results folder; None when it has none.
+        told: Gets a mistake for each name that is unknown, or contradicts the plan.
+    """
+    chosen = {key: told.of(lambda key=key: _chosen(file, planned, key)) for key in ("round", "submitter", "division")}  # type: ignore[misc]
+    name = chosen["round"]
+    round_ = None if name is None else told.of(lambda: catalogue.round(name, file.at("round")))
+    if round_ is None:
+        return None
+    division: Division = file.map.division or (planned.division if planned is not None else "open")
+    hosts, tells = _hosts(file, round_, planned, told)
+    submitter = chosen["submitter"]
+    if submitter is None:
+        return None
+    return Frame(round_, submitter, division, file.map.on_conflict, hosts, tells)
+
+
+def _chosen(file: MapFile, planned: Plan | None, key: str) -> str:
+    """Return what map and plan say of a key.
 
     Raises:
-        ConfigError: A name is unknown, or contradicts the plan.
+        ConfigError: Neither says anything, or they contradict each other.
     """
-    chosen: dict[str, str] = {}
-    for key in ("round", "submitter", "division"):
-        told, ours = getattr(file.map, key), None if planned is None else str(getattr(planned, key))
-        if told is None and ours is None:
-            raise ConfigError(f"{file.path}:1: key '{key}' is missing, and the results folder has no plan.json")
-        if None not in (told, ours) and told != ours and key != "division":
-            raise ConfigError(
-                f"{file.at(key)}: the plan of the results folder has {key} '{ours}', and the map '{told}'",
-                hint="one results folder is one submission; import into another folder",
-            )
-        chosen[key] = str(told or ours)
-    round_ = catalogue.round(chosen["round"], file.at("round"))
-    division: Division = file.map.division or (planned.division if planned is not None else "open")
-    hosts, tells = _hosts(file, round_, planned)
-    return Frame(round_, chosen["submitter"], division, file.map.on_conflict, hosts, tells)
+    told, ours = getattr(file.map, key), None if planned is None else str(getattr(planned, key))
+    if told is None and key in file.lost:
+        raise AlreadyToldError(key)
+    if told is None and ours is None:
+        raise ConfigError(f"{file.path}:1: key '{key}' is missing, and the results folder has no plan.json")
+    if None not in (told, ours) and told != ours and key != "division":
+        raise ConfigError(
+            f"{file.at(key)}: the plan of the results folder has {key} '{ours}', and the map '{told}'",
+            hint="one results folder is one submission; import into another folder",
+        )
+    return str(told or ours)
 
 
-def _hosts(file: MapFile, round_: Round, planned: Plan | None) -> tuple[dict[str, PlannedHost], frozenset[str]]:
+def _hosts(
+    file: MapFile, round_: Round, planned: Plan | None, told: Gathered
+) -> tuple[dict[str, PlannedHost | None], frozenset[str]]:
+    """Return the host that stands for each system; None for one of which something is wrong."""
     theirs = {} if planned is None else {host.system: host for host in planned.hosts}
     names = set() if planned is None else {host.name for host in planned.hosts}
-    made: dict[str, PlannedHost] = {}
+    made: dict[str, PlannedHost | None] = dict.fromkeys(file.broken)
     tells: set[str] = set()
     for index, entry in enumerate(file.map.systems):
         where, host = file.at("systems", index), entry.host or entry.system
         if entry.system in made:
-            raise ConfigError(f"{where}: system '{entry.system}' is given twice")
+            told.problems.append(ConfigError(f"{where}: system '{entry.system}' is given twice"))
+            continue
+        made[entry.system] = None
         if host in names:
-            raise ConfigError(
-                f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
-                hint=f"give the imported results a host of their own, such as host: {host}-imported",
+            told.problems.append(
+                ConfigError(
+                    f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
+                    hint=f"give the imported results a host of their own, such as host: {host}-imported",
+                )
             )
+            continue
         names.add(host)
-        description = _description(file, index, entry, round_)
         joins = theirs.get(entry.system)
-        system_type = _system_type(file, index, entry, round_, joins)
+        description = told.of(lambda: _description(file, index, entry, round_))  # noqa: B023  # called at once
+        system_type = told.of(lambda: _system_type(file, index, entry, round_, joins))  # noqa: B023  # called at once
+        if description is None or system_type is None:
+            continue
         if joins is None and not description:
-            raise ConfigError(
-                f"{where}: nothing is told of system '{entry.system}'",
-                hint="give description_file, a systems/<name>.json, or the fields under description",
+            told.problems.append(
+                ConfigError(
+                    f"{where}: nothing is told of system '{entry.system}'",
+                    hint="give description_file, a systems/<name>.json, or the fields under description",
+                )
             )
+            continue
         if description:
             tells.add(host)
         made[entry.system] = PlannedHost(host, entry.system, "", system_type, description, (), "")
@@ -170,16 +216,20 @@ def benchmark_of(file: MapFile, index: int, frame: Frame, catalogue: Catalogue, 
     return NamedBenchmark(name, directory, official)
 
 
-def system_of(file: MapFile, index: int, frame: Frame) -> PlannedHost:
+def system_of(file: MapFile, index: int, frame: Frame | None) -> PlannedHost:
     """Return the host that stands for a result's system.
 
     Raises:
-        ConfigError: The map has no such system.
+        ConfigError: The map has no such system, or something is wrong with it.
     """
     system = file.map.results[index].system
-    if system not in frame.hosts:
-        raise unknown_name("system", system, frame.hosts, where=file.at("results", index, "system"))
-    return frame.hosts[system]
+    known = {*file.broken, *(entry.system for entry in file.map.systems)}
+    if system not in known:
+        raise unknown_name("system", system, known, where=file.at("results", index, "system"))
+    host = None if frame is None else frame.hosts.get(system)
+    if host is None:
+        raise AlreadyToldError(system)
+    return host
 
 
 def refuse_scenario(
@@ -211,6 +261,8 @@ def maker_of(file: MapFile, index: int) -> Maker:
         ConfigError: Neither the result nor the top of the map says it.
     """
     maker = file.map.results[index].implementation or file.map.implementation
+    if maker is None and "implementation" in file.lost:
+        raise AlreadyToldError("implementation")
     if maker is None:
         raise ConfigError(
             f"{file.at('results', index)}: key 'implementation' is missing",
@@ -235,6 +287,8 @@ def numbers_of(file: MapFile, index: int, round_: Round, catalogue: Catalogue) -
         told = dict(numbers.model_dump())
     elif (entry := catalogue.benchmarks.get(result.benchmark)) is not None and entry.measurements is not None:
         told = dict(entry.measurements.model_dump())
+    elif "measurements" in file.lost:
+        raise AlreadyToldError("measurements")
     lacking = [key for key in round_.measurements_required_non_empty if not told.get(key)]
     if lacking:
         raise ConfigError(

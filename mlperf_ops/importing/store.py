@@ -5,92 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from mlperf_ops.attempts import MANIFEST, RESULT, SPEC, collected
 from mlperf_ops.catalogue import Catalogue
-from mlperf_ops.errors import ResultError, ToolError
+from mlperf_ops.errors import ConfigError, ResultError, ToolError
 from mlperf_ops.files import JsonObject, pretty_json, read_json, sha256_file, sha256_text, write_json
 from mlperf_ops.importing.attempt import Verified, Wanted, verify
-from mlperf_ops.importing.import_map import MapFile
-from mlperf_ops.importing.names import (
-    Frame,
-    benchmark_of,
-    frame_of,
-    maker_of,
-    numbers_of,
-    refuse_scenario,
-    system_of,
-)
-from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, PlannedCell
+from mlperf_ops.importing.import_map import MapFile, together
+from mlperf_ops.importing.names import Frame, Gathered, frame_of
+from mlperf_ops.importing.proof import proof
+from mlperf_ops.importing.wanted import Imported, wanted_cells
+from mlperf_ops.merits import merit
+from mlperf_ops.model import CollectedCell, CollectedHost, Plan, PlannedCell
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
 from mlperf_ops.typed import dump
-
-State: TypeAlias = Literal["imported", "there already", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What became of one cell of a map.
-
-    Attributes:
-        key: The cell.
-        host: Where it is filed.
-        state: `refused`: nothing was written of it.
-        verdict: LoadGen's and the target's word on it; "" when it was refused.
-        reason: Why it is refused or not valid.
-        path: Its folder below the results folder; "" when it was refused.
-    """
-
-    key: str
-    host: str
-    state: State
-    verdict: str
-    reason: str
-    path: str
-
-
-def wanted_cells(file: MapFile, frame: Frame, catalogue: Catalogue) -> list[Wanted]:
-    """Return the cells of a map with their names looked up and their folders found.
-
-    Raises:
-        ConfigError: A mistake in the map, with file, line and key.
-    """
-    return list(_wanted(file, frame, catalogue))
-
-
-def _wanted(file: MapFile, frame: Frame, catalogue: Catalogue) -> Iterator[Wanted]:
-    seen: dict[str, int] = {}
-    for index, result in enumerate(file.map.results):
-        host, division = system_of(file, index, frame), result.division or frame.division
-        benchmark = benchmark_of(file, index, frame, catalogue, division)
-        refuse_scenario(file, index, frame, benchmark, host, division)
-        user_conf = None
-        if result.user_conf is not None:
-            user_conf = file.below(result.user_conf, file.at("results", index, "user_conf"))
-        for mode, name in result.folders.items():
-            where = file.at("results", index, "folders", mode)
-            cell = Cell(host.system, benchmark.name, result.scenario, mode)
-            if cell.key in seen:
-                raise ResultError(f"{where}: cell {cell.key} is given twice, first by results[{seen[cell.key]}]")
-            seen[cell.key] = index
-            yield Wanted(
-                where=where,
-                cell=cell,
-                mode=mode,
-                host=host.name,
-                benchmark=benchmark,
-                system_type=host.system_type,
-                division=division,
-                folder=file.below(name, where, folder=True),
-                folder_name=name,
-                user_conf=user_conf,
-                maker=maker_of(file, index),
-                numbers=numbers_of(file, index, frame.round, catalogue),
-                calibration=result.calibration,
-            )
 
 
 def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool = False) -> list[Imported]:
@@ -103,37 +32,69 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
         dry_run: Write nothing; only say what would be imported.
 
     Raises:
-        ConfigError: A mistake in the map; nothing was written.
+        ConfigError: Mistakes in the map, all of them, and what is wrong with the folders that could be looked at;
+            nothing was written.
         ResultError: plan.json or imported.json of the folder cannot be used.
         ToolError: The folder cannot be written.
     """
-    frame = frame_of(file, catalogue, read_part(run / PLAN))
+    gathered = Gathered(list(file.mistakes))
+    frame = frame_of(file, catalogue, read_part(run / PLAN), gathered)
+    cells, ignored = wanted_cells(file, frame, catalogue, gathered)
+    if gathered.problems or frame is None:
+        raise together([*gathered.problems, *_refusals(cells, frame, catalogue)], file.path)
     told: list[Imported] = []
     good: list[tuple[Wanted, Verified, Path]] = []
-    for wanted in wanted_cells(file, frame, catalogue):
+    for wanted in cells:
         try:
             verified = verify(wanted, frame.round, catalogue)
             folder = _folder_of(run, wanted, verified)
             there = _same_attempt(folder, verified)
         except ResultError as error:
-            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), ""))
+            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", "", "", wanted.found, str(error), ""))
             continue
         attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
         good.append((wanted, verified, attempt))
-        told.append(
-            Imported(
-                wanted.cell.key,
-                wanted.host,
-                "there already" if there is not None else "imported",
-                verified.result.verdict,
-                "; ".join(verified.result.reasons),
-                attempt.relative_to(run).as_posix(),
-            )
-        )
+        told.append(_told(wanted, verified, frame, attempt.relative_to(run), new=there is None))
     if good and not dry_run:
         _write_plan(run, frame, good)
         _write_cells(run, frame, good)
-    return told
+    return [*told, *ignored]
+
+
+def _refusals(cells: Iterable[Wanted], frame: Frame | None, catalogue: Catalogue) -> Iterator[ConfigError]:
+    """Yield what is wrong with the folders, when the map is wrong as well."""
+    if frame is None:
+        return
+    for wanted in cells:
+        try:
+            verify(wanted, frame.round, catalogue)
+        except ResultError as error:  # noqa: PERF203  # each folder may be wrong
+            yield ConfigError(error.message, hint=error.hint)
+
+
+def _told(wanted: Wanted, verified: Verified, frame: Frame, path: Path, *, new: bool) -> Imported:
+    result = verified.result
+    passed, reason = (None, "") if wanted.test is None else proof(wanted, verified, frame.round)
+    return Imported(
+        key=wanted.cell.key,
+        host=wanted.host,
+        state="imported" if new else "there already",
+        verdict=result.verdict,
+        result=_number(wanted, verified, frame),
+        test={True: "passed", False: "failed", None: ""}[passed],
+        found=wanted.found,
+        reason="; ".join([*result.reasons, *([reason] if reason else [])]),
+        path=path.as_posix(),
+    )
+
+
+def _number(wanted: Wanted, verified: Verified, frame: Frame) -> str:
+    accuracy = verified.result.accuracy
+    if accuracy is not None:
+        return f"{accuracy.metric} {accuracy.value:.6g}"
+    loadgen = verified.result.loadgen
+    found = None if loadgen is None else merit(loadgen.fields, verified.spec, frame.round, wanted.cell.scenario)
+    return "" if found is None else found.text
 
 
 def _folder_of(run: Path, wanted: Wanted, verified: Verified) -> Path:
@@ -219,7 +180,7 @@ def _write_plan(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified, 
             division=wanted.division,
         )
     hosts = {} if held is None else {host.name: host for host in held.hosts}
-    hosts |= {host.name: host for host in frame.hosts.values() if host.name in used}
+    hosts |= {host.name: host for host in frame.hosts.values() if host is not None and host.name in used}
     fresh = Plan(
         round=frame.round.name,
         division=frame.division,
@@ -255,7 +216,7 @@ def _write_cells(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified,
             verdict=verified.result.verdict,
             simulated=verified.result.simulated,
         )
-    systems = {host.name: host.system for host in frame.hosts.values()}
+    systems = {host.name: host.system for host in frame.hosts.values() if host is not None}
     for host, cells in new.items():
         held = collected(run, host)
         before: Mapping[str, CollectedCell] = (
