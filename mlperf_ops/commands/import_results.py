@@ -13,7 +13,7 @@ import typer
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.commands.tables import print_table
-from mlperf_ops.errors import ResultError
+from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.importing.import_map import read_map
 from mlperf_ops.importing.store import import_all
 from mlperf_ops.importing.wanted import Imported
@@ -43,10 +43,15 @@ def command(
     """
     file = read_map(map_, base)
     catalogue = load_catalogue()
-    if not dry_run:
-        run.mkdir(parents=True, exist_ok=True)
-    with contextlib.nullcontext() if dry_run else hold(run):
-        everything = import_all(file, run, catalogue, dry_run=dry_run)
+    there = run.exists()
+    try:
+        with contextlib.nullcontext() if dry_run else hold(run):  # which makes the folder
+            everything = import_all(file, run, catalogue, dry_run=dry_run)
+    except ConfigError:
+        if not there:
+            with contextlib.suppress(OSError):  # none in a dry run
+                run.rmdir()
+        raise
     told = [one for one in everything if one.state != "ignored"]
     ignored = [{"folder": one.key, "reason": one.reason} for one in everything if one.state == "ignored"]
     refused = [one for one in told if one.state == "refused"]
