@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from mlperf_ops.errors import ConfigError, nearest, unknown_name
+from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.yamlfile import KeyPath, Locate, show_key_path
@@ -44,34 +44,52 @@ def validate(model: type[T], data: Json, path: Path, locate: Locate, below: KeyP
         raise _sentence(error, model, data, _Where(path, locate, tuple(below))) from error
 
 
-def mistakes(
-    model: type[BaseModel], data: dict[str, Json], path: Path, locate: Locate
-) -> dict[tuple[str | int, ...], ConfigError]:
-    """Return every mistake of a file's form, by key path; `validate` raises the first one.
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One place of a file that does not fit its model.
 
-    A mistyped key is one mistake, although the right one is missing because of it.
+    Attributes:
+        key_path: The place; a key that is missing or unknown is its last part.
+        error: The sentence.
+    """
+
+    key_path: tuple[str | int, ...]
+    error: ConfigError
+
+
+def misfits(model: type[T], data: Json, path: Path, locate: Locate) -> list[Misfit]:
+    """Return every place where YAML data does not fit a model, in the order of the file; arguments as of `validate`.
+
+    Raises:
+        ConfigError: The data is no mapping.
     """
     try:
-        model.model_validate_json(json.dumps(data))
-    except ValidationError as error:
-        details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
-    else:
-        return {}
-    where = _Where(path, locate, ())
-    found: dict[tuple[str | int, ...], ConfigError] = {}
-    mistyped: dict[tuple[str | int, ...], list[str]] = {}
-    places = [_key_path(detail["loc"], data, missing=detail["type"] == "missing") for detail in details]
-    for detail, key_path in zip(details, places, strict=True):
-        if any(len(other) > len(key_path) and other[: len(key_path)] == key_path for other in places):
-            continue  # such as a list that is too short, because its only item is wrong
-        parent, key = key_path[:-1], str(key_path[-1]) if key_path else ""
-        if detail["type"] == "extra_forbidden":
-            mistyped.setdefault(parent, []).append(key)
-        elif detail["type"] == "missing" and any(nearest(one, [key]) for one in mistyped.get(parent, ())):
-            continue
-        if key_path not in found:
-            found[key_path] = _one_sentence(detail, details, model, data, where)
-    return found
+        validate(model, data, path, locate)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        details = error.__cause__.errors(include_url=False)
+        unknown = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
+        where = _Where(path, locate, ())
+        found = [
+            Misfit(_place(detail, data), _told(detail, details, model, data, where))
+            for detail in details
+            # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
+            if not (detail["type"] == "missing" and detail["loc"][:-1] in unknown)
+        ]
+        # What is wrong within a list makes pydantic call the list too short as well.
+        told = [one for one in found if not any(_within(other.key_path, one.key_path) for other in found)]
+        once = {(one.key_path, str(one.error)): one for one in told}
+        return sorted(once.values(), key=lambda one: locate(one.key_path))
+    return []
+
+
+def _within(path: tuple[str | int, ...], outer: tuple[str | int, ...]) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
+
+
+def _place(detail: ErrorDetails, data: Json) -> tuple[str | int, ...]:
+    return _key_path(detail["loc"], data, missing=detail["type"] == "missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +107,13 @@ def _sentence(error: ValidationError, model: type[BaseModel], data: Json, where:
     # A mistyped key gives two errors, the unknown key and the missing one: the first explains both.
     details = error.errors(include_url=False)
     detail = min(details, key=lambda detail: detail["type"] != "extra_forbidden")
-    return _one_sentence(detail, details, model, data, where)
+    return _told(detail, details, model, data, where)
 
 
-def _one_sentence(
+def _told(
     detail: ErrorDetails, details: Sequence[ErrorDetails], model: type[BaseModel], data: Json, where: _Where
 ) -> ConfigError:
+    """Return the sentence of one error; those of the other types that a value may have are told with it."""
     kind, value = detail["type"], detail["input"]
     key_path = _key_path(detail["loc"], data, missing=kind == "missing")
     if kind == "union_tag_invalid":

@@ -15,8 +15,7 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.importing.import_map import read_map
-from mlperf_ops.importing.store import import_all
-from mlperf_ops.importing.wanted import Imported
+from mlperf_ops.importing.store import Imported, import_all
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump
 
@@ -68,10 +67,7 @@ def command(
 
 
 def _show(everything: Sequence[Imported], run: Path, *, dry_run: bool) -> None:
-    rows = [
-        (one.state, one.key, one.host, ", ".join(filter(None, (one.verdict, one.test))), one.result, _why(one))
-        for one in everything
-    ]
+    rows = [(one.state, one.key, one.host, one.verdict, one.result, _why(one)) for one in everything]
     print_table(("state", "cell", "host", "verdict", "result (with unit)", "where, or why"), rows, _STYLES)
     if any(one.state in {"imported", "there already"} for one in everything) and not dry_run:
         typer.echo(f"next: {shlex.join(['mlperf-ops', 'aggregate', str(run)])}")

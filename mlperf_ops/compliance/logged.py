@@ -70,6 +70,11 @@ def unmet_settings(log: JsonObject, asked: Mapping[str, int], *, telling_only: b
             yield Unmet(key, found, str(expected))
 
 
+def keys_of(asked: Mapping[str, int]) -> frozenset[str]:
+    """Return the keys of the detail log that show a test's settings."""
+    return frozenset(_SHOWN_AS[setting] for setting in asked if setting in _SHOWN_AS)
+
+
 def same_run(log: JsonObject, other: JsonObject) -> bool:
     """Whether two logs are of one run: LoadGen writes these keys once per run, with the time of day."""
     return all(log.get(key) is not None and log[key] == other.get(key) for key in _OF_ONE_RUN)

@@ -18,7 +18,7 @@ from mlperf_ops.compliance.scoring import options_of
 from mlperf_ops.compliance.verify import ACCURACY_TXT, verify
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
-from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest
+from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Scenario
 from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.tree import Content
 from mlperf_ops.truncate import shorten
@@ -82,14 +82,23 @@ def _attempts(place: Place) -> Iterator[tuple[ComplianceTest, Attempt]]:
 
 def _request(place: Place, test: ComplianceTest, attempt: Attempt) -> Request:
     claim = place.claim
+    performance = claim.pair.performance.spec
     return Request(
         test=test,
         round=place.round,
         official=claim.official_benchmark,
-        scenario=claim.measured,
+        scenario=scenario_of(performance.cell.scenario, performance.loadgen.scenario),
         runs=Runs(attempt.folder, claim.pair.performance.folder, claim.pair.accuracy.folder),
         options=options_of(attempt.spec, attempt.folder),
     )
+
+
+def scenario_of(claimed: Scenario, ran: Scenario) -> Scenario:
+    """Return the scenario whose rules the runs of a cell are held to: what ran, and Interactive where Server did.
+
+    A cell of an imported result may be filed under a scenario that is inferred from what LoadGen ran.
+    """
+    return claimed if claimed == "Interactive" and ran == "Server" else ran
 
 
 def _add_folder(made: PackedTests, place: Place, found: Verification) -> None:

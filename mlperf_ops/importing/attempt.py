@@ -6,7 +6,7 @@ Nothing is written, and no file of the folder is changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
@@ -14,29 +14,24 @@ from mlperf_ops.accuracy_txt import read_accuracy_text
 from mlperf_ops.attempts import IMPORTED
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.claims import ORIGIN
-from mlperf_ops.compliance.logged import LOG_KEYS, unmet_settings
+from mlperf_ops.compliance.audit import audit_settings, audit_text
+from mlperf_ops.compliance.logged import keys_of
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import Json, JsonObject, pretty_json, sha256_json
 from mlperf_ops.harness import verdicts
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.harness.failures import CellError
-from mlperf_ops.importing.import_map import Maker
-from mlperf_ops.importing.names import NamedBenchmark, measured_as
-from mlperf_ops.importing.tests_beside import files_of, logs_of, needed_of
-from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG, read_detail
+from mlperf_ops.importing.names import measured_as
+from mlperf_ops.importing.wanted import USER_CONF, Wanted, files_of
+from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.merits import other_round
 from mlperf_ops.model import (
-    COMPLIANCE_TESTS,
     AccuracyOutcome,
     AccuracyRequest,
     BackendRequest,
-    Cell,
-    ComplianceTest,
     DatasetRequest,
-    Division,
     LoadgenRequest,
-    Mode,
     Result,
     Scenario,
     Spec,
@@ -45,11 +40,6 @@ from mlperf_ops.power_log import power_time
 from mlperf_ops.truncate import truncate
 from mlperf_ops.typed import dump
 
-USER_CONF = "user.conf"
-_NEEDED: Mapping[Mode, tuple[str, ...]] = {
-    "performance": (SUMMARY_LOG, DETAIL_LOG),
-    "accuracy": (SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG, "accuracy.txt"),
-}
 # A stray audit.config beside the harness would change these; LoadGen logs what it really used.
 _NO_AUDIT: Mapping[str, Json] = {
     "effective_accuracy_log_rng_seed": 0,
@@ -59,60 +49,6 @@ _NO_AUDIT: Mapping[str, Json] = {
     "effective_performance_issue_unique": False,
 }
 _ALSO_READ = frozenset({"test_datetime", "power_begin", "power_end", "effective_test_mode"})
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One cell of a map with its names looked up.
-
-    Attributes:
-        where: Place in the map, for error messages.
-        cell: The cell.
-        host: The host that it is filed under.
-        benchmark: Its benchmark.
-        system_type: Of the system; only edge systems have inferred results.
-        division: Where it goes.
-        folder: Its logs.
-        folder_name: The same below --from, as the map says it.
-        user_conf: Its user.conf; None: among the logs.
-        maker: What made it.
-        numbers: Fields of measurements.json.
-        calibration: What was calibrated how.
-        options: What only its maker knows of a compliance test's answers.
-        runs: Performance and accuracy folders of the same result, with which a compliance test is compared.
-        found: The map does not name the folder; it was found by its name.
-    """
-
-    where: str
-    cell: Cell
-    host: str
-    benchmark: NamedBenchmark
-    system_type: str
-    division: Division
-    folder: Path
-    folder_name: str
-    user_conf: Path | None
-    maker: Maker
-    numbers: Mapping[str, Json]
-    calibration: str
-    options: Mapping[str, Json] = field(default_factory=dict)
-    runs: Mapping[Mode, Path] = field(default_factory=dict)
-    found: bool = False
-
-    @property
-    def mode(self) -> Mode:
-        """Its mode."""
-        return self.cell.mode
-
-    @property
-    def test(self) -> ComplianceTest | None:
-        """The compliance test that it is a run of."""
-        return next((test for test in COMPLIANCE_TESTS if test == self.cell.mode), None)
-
-    @property
-    def logs(self) -> Path:
-        """Folder of LoadGen's logs."""
-        return self.folder if self.test is None else logs_of(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,24 +88,31 @@ def _hint(error: CellError) -> str | None:
 
 
 def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
-    files = _files(wanted, round_)
-    conf = files.get(USER_CONF)
-    user_conf = _text(conf) if isinstance(conf, Path) else ""
-    keys = frozenset(round_.loadgen_fields_read) | _ALSO_READ | LOG_KEYS
-    whole = read_detail(wanted.logs / DETAIL_LOG, keys)
+    found = files_of(wanted, round_)
+    user_conf = _text(found[USER_CONF]) if USER_CONF in found else ""
+    whole = read_detail(found[DETAIL_LOG], frozenset(round_.loadgen_fields_read) | _ALSO_READ)
     if not whole.complete:
         raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} ends before the test did", hint="was it copied whole?")
     log = whole.values
-    _refuse_what_ran(wanted, log, round_, catalogue)
-    spec = _spec(wanted, round_, _scenario(wanted, log, round_), user_conf, log)
-    detail, loadgen = verdicts.read_loadgen(spec, wanted.logs)
+    problem = other_round(log, round_, catalogue.rounds.values())
+    try:
+        ran = _scenario(wanted, log, round_)
+    except ResultError as error:
+        if problem is None:
+            raise
+        said = error.message.removeprefix(f"{wanted.folder_name} ")
+        raise ResultError(f"{wanted.folder_name}: {problem}; and it {said}") from error
+    if problem is not None:
+        raise ResultError(f"{wanted.folder_name}: {problem}")
+    spec = _spec(wanted, round_, ran, user_conf, log)
+    detail, loadgen = verdicts.read_loadgen(spec, found[DETAIL_LOG].parent)
     verdicts.check_settings(spec, detail)
     figures = {key: value for key, value in log.items() if key.startswith("result_")}  # those of language models, too
     loadgen = replace(loadgen, fields=loadgen.fields | figures)
     accuracy = _accuracy(wanted, spec, round_, log) if wanted.mode == "accuracy" else None
     verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
     started_at, elapsed_seconds = _times(log)
-    files[ORIGIN] = pretty_json(_origin(wanted))
+    files: dict[str, Path | str] = {**found, ORIGIN: pretty_json(_origin(wanted))}
     request = dump(spec)
     result = Result(
         cell=wanted.cell,
@@ -186,68 +129,6 @@ def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
         effective={},
     )
     return Verified(spec, result, request, files)
-
-
-def _files(wanted: Wanted, round_: Round) -> dict[str, Path | str]:
-    """Return name in the attempt -> file of the folder.
-
-    Raises:
-        ResultError: Files are missing; names all of them.
-    """
-    found: dict[str, Path] = {}
-    if wanted.test is not None:
-        answers = round_.compliance[wanted.test].logs_answers
-        needed, found = needed_of(answers=answers), files_of(wanted.folder, answers=answers)
-    else:
-        needed = _NEEDED[wanted.mode]
-        found = {name: wanted.folder / name for name in needed if _is_plain(wanted.folder / name)}
-    lacking = [name for name in needed if name not in found]
-    conf = wanted.user_conf or wanted.logs / USER_CONF
-    if _is_plain(conf):
-        found[USER_CONF] = conf
-    elif wanted.test is None:
-        lacking.append(USER_CONF)
-    if lacking:
-        hint = f"where {USER_CONF} lies elsewhere, name it as user_conf of the result" if USER_CONF in lacking else None
-        raise ResultError(f"{wanted.folder_name} has no file {' and no '.join(lacking)}", hint=hint)
-    if wanted.mode == "accuracy":
-        found |= _artifacts(wanted, round_)
-    return dict(found)
-
-
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
-
-
-def _refuse_what_ran(wanted: Wanted, log: JsonObject, round_: Round, catalogue: Catalogue) -> None:
-    """Refuse a run of another round, of another scenario, or of no compliance test; everything at once.
-
-    Raises:
-        ResultError: See above.
-    """
-    problems = [] if (other := other_round(log, round_, catalogue.rounds.values())) is None else [other]
-    try:
-        _scenario(wanted, log, round_)
-    except ResultError as error:
-        problems.append(error.message.removeprefix(f"{wanted.folder_name} "))
-    if wanted.test is not None:
-        settings = round_.compliance[wanted.test].settings(wanted.benchmark.official)
-        for unmet in unmet_settings(log, settings):
-            said = "is not in the log" if unmet.found is None else f"is {unmet.found}"
-            what = f"it was not run with the settings of {wanted.test}"
-            problems.append(f"{what}: {unmet.key} {said}, expected {unmet.expected}")
-    if problems:
-        raise ResultError(f"{wanted.folder_name}: {'; '.join(problems)}")
-
-
-def _artifacts(wanted: Wanted, round_: Round) -> dict[str, Path]:
-    """Return the pictures or videos that the round wants beside the accuracy log, as far as they are there."""
-    found: dict[str, Path] = {}
-    for folder, asked in round_.rules(wanted.benchmark.official).required_accuracy_artifacts.items():
-        for path in sorted((wanted.folder / folder).glob("*")):
-            if path.name.split(".")[0] in {*asked.stems, *asked.also} and path.is_file() and not path.is_symlink():
-                found[f"{folder}/{path.name}"] = path
-    return found
 
 
 def _text(path: Path) -> str:
@@ -272,17 +153,8 @@ def _scenario(wanted: Wanted, log: JsonObject, round_: Round) -> Scenario:
 def _spec(wanted: Wanted, round_: Round, ran: Scenario, user_conf: str, log: JsonObject) -> Spec:
     rules, maker = round_.rules(wanted.benchmark.official), wanted.maker
     assert ran != "Interactive"  # noqa: S101  # LoadGen has no such scenario
-    expect: dict[str, Json] = {
-        **(_NO_AUDIT if wanted.test is None else {}),
-        "effective_scenario": ran,
-        "effective_test_mode": TEST_MODES[wanted.mode],
-    }
-    if wanted.mode != "accuracy":
-        expect |= {f"effective_{name}": value for name, value in round_.seeds.model_dump().items()}
-    if wanted.test is None and rules.equal_issue and round_.divisions[wanted.division].official_models_only:
-        expect["effective_sample_concatenate_permutation"] = True
-    if rules.requires_token_latencies:
-        expect["requested_use_token_latencies"] = True
+    audit = {} if wanted.test is None else audit_settings(round_, wanted.test, wanted.benchmark.official)
+    expect = _expected(wanted, round_, ran, audit)
     least_ms = log.get("effective_min_duration_ms")
     full = isinstance(least_ms, (int, float)) and least_ms >= round_.min_duration_ms(wanted.benchmark.official)
     target = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)[0]
@@ -303,6 +175,7 @@ def _spec(wanted: Wanted, round_: Round, ran: Scenario, user_conf: str, log: Jso
             mode=TEST_MODES[wanted.mode],
             user_conf=user_conf,
             expect=expect,
+            audit_conf=audit_text(audit),
         ),
         model=None,
         dataset=DatasetRequest("", "", "", "", None, {}),
@@ -316,6 +189,21 @@ def _spec(wanted: Wanted, round_: Round, ran: Scenario, user_conf: str, log: Jso
         packages={**maker.packages, **version},
         host_profile={},
     )
+
+
+def _expected(wanted: Wanted, round_: Round, ran: Scenario, audit: Mapping[str, int]) -> dict[str, Json]:
+    """Return what LoadGen has to have logged. What a test's own settings ask for is judged with its evidence."""
+    own = keys_of(audit)
+    expect: dict[str, Json] = {key: value for key, value in _NO_AUDIT.items() if key not in own}
+    expect |= {"effective_scenario": ran, "effective_test_mode": TEST_MODES[wanted.mode]}
+    if wanted.mode != "accuracy":
+        expect |= {f"effective_{name}": value for name, value in round_.seeds.model_dump().items()}
+    rules = round_.rules(wanted.benchmark.official)
+    if wanted.test is None and rules.equal_issue and round_.divisions[wanted.division].official_models_only:
+        expect["effective_sample_concatenate_permutation"] = True
+    if wanted.test is None and rules.requires_token_latencies:
+        expect["requested_use_token_latencies"] = True
+    return expect
 
 
 def _accuracy(wanted: Wanted, spec: Spec, round_: Round, log: JsonObject) -> AccuracyOutcome:
@@ -370,5 +258,5 @@ def _origin(wanted: Wanted) -> JsonObject:
         "directory": wanted.benchmark.directory,
         "measurements": dict(wanted.numbers),
         "calibration": wanted.calibration,
-        **wanted.options,
+        **wanted.answers,
     }

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, StringConstraints
 
 from mlperf_ops.catalogue.base import CatalogueModel
-from mlperf_ops.catalogue.problems import mistakes, validate
+from mlperf_ops.catalogue.problems import Misfit, misfits, validate
 from mlperf_ops.errors import ConfigError, nearest
+from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import AnswerType
-from mlperf_ops.model import Division, Mode, OnConflict, Scenario
+from mlperf_ops.importing.mistakes import as_one
+from mlperf_ops.model import SCENARIOS, ComplianceTest, Division, OnConflict, Scenario
 from mlperf_ops.patterns import PathName
 from mlperf_ops.yamlfile import KeyPath, load_yaml_with_lines, show_key_path
 
 Folder: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+ImportedMode: TypeAlias = Literal["performance", "accuracy", ComplianceTest]
 
 
 class Maker(CatalogueModel):
@@ -64,18 +67,15 @@ class MappedResult(CatalogueModel):
     official: str | None = Field(default=None, description="Benchmark of the round that an own name stands for.")
     scenario: Scenario
     division: Division | None = None
-    folders: dict[Mode, Folder] = Field(
-        min_length=1, description="Mode, or compliance test -> folder of its logs, below --from."
-    )
+    folders: dict[ImportedMode, Folder] = Field(min_length=1, description="Mode -> folder of its logs, below --from.")
     compliance: bool = Field(
         default=True, description="Take the compliance tests over that lie beside the runs by their official names."
     )
-    answer_type: AnswerType | None = Field(
-        default=None,
-        description="TEST01: how one number of an answer is written; default: byte, the official script's.",
-    )
-    eos_token_id: int | None = Field(default=None, description="TEST06: default: the round's.")
     user_conf: Folder | None = Field(default=None, description="user.conf, where it is not among the logs.")
+    answer_type: AnswerType | None = Field(
+        default=None, description="Type of the numbers in logged answers, for the tests that read them."
+    )
+    eos_token_id: int | None = Field(default=None, ge=0, description="TEST06: end-of-sequence token of the tokenizer.")
     implementation: Maker | None = None
     measurements: Numbers | None = None
     measurements_file: Folder | None = Field(default=None, description="A measurements JSON below --from.")
@@ -96,39 +96,36 @@ class ImportMap(CatalogueModel):
     results: tuple[MappedResult, ...] = Field(min_length=1)
 
 
-class AlreadyToldError(ConfigError):
-    """What follows from another mistake: it is not told, because the other one is."""
-
-
 @dataclass(frozen=True, slots=True)
 class MapFile:
     """A map with the folder that it speaks of.
 
     Attributes:
-        map: The checked file, without what is wrong in it.
+        map: The checked file.
         base: --from.
         path: The file.
         line: Key path -> line of the file.
-        mistakes: What is wrong with its form: nothing may be written then.
-        kept: "systems" and "results" -> places in the file of those that are in `map`.
-        lost: Keys of the top that are not in `map` because of a mistake.
-        broken: Systems of which the same holds.
+        misfits: What is wrong with its form. `map` is the file without these places.
     """
 
     map: ImportMap
     base: Path
     path: Path
     line: Callable[[KeyPath], int]
-    mistakes: tuple[ConfigError, ...] = ()
-    kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()
-    broken: frozenset[str] = frozenset()
+    misfits: tuple[Misfit, ...] = ()
+
+    def misfit(self, *key_path: str | int) -> bool:
+        """Whether the form of a value is wrong, so that what `map` holds in its place says nothing."""
+        return any(one.key_path == key_path for one in self.misfits)
+
+    def lost(self, key: str) -> bool:
+        """Whether a key of the top is wrong or mistyped, so that it is not missing."""
+        of_top = [str(one.key_path[0]) for one in self.misfits if one.key_path]
+        known = {field.alias or name for name, field in ImportMap.model_fields.items()}
+        return any(name == key or (name not in known and nearest(name, known) == key) for name in of_top)
 
     def at(self, *key_path: str | int) -> str:
-        """Return file, line and key of a value; an index is that of `map`."""
-        match key_path:
-            case (str(name), int(index), *rest) if name in self.kept:
-                key_path = (name, self.kept[name][index], *rest)
+        """Return file, line and key of a value."""
         return f"{self.path}:{self.line(key_path)}: {show_key_path(key_path)}"
 
     def below(self, name: str, where: str, *, folder: bool = False) -> Path:
@@ -155,85 +152,38 @@ class MapFile:
 
 
 def read_map(path: Path, base: Path) -> MapFile:
-    """Read a map and check its form. What is wrong in single systems and results is kept for later.
+    """Read and check the form of a map.
+
+    A wrong scenario or key of a result is kept as a misfit, so that the names of the others can be looked up as well.
 
     Raises:
-        ConfigError: One sentence with file, line and key, or several: nothing of the map can be used; or there is no
-            folder `base`.
+        ConfigError: The form is wrong; each mistake with file, line and key. Or there is no folder `base`.
     """
     if not base.is_dir():
         raise ConfigError(f"{base} is not a folder", hint="--from names the folder that the map's paths start at")
     data, line = load_yaml_with_lines(path)
-    if not isinstance(data, dict):
-        return MapFile(validate(ImportMap, data, path, line), base, path, line)  # which says what else it is
-    found = mistakes(ImportMap, data, path, line)
-    wrong = list(found.values())
-    kept: dict[str, list[int]] = {}
-    broken: set[str] = set()
-    lost = {str(key_path[0]) for key_path in found if key_path and not _entry(key_path)}
-    known = [field.alias or name for name, field in ImportMap.model_fields.items()]
-    meant = {guess for key in lost if key not in known and (guess := nearest(key, known)) is not None}
-    lost |= meant - set(data)  # a mistyped key: the right one is not missing
-    if lost & set(_LISTS) or () in found:
-        raise together(wrong, path)
-    usable = {key: value for key, value in data.items() if key not in lost}
-    for name in _LISTS:
-        entries = usable.get(name)
-        assert isinstance(entries, list)  # noqa: S101  # it would be in `lost`
-        bad = {key_path[1] for key_path in found if _entry(key_path) and key_path[0] == name}
-        kept[name] = [index for index in range(len(entries)) if index not in bad]
-        if name == "systems":
-            named = (entries[index] for index in sorted(bad) if isinstance(index, int))
-            broken |= {str(entry["system"]) for entry in named if isinstance(entry, dict) and "system" in entry}
-        usable[name] = [entries[index] for index in kept[name]]
-        if not kept[name]:
-            raise together(wrong, path)
-    return MapFile(
-        validate(ImportMap, usable, path, line),
-        base,
-        path,
-        line,
-        tuple(wrong),
-        kept,
-        frozenset(lost),
-        frozenset(broken),
-    )
+    found = misfits(ImportMap, data, path, line)
+    try:
+        made = validate(ImportMap, _without(data, found), path, line)
+    except ConfigError as error:
+        raise as_one(path, [one.error for one in found] or [error]) from error
+    return MapFile(made, base, path, line, tuple(found))
 
 
-_LISTS = ("systems", "results")
-
-
-def _entry(key_path: KeyPath) -> bool:
-    """Whether a key path leads into one system or one result, so that the others can be used."""
-    return len(key_path) > 1 and key_path[0] in _LISTS and isinstance(key_path[1], int)
-
-
-def together(problems: Sequence[ConfigError], path: Path) -> ConfigError:
-    """Return one error for all mistakes of a map, in the order of its lines; what is wrong alike is told once."""
-    alike: dict[tuple[str, str | None], list[str]] = {}
-    for one in sorted(problems, key=lambda one: _line(one, path)):
-        where, said = _parts(one.message, path)
-        alike.setdefault((said, one.hint), []).append(where)
-    told = [ConfigError(where[0] + said + _also(where[1:]), hint=hint) for (said, hint), where in alike.items()]
-    if len(told) == 1:
-        return told[0]
-    listed = "\n".join(f"  {one}" for one in told)
-    return ConfigError(f"{path} has {len(told)} mistakes; nothing was imported:\n{listed}")
-
-
-def _parts(message: str, path: Path) -> tuple[str, str]:
-    """Split "file:line: key: " from what is said."""
-    match = re.match(rf"{re.escape(str(path))}:\d+: (?:[\w.\[\]]+: )?", message)
-    return (match[0], message[match.end() :]) if match else ("", message)
-
-
-def _line(problem: ConfigError, path: Path) -> int:
-    match = re.match(rf"{re.escape(str(path))}:(\d+)", problem.message)
-    return int(match[1]) if match else 0
-
-
-def _also(places: Sequence[str]) -> str:
-    if not places:
-        return ""
-    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    return f"; the same at {places[0].rstrip(': ')}{more}"
+def _without(data: Json, found: Sequence[Misfit]) -> Json:
+    """Return a map without what does not fit; a scenario, which a result must have, becomes any."""
+    mended = copy.deepcopy(data)
+    for one in found:
+        parent = mended
+        for part in one.key_path[:-1]:
+            if isinstance(parent, dict):
+                parent = parent.get(str(part))
+            elif isinstance(parent, list) and isinstance(part, int):
+                parent = parent[part]
+        key = str(one.key_path[-1]) if one.key_path else ""
+        if isinstance(parent, dict) and key in parent:
+            if key == "scenario":
+                parent[key] = SCENARIOS[0]
+            else:
+                del parent[key]
+    return mended

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.compliance.audit import problem_of
 from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json, read_json
-from mlperf_ops.importing.import_map import AlreadyToldError, Maker, MapFile, MappedSystem
-from mlperf_ops.model import Division, OnConflict, Plan, PlannedHost, Scenario
+from mlperf_ops.importing.import_map import ImportedMode, Maker, MapFile, MappedSystem
+from mlperf_ops.importing.mistakes import Mistakes
+from mlperf_ops.model import COMPLIANCE_TESTS, Division, OnConflict, Plan, PlannedHost, Scenario
 from mlperf_ops.system_given import FROM_PLAN, check_given
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Frame:
     submitter: str
     division: Division
     on_conflict: OnConflict
-    hosts: Mapping[str, PlannedHost | None]  # by system; None: something is wrong with it
+    hosts: Mapping[str, PlannedHost | None]  # by system; None: what the map says of it is wrong
     tells: frozenset[str]
 
 
@@ -42,104 +41,72 @@ class NamedBenchmark:
     official: str
 
 
-@dataclass(slots=True)
-class Gathered:
-    """Mistakes, so that all of them are told at once."""
-
-    problems: list[ConfigError] = field(default_factory=list)
-
-    def of(self, look_up: Callable[[], T]) -> T | None:
-        """Return what a look-up gives; None, with its mistake kept, where it gives nothing."""
-        try:
-            return look_up()
-        except AlreadyToldError:
-            return None
-        except ConfigError as error:
-            self.problems.append(error)
-            return None
-
-
-def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None, told: Gathered) -> Frame | None:
-    """Look up what an import has in common; None where the round or the submitter is not known.
+def frame_of(file: MapFile, catalogue: Catalogue, planned: Plan | None, mistakes: Mistakes) -> Frame:
+    """Look up what an import has in common.
 
     Args:
         file: The map.
         catalogue: Rounds and benchmarks.
         planned: plan.json of the results folder; None when it has none.
-        told: Gets a mistake for each name that is unknown, or contradicts the plan.
-    """
-    chosen = {key: told.of(lambda key=key: _chosen(file, planned, key)) for key in ("round", "submitter", "division")}  # type: ignore[misc]
-    name = chosen["round"]
-    round_ = None if name is None else told.of(lambda: catalogue.round(name, file.at("round")))
-    if round_ is None:
-        return None
-    division: Division = file.map.division or (planned.division if planned is not None else "open")
-    hosts, tells = _hosts(file, round_, planned, told)
-    submitter = chosen["submitter"]
-    if submitter is None:
-        return None
-    return Frame(round_, submitter, division, file.map.on_conflict, hosts, tells)
-
-
-def _chosen(file: MapFile, planned: Plan | None, key: str) -> str:
-    """Return what map and plan say of a key.
+        mistakes: Takes what is wrong with single systems.
 
     Raises:
-        ConfigError: Neither says anything, or they contradict each other.
+        ConfigError: The round is unknown, or something contradicts the plan or is missing.
     """
-    told, ours = getattr(file.map, key), None if planned is None else str(getattr(planned, key))
-    if told is None and key in file.lost:
-        raise AlreadyToldError(key)
-    if told is None and ours is None:
-        raise ConfigError(f"{file.path}:1: key '{key}' is missing, and the results folder has no plan.json")
-    if None not in (told, ours) and told != ours and key != "division":
-        raise ConfigError(
-            f"{file.at(key)}: the plan of the results folder has {key} '{ours}', and the map '{told}'",
-            hint="one results folder is one submission; import into another folder",
-        )
-    return str(told or ours)
+    chosen: dict[str, str] = {}
+    for key in ("round", "submitter", "division"):
+        told, ours = getattr(file.map, key), None if planned is None else str(getattr(planned, key))
+        if told is None and ours is None:
+            raise ConfigError(f"{file.path}:1: key '{key}' is missing, and the results folder has no plan.json")
+        if None not in (told, ours) and told != ours and key != "division":
+            raise ConfigError(
+                f"{file.at(key)}: the plan of the results folder has {key} '{ours}', and the map '{told}'",
+                hint="one results folder is one submission; import into another folder",
+            )
+        chosen[key] = str(told or ours)
+    round_ = catalogue.round(chosen["round"], file.at("round"))
+    division: Division = file.map.division or (planned.division if planned is not None else "open")
+    hosts, tells = _hosts(file, round_, planned, mistakes)
+    return Frame(round_, chosen["submitter"], division, file.map.on_conflict, hosts, tells)
 
 
 def _hosts(
-    file: MapFile, round_: Round, planned: Plan | None, told: Gathered
+    file: MapFile, round_: Round, planned: Plan | None, mistakes: Mistakes
 ) -> tuple[dict[str, PlannedHost | None], frozenset[str]]:
-    """Return the host that stands for each system; None for one of which something is wrong."""
     theirs = {} if planned is None else {host.system: host for host in planned.hosts}
     names = set() if planned is None else {host.name for host in planned.hosts}
-    made: dict[str, PlannedHost | None] = dict.fromkeys(file.broken)
+    made: dict[str, PlannedHost | None] = {}
     tells: set[str] = set()
     for index, entry in enumerate(file.map.systems):
-        where, host = file.at("systems", index), entry.host or entry.system
-        if entry.system in made:
-            told.problems.append(ConfigError(f"{where}: system '{entry.system}' is given twice"))
-            continue
-        made[entry.system] = None
-        if host in names:
-            told.problems.append(
-                ConfigError(
-                    f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
-                    hint=f"give the imported results a host of their own, such as host: {host}-imported",
-                )
-            )
-            continue
-        names.add(host)
-        joins = theirs.get(entry.system)
-        description = told.of(lambda: _description(file, index, entry, round_))  # noqa: B023  # called at once
-        system_type = told.of(lambda: _system_type(file, index, entry, round_, joins))  # noqa: B023  # called at once
-        if description is None or system_type is None:
-            continue
-        if joins is None and not description:
-            told.problems.append(
-                ConfigError(
-                    f"{where}: nothing is told of system '{entry.system}'",
-                    hint="give description_file, a systems/<name>.json, or the fields under description",
-                )
-            )
-            continue
-        if description:
-            tells.add(host)
-        made[entry.system] = PlannedHost(host, entry.system, "", system_type, description, (), "")
+        known = entry.system in made
+        with mistakes.told():
+            if known:
+                raise ConfigError(f"{file.at('systems', index)}: system '{entry.system}' is given twice")
+            made[entry.system] = None
+            host = _host(file, index, round_, theirs.get(entry.system), names)
+            made[entry.system] = host
+            names.add(host.name)
+            if host.system_description:
+                tells.add(host.name)
     return made, frozenset(tells)
+
+
+def _host(file: MapFile, index: int, round_: Round, joins: PlannedHost | None, names: set[str]) -> PlannedHost:
+    entry = file.map.systems[index]
+    host = entry.host or entry.system
+    if host in names:
+        raise ConfigError(
+            f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
+            hint=f"give the imported results a host of their own, such as host: {host}-imported",
+        )
+    description = _description(file, index, entry, round_)
+    system_type = _system_type(file, index, entry, round_, joins)
+    if joins is None and not description:
+        raise ConfigError(
+            f"{file.at('systems', index)}: nothing is told of system '{entry.system}'",
+            hint="give description_file, a systems/<name>.json, or the fields under description",
+        )
+    return PlannedHost(host, entry.system, "", system_type, description, (), "")
 
 
 def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) -> dict[str, Json]:
@@ -216,20 +183,16 @@ def benchmark_of(file: MapFile, index: int, frame: Frame, catalogue: Catalogue, 
     return NamedBenchmark(name, directory, official)
 
 
-def system_of(file: MapFile, index: int, frame: Frame | None) -> PlannedHost:
-    """Return the host that stands for a result's system.
+def system_of(file: MapFile, index: int, frame: Frame) -> PlannedHost | None:
+    """Return the host that stands for a result's system; None where what is said of the system is wrong.
 
     Raises:
-        ConfigError: The map has no such system, or something is wrong with it.
+        ConfigError: The map has no such system.
     """
     system = file.map.results[index].system
-    known = {*file.broken, *(entry.system for entry in file.map.systems)}
-    if system not in known:
-        raise unknown_name("system", system, known, where=file.at("results", index, "system"))
-    host = None if frame is None else frame.hosts.get(system)
-    if host is None:
-        raise AlreadyToldError(system)
-    return host
+    if system not in frame.hosts:
+        raise unknown_name("system", system, frame.hosts, where=file.at("results", index, "system"))
+    return frame.hosts[system]
 
 
 def refuse_scenario(
@@ -254,6 +217,18 @@ def refuse_scenario(
         )
 
 
+def refuse_tests(file: MapFile, index: int, frame: Frame, benchmark: NamedBenchmark, mode: ImportedMode) -> None:
+    """Refuse a compliance test that the round does not have, or does not ask of the benchmark.
+
+    Raises:
+        ConfigError: See above; names the tests that it asks for.
+    """
+    where = file.at("results", index, "folders", mode)
+    for test in COMPLIANCE_TESTS:
+        if test == mode and (problem := problem_of(frame.round, test, benchmark.official)) is not None:
+            raise ConfigError(f"{where}: {problem}", hint="leave it out")
+
+
 def maker_of(file: MapFile, index: int) -> Maker:
     """Return what made a result.
 
@@ -261,8 +236,6 @@ def maker_of(file: MapFile, index: int) -> Maker:
         ConfigError: Neither the result nor the top of the map says it.
     """
     maker = file.map.results[index].implementation or file.map.implementation
-    if maker is None and "implementation" in file.lost:
-        raise AlreadyToldError("implementation")
     if maker is None:
         raise ConfigError(
             f"{file.at('results', index)}: key 'implementation' is missing",
@@ -287,8 +260,6 @@ def numbers_of(file: MapFile, index: int, round_: Round, catalogue: Catalogue) -
         told = dict(numbers.model_dump())
     elif (entry := catalogue.benchmarks.get(result.benchmark)) is not None and entry.measurements is not None:
         told = dict(entry.measurements.model_dump())
-    elif "measurements" in file.lost:
-        raise AlreadyToldError("measurements")
     lacking = [key for key in round_.measurements_required_non_empty if not told.get(key)]
     if lacking:
         raise ConfigError(

@@ -4,22 +4,52 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from mlperf_ops.attempts import MANIFEST, RESULT, SPEC, collected
-from mlperf_ops.catalogue import Catalogue
-from mlperf_ops.errors import ConfigError, ResultError, ToolError
+from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.errors import ResultError, ToolError
 from mlperf_ops.files import JsonObject, pretty_json, read_json, sha256_file, sha256_text, write_json
-from mlperf_ops.importing.attempt import Verified, Wanted, verify
-from mlperf_ops.importing.import_map import MapFile, together
-from mlperf_ops.importing.names import Frame, Gathered, frame_of
-from mlperf_ops.importing.proof import proof
-from mlperf_ops.importing.wanted import Imported, wanted_cells
+from mlperf_ops.importing.attempt import Verified, verify
+from mlperf_ops.importing.compliance import other_runs, prove
+from mlperf_ops.importing.import_map import MapFile
+from mlperf_ops.importing.look_up import look_up
+from mlperf_ops.importing.names import Frame
+from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.merits import merit
-from mlperf_ops.model import CollectedCell, CollectedHost, Plan, PlannedCell
+from mlperf_ops.model import CollectedCell, CollectedHost, Mode, Plan, PlannedCell
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
 from mlperf_ops.typed import dump
+
+State: TypeAlias = Literal["imported", "there already", "refused", "ignored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of one cell of a map.
+
+    Attributes:
+        key: The cell.
+        host: Where it is filed.
+        state: `refused`: nothing was written of it; `ignored`: a folder that nobody asked for, `key` is its name.
+        verdict: LoadGen's and the target's word on it; "" when it was refused.
+        reason: Why it is refused or not valid.
+        path: Its folder below the results folder; "" when it was refused.
+        result: Its number with the unit; "" where it has none.
+        found: The map does not name its folder; it was found by its official name.
+    """
+
+    key: str
+    host: str
+    state: State
+    verdict: str
+    reason: str
+    path: str
+    result: str = ""
+    found: bool = False
 
 
 def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool = False) -> list[Imported]:
@@ -32,69 +62,65 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
         dry_run: Write nothing; only say what would be imported.
 
     Raises:
-        ConfigError: Mistakes in the map, all of them, and what is wrong with the folders that could be looked at;
-            nothing was written.
+        ConfigError: Mistakes in the map, all of them; nothing was written.
         ResultError: plan.json or imported.json of the folder cannot be used.
         ToolError: The folder cannot be written.
     """
-    gathered = Gathered(list(file.mistakes))
-    frame = frame_of(file, catalogue, read_part(run / PLAN), gathered)
-    cells, ignored = wanted_cells(file, frame, catalogue, gathered)
-    if gathered.problems or frame is None:
-        raise together([*gathered.problems, *_refusals(cells, frame, catalogue)], file.path)
+    looked = look_up(file, catalogue, read_part(run / PLAN))
+    frame, wanted_all = looked.frame, looked.cells
     told: list[Imported] = []
     good: list[tuple[Wanted, Verified, Path]] = []
-    for wanted in cells:
+    seen: dict[tuple[str, str], dict[Mode, Path | str]] = {}
+    for wanted in sorted(wanted_all, key=lambda one: one.test is not None):  # tests are compared with the other runs
         try:
             verified = verify(wanted, frame.round, catalogue)
+            failed = _failed_test(wanted, verified, other_runs(wanted, run, seen), frame.round)
             folder = _folder_of(run, wanted, verified)
             there = _same_attempt(folder, verified)
         except ResultError as error:
-            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", "", "", wanted.found, str(error), ""))
+            seen.setdefault(wanted.place, {})[wanted.mode] = "that is refused"
+            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), "", found=wanted.found))
             continue
+        seen.setdefault(wanted.place, {})[wanted.mode] = wanted.folder
         attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
         good.append((wanted, verified, attempt))
-        told.append(_told(wanted, verified, frame, attempt.relative_to(run), new=there is None))
+        told.append(
+            Imported(
+                wanted.cell.key,
+                wanted.host,
+                "there already" if there is not None else "imported",
+                "failed test" if failed else verified.result.verdict,
+                "; ".join((*failed, *verified.result.reasons)),
+                attempt.relative_to(run).as_posix(),
+                result=_number(wanted, verified, frame.round),
+                found=wanted.found,
+            )
+        )
+    order = {(one.host, one.cell.key): index for index, one in enumerate(wanted_all)}
+    told.sort(key=lambda one: order[one.host, one.key])
     if good and not dry_run:
         _write_plan(run, frame, good)
         _write_cells(run, frame, good)
-    return [*told, *ignored]
+    return told + [Imported(name, "", "ignored", "", reason, "", found=True) for name, reason in looked.aside]
 
 
-def _refusals(cells: Iterable[Wanted], frame: Frame | None, catalogue: Catalogue) -> Iterator[ConfigError]:
-    """Yield what is wrong with the folders, when the map is wrong as well."""
-    if frame is None:
-        return
-    for wanted in cells:
-        try:
-            verify(wanted, frame.round, catalogue)
-        except ResultError as error:  # noqa: PERF203  # each folder may be wrong
-            yield ConfigError(error.message, hint=error.hint)
-
-
-def _told(wanted: Wanted, verified: Verified, frame: Frame, path: Path, *, new: bool) -> Imported:
-    result = verified.result
-    passed, reason = (None, "") if wanted.test is None else proof(wanted, verified, frame.round)
-    return Imported(
-        key=wanted.cell.key,
-        host=wanted.host,
-        state="imported" if new else "there already",
-        verdict=result.verdict,
-        result=_number(wanted, verified, frame),
-        test={True: "passed", False: "failed", None: ""}[passed],
-        found=wanted.found,
-        reason="; ".join([*result.reasons, *([reason] if reason else [])]),
-        path=path.as_posix(),
-    )
-
-
-def _number(wanted: Wanted, verified: Verified, frame: Frame) -> str:
-    accuracy = verified.result.accuracy
+def _number(wanted: Wanted, verified: Verified, round_: Round) -> str:
+    """Return the number of a run with its unit."""
+    accuracy, loadgen = verified.result.accuracy, verified.result.loadgen
     if accuracy is not None:
         return f"{accuracy.metric} {accuracy.value:.6g}"
-    loadgen = verified.result.loadgen
-    found = None if loadgen is None else merit(loadgen.fields, verified.spec, frame.round, wanted.cell.scenario)
+    found = None if loadgen is None else merit(loadgen.fields, verified.spec, round_, wanted.cell.scenario)
     return "" if found is None else found.text
+
+
+def _failed_test(
+    wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str], round_: Round
+) -> tuple[str, ...]:
+    """Return why a test is not passed; empty where it is, and for other runs."""
+    if wanted.test is None:
+        return ()
+    found = prove(wanted, verified, others, round_)
+    return () if found.passed else (found.sentence,)
 
 
 def _folder_of(run: Path, wanted: Wanted, verified: Verified) -> Path:
@@ -216,7 +242,7 @@ def _write_cells(run: Path, frame: Frame, good: Iterable[tuple[Wanted, Verified,
             verdict=verified.result.verdict,
             simulated=verified.result.simulated,
         )
-    systems = {host.name: host.system for host in frame.hosts.values() if host is not None}
+    systems = {wanted.host: wanted.cell.system for wanted, _, _ in good}
     for host, cells in new.items():
         held = collected(run, host)
         before: Mapping[str, CollectedCell] = (

@@ -14,19 +14,13 @@ from pathlib import Path
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.compliance.audit import named_test, problem_of
-from mlperf_ops.compliance.model import VERIFY_ACCURACY
 from mlperf_ops.errors import ConfigError, nearest
-from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
-from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
+from mlperf_ops.importing.wanted import LOGS_BELOW
+from mlperf_ops.loadgen_log import DETAIL_LOG
 from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Mode
-
-SCORES = ("baseline_accuracy.txt", "compliance_accuracy.txt", "accuracy.txt")
-"""Scores that the vendor's own tools made of a test's answers."""
 
 _RUN = re.compile(r"run_\d+")
 _TEST = re.compile(r"TEST\d\d.*")
-_LOGS_IN = ("", "performance/run_1", "run_1", "performance")
-_ANSWERS_IN = ("accuracy", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,34 +109,6 @@ def _judge(path: Path, asked: Asked, taken: Mapping[ComplianceTest, Path]) -> Fo
         reason = f"the map names another folder for {test}"
     elif test in taken:
         reason = f"{test} is taken from {taken[test].parent.name}/{test}"
-    elif not reason and not (logs_of(path) / DETAIL_LOG).is_file():
+    elif not reason and not any((path / name / DETAIL_LOG).is_file() for name in ("", LOGS_BELOW)):
         reason = f"there is no {DETAIL_LOG} in it, and a test is verified by its logs, not by the texts of other tools"
     return Found(path, None if reason else test, reason)
-
-
-def logs_of(test: Path) -> Path:
-    """Return the folder of a test's LoadGen logs; where there are none the test's own."""
-    return next((test / name for name in _LOGS_IN if (test / name / DETAIL_LOG).is_file()), test)
-
-
-def files_of(test: Path, *, answers: bool) -> dict[str, Path]:
-    """Return name in the attempt -> file of a test's folder; files that are not there are left out.
-
-    Args:
-        test: Its folder.
-        answers: The test logs answers.
-    """
-    logs = logs_of(test)
-    found = {name: logs / name for name in (SUMMARY_LOG, DETAIL_LOG)}
-    if answers:
-        homes = [logs, *(test / name for name in _ANSWERS_IN)]
-        for name in (ACCURACY_LOG, VERIFY_ACCURACY, *SCORES):
-            there = next((home / name for home in homes if (home / name).is_file()), None)
-            if there is not None:
-                found[name] = there
-    return {name: path for name, path in found.items() if path.is_file() and not path.is_symlink()}
-
-
-def needed_of(*, answers: bool) -> tuple[str, ...]:
-    """Return the files without which a test cannot be verified."""
-    return (SUMMARY_LOG, DETAIL_LOG, ACCURACY_LOG) if answers else (SUMMARY_LOG, DETAIL_LOG)

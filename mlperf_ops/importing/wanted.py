@@ -1,179 +1,134 @@
-"""The cells that a map asks for, with their names looked up and their folders found; and what became of each."""
+"""One cell of a map, and the files of its folder that count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from mlperf_ops.catalogue import Catalogue
-from mlperf_ops.compliance.audit import problem_of
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.catalogue import Round
+from mlperf_ops.compliance.model import VERIFY_ACCURACY
+from mlperf_ops.compliance.sampled import BASELINE, COMPLIANCE
+from mlperf_ops.compliance.verify import ACCURACY_TXT
+from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json
-from mlperf_ops.importing.attempt import Wanted
-from mlperf_ops.importing.import_map import MapFile
-from mlperf_ops.importing.names import (
-    Frame,
-    Gathered,
-    NamedBenchmark,
-    benchmark_of,
-    maker_of,
-    numbers_of,
-    refuse_scenario,
-    system_of,
-)
-from mlperf_ops.importing.tests_beside import Asked, is_test, tests_beside
-from mlperf_ops.model import COMPLIANCE_TESTS, Cell, Mode
+from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
+from mlperf_ops.importing.import_map import ImportedMode, Maker
+from mlperf_ops.importing.names import NamedBenchmark
+from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
+from mlperf_ops.model import COMPLIANCE_TESTS, Cell, ComplianceTest, Division
 
-State: TypeAlias = Literal["imported", "there already", "refused", "ignored"]
+USER_CONF = "user.conf"
+# Where a test's folder in the form of a submission holds its logs.
+LOGS_BELOW, _ANSWERS_BELOW = "performance/run_1", "accuracy"
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What became of one cell of a map, or of a folder beside the runs that is none.
+class Wanted:
+    """One cell of a map with its names looked up.
 
     Attributes:
-        key: The cell; of what was ignored, the folder below --from.
-        host: Where it is filed.
-        state: `refused`: nothing was written of it; `ignored`: nobody asked for it.
-        verdict: LoadGen's and the target's word on it; "" when it was refused.
-        result: Its number with the unit; "" where it has none.
-        test: Of a compliance test, whether it is passed; "" where only aggregation can tell.
-        found: The map does not name its folder; it was found by its official name.
-        reason: Why it is refused, ignored, not valid or not passed.
-        path: Its folder below the results folder; "" when it was refused.
+        where: Place in the map, for error messages.
+        cell: The cell.
+        host: The host that it is filed under.
+        benchmark: Its benchmark.
+        system_type: Of the system; only edge systems have inferred results.
+        division: Where it goes.
+        folder: Its logs.
+        folder_name: The same below --from, as the map says it.
+        user_conf: Its user.conf; None: among the logs.
+        maker: What made it.
+        numbers: Fields of measurements.json.
+        calibration: What was calibrated how.
+        answers: How to read logged answers: `answer_type` and `eos_token_id`, as far as the map says.
+        found: The map does not name the folder: it lies beside the runs by its official name.
     """
 
-    key: str
+    where: str
+    cell: Cell
+    mode: ImportedMode
     host: str
-    state: State
-    verdict: str
-    result: str
-    test: str
-    found: bool
-    reason: str
-    path: str
+    benchmark: NamedBenchmark
+    system_type: str
+    division: Division
+    folder: Path
+    folder_name: str
+    user_conf: Path | None
+    maker: Maker
+    numbers: Mapping[str, Json]
+    calibration: str
+    answers: Mapping[str, Json]
+    found: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Host, and `system/benchmark/scenario`: what a test has in common with the runs that it is compared with."""
+        return self.host, self.cell.key.rpartition("/")[0]
+
+    @property
+    def test(self) -> ComplianceTest | None:
+        """The compliance test that it is a run of; None: it is none."""
+        return next((test for test in COMPLIANCE_TESTS if test == self.mode), None)
 
 
-def wanted_cells(
-    file: MapFile, frame: Frame | None, catalogue: Catalogue, told: Gathered
-) -> tuple[list[Wanted], list[Imported]]:
-    """Return the cells of a map that nothing is wrong with, and the folders beside their runs that are left aside.
+def files_of(wanted: Wanted, round_: Round) -> dict[str, Path]:
+    """Return the files of a cell by the names that an attempt gives them.
 
-    Args:
-        file: The map.
-        frame: What it has in common; None: the round is not known, so only what needs none is looked up.
-        catalogue: Rounds and benchmarks.
-        told: Gets every mistake, with file, line and key.
+    Raises:
+        ResultError: One that is needed is missing.
     """
-    cells: list[Wanted] = []
-    aside: list[Imported] = []
-    seen: dict[str, int] = {}
-    for index in range(len(file.map.results)):
-        made = list(_of_result(file, index, frame, catalogue, told))
-        for wanted in made:
-            if wanted.cell.key in seen:
-                first = file.at("results", seen[wanted.cell.key]).rpartition(" ")[2]
-                told.problems.append(
-                    ConfigError(f"{wanted.where}: cell {wanted.cell.key} is given twice, first by {first}")
-                )
-            seen.setdefault(wanted.cell.key, index)
-        cells += made
-        if made and frame is not None and file.map.results[index].compliance:
-            found, left = _beside(file, index, made[0], frame)
-            seen |= {one.cell.key: index for one in found}
-            cells += found
-            aside += left
-    return cells, aside
+    test = wanted.test
+    if test is not None:
+        return _of_test(wanted, answers=round_.compliance[test].logs_answers)
+    names = (SUMMARY_LOG, DETAIL_LOG, *((ACCURACY_LOG, ACCURACY_TXT) if wanted.mode == "accuracy" else ()))
+    files = {name: wanted.folder / name for name in names}
+    files[USER_CONF] = wanted.user_conf or wanted.folder / USER_CONF
+    _refuse_missing(wanted, files)
+    return files | (_artifacts(wanted, round_) if wanted.mode == "accuracy" else {})
 
 
-def _of_result(
-    file: MapFile, index: int, frame: Frame | None, catalogue: Catalogue, told: Gathered
-) -> Iterator[Wanted]:
-    """Yield the cells that a result names; every look-up is made, so that every mistake is told."""
-    result = file.map.results[index]
-    host = told.of(lambda: system_of(file, index, frame))
-    maker = told.of(lambda: maker_of(file, index))
-    folders = {
-        mode: folder
-        for mode, name in result.folders.items()
-        if (folder := told.of(lambda: file.below(name, file.at("results", index, "folders", mode), folder=True)))  # noqa: B023  # called at once
-    }
-    user_conf = None
-    if result.user_conf is not None:
-        at = file.at("results", index, "user_conf")
-        user_conf = told.of(lambda: file.below(str(result.user_conf), at))
-    if frame is None:
-        return
-    division = result.division or frame.division
-    benchmark = told.of(lambda: benchmark_of(file, index, frame, catalogue, division))
-    numbers = told.of(lambda: numbers_of(file, index, frame.round, catalogue))
-    if benchmark is None or host is None:
-        return
-    before = len(told.problems)
-    told.of(lambda: refuse_scenario(file, index, frame, benchmark, host, division))
-    for mode, folder in folders.items():
-        told.of(lambda: _refuse_test(file, index, frame, benchmark, mode))  # noqa: B023  # called at once
-        if maker is None or numbers is None or len(told.problems) > before:
-            continue
-        yield Wanted(
-            where=file.at("results", index, "folders", mode),
-            cell=Cell(host.system, benchmark.name, result.scenario, mode),
-            host=host.name,
-            benchmark=benchmark,
-            system_type=host.system_type,
-            division=division,
-            folder=folder,
-            folder_name=result.folders[mode],
-            user_conf=None if is_test(mode) else user_conf,
-            maker=maker,
-            numbers=numbers,
-            calibration=result.calibration,
-            options=_options(file, index) if is_test(mode) else {},
-            runs={one: path for one, path in folders.items() if not is_test(one)},
-        )
+def _of_test(wanted: Wanted, *, answers: bool) -> dict[str, Path]:
+    """Find a test's files: all in one folder, or as a submission holds them, which has no user.conf of a test."""
+    folder, below = wanted.folder, wanted.folder / LOGS_BELOW
+    logs = folder if _plain(folder / DETAIL_LOG) or not below.is_dir() else below
+    # Both logs from one folder: a summary of another run would not fit.
+    files = {name: logs / name for name in (SUMMARY_LOG, DETAIL_LOG)}
+    if answers:
+        places = (logs, folder, folder / _ANSWERS_BELOW)
+        files[ACCURACY_LOG] = _first(places, ACCURACY_LOG) or logs / ACCURACY_LOG
+        for name in (VERIFY_ACCURACY, ACCURACY_TXT, BASELINE, COMPLIANCE):
+            if (found := _first(places, name)) is not None:
+                files[name] = found
+    _refuse_missing(wanted, files)
+    user_conf = _first((logs, folder), USER_CONF) or wanted.user_conf
+    return files if user_conf is None else {**files, USER_CONF: user_conf}
 
 
-def _refuse_test(file: MapFile, index: int, frame: Frame, benchmark: NamedBenchmark, mode: Mode) -> None:
-    for test in COMPLIANCE_TESTS:
-        if test == mode and (problem := problem_of(frame.round, test, benchmark.official)) is not None:
-            raise ConfigError(f"{file.at('results', index, 'folders', mode)}: {problem}")
+def _artifacts(wanted: Wanted, round_: Round) -> dict[str, Path]:
+    """Return the pictures or videos that the round wants beside the accuracy log, as far as they are there."""
+    found: dict[str, Path] = {}
+    for folder, asked in round_.rules(wanted.benchmark.official).required_accuracy_artifacts.items():
+        for path in sorted((wanted.folder / folder).glob("*")):
+            if path.name.split(".")[0] in {*asked.stems, *asked.also} and _plain(path):
+                found[f"{folder}/{path.name}"] = path
+    return found
 
 
-def _options(file: MapFile, index: int) -> dict[str, Json]:
-    result = file.map.results[index]
-    return {"answer_type": result.answer_type, "eos_token_id": result.eos_token_id}
+def _plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
-def _beside(file: MapFile, index: int, like: Wanted, frame: Frame) -> tuple[list[Wanted], list[Imported]]:
-    """Return the tests that lie beside the runs of a result, and what is left aside there."""
-    used = [file.base / name for result in file.map.results for name in result.folders.values()]
-    declared = frozenset(file.map.results[index].folders)
-    asked = Asked(frame.round, like.benchmark.official, like.division, declared)
-    found: list[Wanted] = []
-    left: list[Imported] = []
-    for one in tests_beside(like.runs, used, asked):
-        name = _name(one.folder, file.base)
-        if one.test is None:
-            left.append(Imported(name, "", "ignored", "", "", "", found=True, reason=one.reason, path=""))
-            continue
-        cell = Cell(like.cell.system, like.cell.benchmark, like.cell.scenario, one.test)
-        more: Mapping[str, Json] = _options(file, index)
-        found.append(
-            replace(
-                like,
-                where=file.at("results", index, "folders"),
-                cell=cell,
-                folder=one.folder,
-                folder_name=name,
-                user_conf=None,
-                options=more,
-                found=True,
-            )
-        )
-    return found, left
+def _first(folders: tuple[Path, ...], name: str) -> Path | None:
+    return next((folder / name for folder in folders if _plain(folder / name)), None)
 
 
-def _name(folder: Path, base: Path) -> str:
-    return folder.relative_to(base).as_posix() if folder.is_relative_to(base) else folder.name
+def _refuse_missing(wanted: Wanted, files: Mapping[str, Path]) -> None:
+    """Refuse a folder that lacks files.
+
+    Raises:
+        ResultError: See above; names all of them.
+    """
+    lacking = [name for name, path in files.items() if not _plain(path)]
+    if lacking:
+        hint = f"name {USER_CONF} as user_conf of the result" if USER_CONF in lacking else None
+        raise ResultError(f"{wanted.folder_name} has no file {' and no '.join(lacking)}", hint=hint)

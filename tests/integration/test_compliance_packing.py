@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,38 +11,18 @@ from mlperf_ops.aggregate import AggregateReport, aggregate
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.matrix import MatrixCell
-from mlperf_ops.model import Mode, Scenario
+from mlperf_ops.model import Mode
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.html import verdict_page
 from mlperf_ops.report.text import verdict_lines
 from tests.support.attempts import Lab, RealLogs, make_spec, snapshot
+from tests.support.long_logs import LongLogs
 
 pytest.importorskip("mlperf_loadgen", reason="LoadGen is not installed (extra: harness)")
 pytestmark = pytest.mark.integration
 
 CATALOGUE = load_catalogue()
 PLACE = "closed/TEST-ONLY/results/node1/resnet50/Offline"
-
-
-@dataclasses.dataclass
-class LongLogs(RealLogs):
-    """The same logs, as if the runs had been long enough and one as fast as the other."""
-
-    rates: dict[str, float] = dataclasses.field(default_factory=dict)  # mode -> samples per second
-
-    def get(self, scenario: Scenario, mode: Mode, samples: int = 200) -> Path:
-        raw = super().get(scenario, mode, samples)
-        if mode == "accuracy":
-            return raw
-        folder = self.base / f"long-{mode}-{self.rates.get(mode, 1000)}"
-        if not folder.exists():
-            shutil.copytree(raw, folder)
-            for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt"):
-                text = (folder / name).read_text().replace("INVALID", "VALID")
-                rate = self.rates.get(mode, 1000)
-                text = re.sub(r'("key": "result_samples_per_second", "value": )[^,]+', rf"\g<1>{rate}", text)
-                (folder / name).write_text(re.sub(r"(Samples per second: ).*", rf"\g<1>{rate}", text))
-        return folder
 
 
 @pytest.fixture

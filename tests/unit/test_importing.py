@@ -4,91 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from mlperf_ops.aggregate import AggregateReport, aggregate
-from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import check_tree
-from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import read_json, write_json
-from mlperf_ops.importing.import_map import read_map
-from mlperf_ops.importing.store import import_all
-from mlperf_ops.importing.wanted import Imported
-from mlperf_ops.model import Mode, Scenario
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.run_plan import read_plan
 from tests.support.attempts import Lab, RealLogs, snapshot
-from tests.support.submission_trees import add_line, edit_log, system_description
-
-CATALOGUE = load_catalogue()
-MAKER = {"made_by": "vendor harness 1.2", "framework": "TurboRT", "framework_version": "9.1", "device": "npu"}
-NUMBERS = {
-    "input_data_types": "int8",
-    "weight_data_types": "int8",
-    "retraining": "no",
-    "weight_transformations": "quantized",
-    "starting_weights_filename": "resnet50_v1.onnx",
-}
-
-
-class Vendor:
-    """A folder of logs as another tool leaves it, and the map that names it."""
-
-    def __init__(self, base: Path, logs: RealLogs) -> None:
-        self.base, self.logs = base / "vendor", logs
-        self.path = base / "import.yaml"
-        self.run = base / "results/lab"
-        (self.base / "systems").mkdir(parents=True)
-        description = {key: value for key, value in system_description("open").items() if key != "hw_notes"}
-        write_json(self.base / "systems/box.json", {**description, "a_key_of_their_own": 1})
-        self.map: dict[str, Any] = {
-            "round": "v6.1",
-            "submitter": "TEST-ONLY",
-            "division": "open",
-            "implementation": dict(MAKER),
-            "measurements": dict(NUMBERS),
-            "systems": [{"system": "box", "description_file": "systems/box.json"}],
-            "results": [],
-        }
-
-    def result(self, scenario: Scenario, **more: Any) -> dict[str, Any]:  # noqa: ANN401  # values of YAML
-        """Put both runs of a scenario into the folder and the map."""
-        folders = {}
-        for mode in ("performance", "accuracy"):
-            folders[mode] = f"{scenario}/{mode}"
-            self.copy(scenario, mode)
-        entry = {"system": "box", "benchmark": "resnet50", "scenario": scenario, "folders": folders, **more}
-        self.map["results"].append(entry)
-        return entry
-
-    def copy(self, scenario: Scenario, mode: Mode) -> None:
-        source = self.logs.get(scenario, mode)
-        target = self.base / scenario / mode
-        shutil.copytree(source, target)
-        (target / "console.log").unlink()
-
-    def detail(self, scenario: Scenario, mode: Mode) -> Path:
-        return self.base / scenario / mode / "mlperf_log_detail.txt"
-
-    def write(self) -> Path:
-        self.path.write_text(yaml.safe_dump(self.map, sort_keys=False))
-        return self.path
-
-    def bring(self, *, dry_run: bool = False) -> list[Imported]:
-        return import_all(read_map(self.write(), self.base), self.run, CATALOGUE, dry_run=dry_run)
-
-    def sentence(self) -> str:
-        with pytest.raises(ConfigError) as caught:
-            self.bring()
-        assert not (self.run / "imported.json").exists()
-        return str(caught.value)
+from tests.support.submission_trees import add_line, edit_log
+from tests.support.vendor import CATALOGUE, MAKER, NUMBERS, Vendor
 
 
 @pytest.fixture
@@ -210,6 +140,44 @@ def test_a_mistake_of_the_whole_map_is_one_sentence(vendor: Vendor, change: dict
     vendor.result("Offline")
     vendor.map = {key: value for key, value in {**vendor.map, **change}.items() if value is not None}
     assert sentence in vendor.sentence()
+
+
+def test_all_mistakes_of_a_map_are_told_in_one_run_and_nothing_is_written(vendor: Vendor) -> None:
+    vendor.result("Offline", system="bix")["folders"]["TEST09"] = "Offline/accuracy"
+    vendor.map["results"] += [
+        {"system": "box", "benchmark": "resnet51", "scenario": "Offlin", "folders": {"performance": "Ofline"}},
+        {
+            "system": "box",
+            "benchmark": "resnet50",
+            "scenario": "Offline",
+            "folders": {"perf": "x", "accuracy": "Offline/accuracies", "TEST06": "Offline/accuracy"},
+            "user_conf": "Offline/performance/user.cnf",
+        },
+    ]
+    vendor.map["systems"].append({"system": "box2", "system_type": "edgy"})
+    message = vendor.sentence()
+    first, *told = message.splitlines()
+    assert first == f"{vendor.path} has 10 mistakes, and nothing was imported:"
+    assert not vendor.run.exists()
+    places = [int(line.strip().removeprefix(f"{vendor.path}:").split(":")[0]) for line in told]
+    assert places == sorted(places)
+    lines = vendor.path.read_text().splitlines()
+    for sentence, nearest, key in (
+        ("results[0].system: unknown system 'bix'; expected one of box", "did you mean 'box'?", "system: bix"),
+        ("results[0].folders.TEST09: round v6.1 asks resnet for TEST01, TEST04", "leave it out", "TEST09: "),
+        ("results[1].benchmark: unknown benchmark of round v6.1 'resnet51'", "did you mean", "benchmark: resnet51"),
+        ("results[1].scenario: unknown value 'Offlin'; expected one of", "did you mean 'Offline'?", "Offlin"),
+        ("results[1].folders.performance: there is no folder", "did you mean 'Offline'?", "performance: Ofline"),
+        ("results[2].folders: unknown key 'perf'; expected one of", "did you mean 'performance'?", "perf: x"),
+        ("results[2].folders.accuracy: there is no folder", "did you mean 'Offline/accuracy'?", "accuracy: Offline/ac"),
+        ("results[2].folders.TEST06: round v6.1 asks resnet for TEST01, TEST04", "leave it out", "TEST06: "),
+        ("results[2].user_conf: there is no file", "did you mean 'Offline/performance/user.conf'?", "user_conf: "),
+        ("systems[1].system_type: unknown system type 'edgy'; expected one of", "did you mean 'edge'?", "edgy"),
+    ):
+        (line,) = (line for line in told if sentence in line)
+        assert nearest in line
+        at = int(line.strip().removeprefix(f"{vendor.path}:").split(":")[0])
+        assert key in lines[at - 1]
 
 
 def test_all_fields_of_a_description_that_say_nothing_are_told_at_once(vendor: Vendor) -> None:
