@@ -99,8 +99,8 @@ def _wrong_value(error: Exception) -> ConfigError | None:
     from mlperf_ops.expected import sentence_of  # noqa: PLC0415
 
     cause = error.__cause__
-    if not isinstance(cause, ValidationError):
-        return None
+    if isinstance(error, MlperfOpsError) or not isinstance(cause, ValidationError):
+        return None  # ours have a sentence already
     parameter = getattr(error, "param", None)
     spellings = getattr(parameter, "opts", None) or [str(getattr(parameter, "name", "value"))]
     where = max(spellings, key=len)

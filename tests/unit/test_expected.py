@@ -143,7 +143,7 @@ def test_a_wrong_key_of_an_import_map(name: str) -> None:
         (
             "top1",
             {"dtype": "int3"},
-            "parameter dtype: unknown value 'int3'; expected one of float32, int32, int64",
+            "parameter dtype: unknown value 'int3'; expected one of float32, int16, int32, int64",
         ),
         ("top1", {"dtyp": "int32"}, "unknown parameter 'dtyp'; expected one of dtype (did you mean 'dtype'?)"),
         ("speech", {}, "parameter alphabet is missing"),

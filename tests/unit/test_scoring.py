@@ -93,7 +93,7 @@ def test_other_suts_may_log_other_number_types(tmp_path: Path, label_type: Label
         ("<f", "int32", r"1.07794e.09 is no class index .*add --parameter dtype=float32 for class 3 to mlperf-ops"),
         ("<f", "uint8", "4 bytes.*dtype=float32 for class 3"),
         ("<q", "float32", r"8 bytes; expected 4 \(float32 class index\) .*dtype=int64 for class 3"),
-        ("<qq", "float32", "one number: int64, int32, float32, uint8"),
+        ("<qq", "float32", "one number: uint8, int16, int32, int64, float32"),
     ],
 )
 def test_a_class_index_of_another_type_is_told(tmp_path: Path, logged: str, read: LabelType, told: str) -> None:
