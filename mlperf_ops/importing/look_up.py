@@ -99,7 +99,7 @@ def _look_at_files(file: MapFile, index: int, mistakes: Mistakes) -> None:
         if result.user_conf is not None:
             file.below(result.user_conf, file.at("results", index, "user_conf"))
     with mistakes.told():
-        if not file.lost("implementation"):
+        if not file.lost("implementation", index):
             maker_of(file, index)
     systems = [entry.system for entry in file.map.systems]
     with mistakes.told():
@@ -172,10 +172,10 @@ class _Result:
             if result.user_conf is not None:
                 self.user_conf = file.below(result.user_conf, file.at("results", index, "user_conf"))
         with told():
-            if not file.lost("implementation"):
+            if not file.lost("implementation", index):
                 maker = maker_of(file, index)
         with told():
-            if not file.lost("measurements"):
+            if not file.lost("measurements", index):
                 self.numbers = numbers_of(file, index, frame.round, self.catalogue)
         answers: dict[str, Json] = {"answer_type": result.answer_type, "eos_token_id": result.eos_token_id}
         for mode, name in result.folders.items():

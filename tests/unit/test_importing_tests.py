@@ -150,7 +150,7 @@ def test_of_truncated_answers_the_other_tools_word_counts(vendor: Vendor) -> Non
 
 
 def test_all_mistakes_of_a_map_are_told_at_once_with_their_lines(vendor: Vendor) -> None:
-    vendor.map["implementatoin"] = vendor.map.pop("implementation")
+    vendor.map["implementatio"] = vendor.map.pop("implementation")
     vendor.result("SingleStream", benchmark="resnet51")
     vendor.result("Server")["scenario"] = "Sevrer"
     first: dict[str, Any] = vendor.map["results"][0]
@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_map_are_told_at_once_with_their_lines(vendor: Vendor)
     head, *lines = message.splitlines()
     assert head == f"{vendor.path} has {len(lines)} mistakes, and nothing was imported:"
     for part in (
-        "unknown key 'implementatoin'",
+        "unknown key 'implementatio'",
         "results[0].folders.performance: there is no folder",
         "(did you mean 'Offline",
         "results[1].benchmark: unknown benchmark of round v6.1 'resnet51'",
@@ -239,3 +239,16 @@ def test_a_mistyped_list_of_results_is_one_sentence(vendor: Vendor) -> None:
     assert "unknown key 'reslts'" in message
     assert "(did you mean 'results'?)" in message
     assert "mistakes" not in message
+
+
+@pytest.mark.parametrize("place", ["top", "result"])
+def test_half_an_implementation_does_not_hide_the_other_mistakes(vendor: Vendor, place: str) -> None:
+    broken = vendor.map["implementation"]
+    broken["framewrk"] = broken.pop("framework")
+    if place == "result":
+        vendor.map["results"][0]["implementation"] = vendor.map.pop("implementation")
+    vendor.map["results"][0]["benchmark"] = "resnet51"
+    message = vendor.sentence()
+    assert "implementation: unknown key 'framewrk'" in message
+    assert "unknown benchmark of round v6.1 'resnet51'" in message
+    assert "has 2 mistakes" in message
