@@ -150,7 +150,7 @@ def test_of_truncated_answers_the_other_tools_word_counts(vendor: Vendor) -> Non
 
 
 def test_all_mistakes_of_a_map_are_told_at_once_with_their_lines(vendor: Vendor) -> None:
-    vendor.map["implementatio"] = vendor.map.pop("implementation")
+    vendor.map["implementation_"] = vendor.map.pop("implementation")
     vendor.result("SingleStream", benchmark="resnet51")
     vendor.result("Server")["scenario"] = "Sevrer"
     first: dict[str, Any] = vendor.map["results"][0]
@@ -160,7 +160,7 @@ def test_all_mistakes_of_a_map_are_told_at_once_with_their_lines(vendor: Vendor)
     head, *lines = message.splitlines()
     assert head == f"{vendor.path} has {len(lines)} mistakes, and nothing was imported:"
     for part in (
-        "unknown key 'implementatio'",
+        "unknown key 'implementation_'",
         "results[0].folders.performance: there is no folder",
         "(did you mean 'Offline",
         "results[1].benchmark: unknown benchmark of round v6.1 'resnet51'",
