@@ -1,27 +1,30 @@
 """From collected results to results/<run_id>/submission: a function of its inputs, byte for byte.
 
-The tree is computed as a whole, compared with the one that is there, and swapped in only when it differs. Raw results
-are read, never written; the full accuracy logs are kept beside the tree under full_logs/ with the same relative names.
+The tree is computed as a whole, compared with the one that is there, and swapped in only when it differs; what people
+wrote into it stays (`handwork`). Raw results are read, never written; the full accuracy logs are kept beside the tree
+under full_logs/ with the same relative names.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from mlperf_ops import tree
+from mlperf_ops import handwork, tree
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject, pretty_json, write_json
+from mlperf_ops.handwork import RECORD, Edit, Settled
 from mlperf_ops.matrix import MatrixRow, matrix
 from mlperf_ops.packing import Packed, Submission, pack
-from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.run_plan import CHECKS, EARLIER_CHECKS, REPORT, TREE, read_plan, round_of
 from mlperf_ops.selection import ComplianceOutcome, Conflict, LeftOut, Selection, select
 from mlperf_ops.typed import dump
 
-TREE, FULL_LOGS, REPORT = "submission", "full_logs", "report"
+FULL_LOGS = "full_logs"
 ORIGINS, SUMMARY = "system_origins.json", "aggregate.json"
 
 
@@ -39,6 +42,7 @@ class AggregateReport:
         tests: What became of the compliance tests that were run.
         matrix: What is there and what is missing of a valid submission.
         unknown_fields: System to the fields of its description that could not be determined, and why.
+        edits: Files of the tree that were changed by hand, and what became of them.
     """
 
     tree: Path
@@ -50,9 +54,12 @@ class AggregateReport:
     tests: tuple[ComplianceOutcome, ...]
     matrix: tuple[MatrixRow, ...]
     unknown_fields: dict[str, dict[str, str]]
+    edits: tuple[Edit, ...]
 
 
-def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool = False) -> AggregateReport:
+def aggregate(
+    run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool = False, take_ours: Sequence[str] = ()
+) -> AggregateReport:
     """Build the submission tree of a results folder.
 
     Args:
@@ -60,10 +67,11 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
         round_: The plan's round.
         catalogue: Benchmarks and implementations.
         dry_run: Write nothing; only say what would be written.
+        take_ours: Files of the tree, or folders, that were edited by hand and whose edits shall give way.
 
     Raises:
         ResultError: plan.json cannot be read.
-        ConfigError: A field of the user's system description is wrong.
+        ConfigError: A field of the user's system description is wrong, or a name in `take_ours` was not edited.
         SubmissionError: The plan is of another round, or nothing at all can be packed; the tree of an earlier
             aggregation is then as it was.
         ToolError: The tree cannot be written.
@@ -73,11 +81,13 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
     selection = select(run, plan, catalogue)
     submission = pack(run, plan, round_, catalogue, selection)
     rows = matrix(plan, round_, selection)
-    jsons = {SUMMARY: _summary(submission, selection, rows)}
+    recovered = not dry_run and tree.recover(run / TREE)
+    record = handwork.read_record(run / REPORT / RECORD)
+    settled = handwork.settle(run / TREE, submission.files, submission.documents, record, take_ours)
+    jsons = {SUMMARY: _summary(submission, selection, rows, settled.edits)}
     if submission.written:
         jsons[ORIGINS] = submission.origins
-    recovered = not dry_run and tree.recover(run / TREE)
-    changed = _stale(run, submission, jsons) or recovered
+    changed = _stale(run, submission, settled, jsons) or recovered
     if changed and not dry_run:
         for name, value in jsons.items():
             write_json(run / REPORT / name, value)
@@ -86,8 +96,7 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
     if changed and not dry_run:
         for path, log in submission.full_logs.items():
             tree.keep(log.source, run / FULL_LOGS / path, log.sha256)
-        if not tree.is_current(run / TREE, submission.files):
-            tree.replace(run / TREE, submission.files)
+        _write_tree(run, settled)
     return AggregateReport(
         tree=run / TREE,
         changed=changed,
@@ -98,7 +107,21 @@ def aggregate(run: Path, round_: Round, catalogue: Catalogue, *, dry_run: bool =
         tests=tuple(selection.tests.values()),
         matrix=rows,
         unknown_fields=submission.unknown_fields,
+        edits=settled.edits,
     )
+
+
+def _write_tree(run: Path, settled: Settled) -> None:
+    """Write the tree and what was written; what was found of the tree before says nothing of this one."""
+    current = tree.is_current(run / TREE, settled.files)
+    if not current:
+        handwork.put_aside(run, run / TREE, settled.edits)
+    if not current or settled.record is None:
+        write_json(run / REPORT / RECORD, settled.new_record())
+    if not current:
+        with contextlib.suppress(FileNotFoundError):
+            (run / REPORT / CHECKS).replace(run / REPORT / EARLIER_CHECKS)
+        tree.replace(run / TREE, settled.files)
 
 
 def look(run: Path, catalogue: Catalogue) -> tuple[MatrixRow, ...]:
@@ -110,7 +133,7 @@ def look(run: Path, catalogue: Catalogue) -> tuple[MatrixRow, ...]:
         SubmissionError: A name cannot be part of a path.
     """
     plan = read_plan(run)
-    round_ = catalogue.round(plan.round, str(run / PLAN))
+    round_ = round_of(run, plan, catalogue)
     selection = select(run, plan, catalogue)
     pack(run, plan, round_, catalogue, selection)  # adds what packing refuses
     return matrix(plan, round_, selection)
@@ -131,7 +154,9 @@ def as_json(report: AggregateReport) -> JsonObject:
     return {**dump(report), "tree": str(report.tree)}
 
 
-def _summary(submission: Submission, selection: Selection, rows: Sequence[MatrixRow]) -> JsonObject:
+def _summary(
+    submission: Submission, selection: Selection, rows: Sequence[MatrixRow], edits: Sequence[Edit]
+) -> JsonObject:
     return {
         "schema": 1,
         "tree": TREE,
@@ -141,10 +166,11 @@ def _summary(submission: Submission, selection: Selection, rows: Sequence[Matrix
         "conflicts": cast("Json", [dump(one) for one in selection.conflicts]),
         "tests": cast("Json", [dump(one) for one in selection.tests.values()]),
         "matrix": cast("Json", [dump(row) for row in rows]),
+        "edits": cast("Json", [dump(one) for one in edits if one.state != "ours"]),  # those that stay
     }
 
 
-def _stale(run: Path, submission: Submission, jsons: dict[str, JsonObject]) -> bool:
+def _stale(run: Path, submission: Submission, settled: Settled, jsons: dict[str, JsonObject]) -> bool:
     for name, value in jsons.items():
         path = run / REPORT / name
         if not path.is_file() or path.read_text() != pretty_json(value):
@@ -154,7 +180,7 @@ def _stale(run: Path, submission: Submission, jsons: dict[str, JsonObject]) -> b
     kept = all(
         tree.is_kept(log.source, run / FULL_LOGS / path, log.sha256) for path, log in submission.full_logs.items()
     )
-    return not kept or not tree.is_current(run / TREE, submission.files)
+    return not kept or settled.record is None or not tree.is_current(run / TREE, settled.files)
 
 
 def _nothing(run: Path, selection: Selection) -> SubmissionError:

@@ -30,6 +30,11 @@ def pretty_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, indent=2, allow_nan=False) + "\n"
 
 
+def sha256_bytes(data: bytes) -> str:
+    """Return the hexadecimal sha256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def sha256_text(text: str) -> str:
     """Return the hexadecimal sha256 of UTF-8 text."""
     return hashlib.sha256(text.encode()).hexdigest()

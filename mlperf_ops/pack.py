@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shlex
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
 from mlperf_ops.files import sha256_file, sha256_text, write_json
 from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, page
+from mlperf_ops.report.wording import plural
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.typed import dump
 
@@ -101,8 +103,10 @@ def _refuse_findings(report: CheckReport) -> None:
     shown = "; ".join(f"{one.rule} at {one.location}: {one.message}" for one in objections[:_SHOWN])
     more = f"; and {len(objections) - _SHOWN} more" if len(objections) > _SHOWN else ""
     raise SubmissionError(
-        f"the check of {report.round} rejects the tree, {len(objections)} findings: {shown}{more}",
-        hint=f"mlperf-ops check {report.tree} --round {report.round} explains each of them",
+        f"nothing was packed: the check of {report.round} rejects the tree, {plural(len(objections), 'finding')}: "
+        f"{shown}{more}",
+        hint=f"'{shlex.join(['mlperf-ops', 'check', report.tree, '--round', report.round])}' explains each; correct "
+        "what it names, or leave the result out and aggregate again; no option packs what the round rejects",
     )
 
 
@@ -140,7 +144,8 @@ def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[s
     refused = [name for name in found if name not in allowed]
     if refused:
         raise SubmissionError(
-            f"{len(refused)} tainted results: {'; '.join(f'{name}: {found[name]}' for name in refused[:_SHOWN])}",
+            f"nothing was packed: {plural(len(refused), 'tainted result')}: "
+            + "; ".join(f"{name}: {found[name]}" for name in refused[:_SHOWN]),
             hint=f"run the cells again, or allow one by name: --allow-tainted {refused[0]}",
         )
     return tuple(sorted(found))
@@ -153,7 +158,8 @@ def _refuse_leaks(tree: Path, names: Iterable[str], paths: Sequence[str]) -> Non
     shown = "; ".join(leak.sentence for leak in leaks[:_SHOWN])
     more = f"; and {len(leaks) - _SHOWN} more" if len(leaks) > _SHOWN else ""
     raise SubmissionError(
-        f"{len(leaks)} places hold what must not leave: {shown}{more}",
+        f"nothing was packed: {len(leaks)} {'place holds' if len(leaks) == 1 else 'places hold'} what must not leave: "
+        f"{shown}{more}",
         hint="correct the inventory or the raw file's maker, and aggregate again; revoke a key or token that got there",
     )
 

@@ -71,6 +71,7 @@ class Submission:
 
     Attributes:
         files: Relative path to bytes, or to the raw file to copy.
+        documents: The paths among them that people may edit; the others are evidence of runs.
         full_logs: Relative path of a truncated log to its full one.
         written: The scenarios.
         origins: Content of system_origins.json.
@@ -78,6 +79,7 @@ class Submission:
     """
 
     files: Mapping[PurePosixPath, Content]
+    documents: frozenset[PurePosixPath]
     full_logs: Mapping[PurePosixPath, FullLog]
     written: tuple[Packed, ...]
     origins: JsonObject
@@ -124,6 +126,7 @@ def pack(run: Path, plan: Plan, round_: Round, catalogue: Catalogue, selection: 
     }
     return Submission(
         files={path: content for one in packers for path, content in one.files.items()},
+        documents=frozenset(path for one in packers for path in one.documents),
         full_logs={path: log for one in packers for path, log in one.full_logs.items()},
         written=tuple(_packed(claim, round_) for one in packers for claim in one.packed),
         origins=origins_json(descriptions),
@@ -142,6 +145,7 @@ class _Packer:
     selection: Selection
     division: Division
     files: _Files = field(default_factory=dict)
+    documents: set[PurePosixPath] = field(default_factory=set)
     full_logs: dict[PurePosixPath, FullLog] = field(default_factory=dict)
     packed: list[Claim] = field(default_factory=list)
     descriptions: dict[str, SystemDescription] = field(default_factory=dict)
@@ -164,7 +168,7 @@ class _Packer:
             added = [self._add(claim, description) for claim in own]
             if any(added):
                 self.descriptions[system] = description
-                self.files[self.layout.system(system)] = _json(description.content)
+                self._document(self.layout.system(system), _json(description.content))
         self._add_documents()
 
     def _claims(self) -> list[Claim]:
@@ -219,6 +223,7 @@ class _Packer:
         self.selection.tests |= {one.key: one for one in tests.outcomes}
         self.full_logs |= {path: FullLog(*found) for path, found in tests.full_logs.items()}
         self.files |= files | tests.files
+        self.documents |= {claim.paths.measurements, claim.paths.measurements_dir / _README}
         if log.full_log_at_hand:
             path = claim.paths.accuracy_log
             self.full_logs[path] = FullLog(claim.pair.accuracy.file(path.name), log.sha256)
@@ -245,11 +250,15 @@ class _Packer:
         for directory in dict.fromkeys(claim.benchmark.directory for claim in self.packed):
             claims = [claim for claim in self.packed if claim.benchmark.directory == directory]
             text = documents.source_readme(self.plan, directory, claims)
-            self.files[self.layout.source_readme(directory)] = text.encode()
+            self._document(self.layout.source_readme(directory), text.encode())
         if rules.calibration:
-            self.files[self.layout.calibration()] = documents.calibration(self.packed).encode()
+            self._document(self.layout.calibration(), documents.calibration(self.packed).encode())
         if rules.model_mapping:
-            self.files[self.layout.model_mapping()] = _json(_mapping(self.packed))
+            self._document(self.layout.model_mapping(), _json(_mapping(self.packed)))
+
+    def _document(self, path: PurePosixPath, content: bytes) -> None:
+        self.files[path] = content
+        self.documents.add(path)
 
 
 # --- the files of one place ------------------------------------------------------------------------------------------

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
 from mlperf_ops.model import Plan, PlannedCell
 from mlperf_ops.typed import load
 
+if TYPE_CHECKING:
+    from mlperf_ops.catalogue import Catalogue, Round
+
 PLAN, IMPORTS = "plan.json", "imported.json"
+TREE, REPORT, CHECKS = "submission", "report", "checks.json"
+EARLIER_CHECKS = "checks.earlier.json"
+"""What was found of a tree that aggregation has changed since: it says nothing of the tree that is there."""
 
 
 def read_plan(run: Path) -> Plan:
@@ -29,6 +36,20 @@ def read_plan(run: Path) -> Plan:
     if imported is None:
         return planned or load(Plan, read_json(run / PLAN), str(run / PLAN))  # without a plan, reading it says why
     return imported if planned is None else joined(planned, imported, run)
+
+
+def round_of(run: Path, plan: Plan, catalogue: Catalogue) -> Round:
+    """Return the round of a results folder's plan.
+
+    Raises:
+        ConfigError: The catalogue does not know it; names the file and the key that say so.
+    """
+    return catalogue.round(plan.round, f"{plan_file(run)}: round")
+
+
+def plan_file(run: Path) -> Path:
+    """Return the file that says what a results folder is of: plan.json, or imported.json where nothing was planned."""
+    return run / (IMPORTS if (run / IMPORTS).exists() and not (run / PLAN).exists() else PLAN)
 
 
 def read_part(path: Path) -> Plan | None:

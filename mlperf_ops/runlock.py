@@ -157,7 +157,7 @@ def acquire(run: Path, *, me: Owner | None = None) -> Owner:
         other = read_owner(run)
         if other is not None and other != mine and is_alive(other):
             raise BusyError(
-                f"{run} is in use by process {other.pid} ({other.command})",
+                f"{run} is in use by process {other.pid} ({other.command}), as {run / OWNER_FILE} says",
                 hint="wait until it has ended, or give this run another mlperf_run_id",
             )
         if other != mine:

@@ -19,7 +19,7 @@ from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import pretty_json
 from mlperf_ops.layout import SubmissionLayout
 from mlperf_ops.packing import Submission, pack
-from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.run_plan import read_plan, round_of
 from mlperf_ops.selection import Selection, select
 from mlperf_ops.tree import Content
 
@@ -51,7 +51,7 @@ def build(run: Path, catalogue: Catalogue) -> tuple[Path, Selection, Submission]
         raise SubmissionError(
             f"{run} is of submitter {plan.submitter}; a tree of simulated results is only made for {SUBMITTER}"
         )
-    round_ = catalogue.round(plan.round, str(run / PLAN))
+    round_ = round_of(run, plan, catalogue)
     selection = select(run, plan, catalogue, simulated_too=True)
     submission = pack(run, plan, round_, catalogue, selection)
     if not submission.written:

@@ -35,10 +35,11 @@ def is_current(folder: Path, files: Files) -> bool:
         (found_folders if path.is_dir() else found_files).add(relative)
     if found_files != set(files) or found_folders != expected_folders:
         return False
-    return all(_same(folder / path, content) for path, content in files.items())
+    return all(is_same(folder / path, content) for path, content in files.items())
 
 
-def _same(path: Path, content: Content) -> bool:
+def is_same(path: Path, content: Content) -> bool:
+    """Say whether a file holds exactly this content."""
     if isinstance(content, bytes):
         return path.stat().st_size == len(content) and path.read_bytes() == content
     return filecmp.cmp(path, content, shallow=False)

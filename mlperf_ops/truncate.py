@@ -18,6 +18,7 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import sha256_file
 
 _MARK = b"\n\n...\n\n"
+_MOST_TRUNCATED_BYTES = 1 << 20  # far above twice what any round lets be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,14 @@ def shorten(log: Path, raw_text: bytes, limits: Limits, hash_regex: str, where: 
         # Somebody truncated it before it came here; the official tool leaves such a pair alone as well.
         return TruncatedLog(raw, raw_text, stated, full_log_at_hand=False)
     raise ResultError(f"{where} states hash={stated}, but {log.name} has sha256 {sha256}")
+
+
+def is_truncated(log: Path) -> bool:
+    """Say whether an accuracy log has the mark between two ends; only a small file can."""
+    try:
+        return log.stat().st_size <= _MOST_TRUNCATED_BYTES and _MARK in log.read_bytes()
+    except OSError:
+        return False
 
 
 def _both_ends(log: Path, size: int, viewable_bytes: int) -> bytes:

@@ -23,14 +23,22 @@ from mlperf_ops.typed import load
 _CHUNK_BYTES = 1 << 20
 _LARGEST_BYTES = 256 << 30  # of all files together; more is an attack on the disk, not a submission
 _MOST_FILES = 5_000_000
+_NO_FILE = "no file"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A file that is not what the manifest says."""
+    """A file that is not what the manifest says.
+
+    Attributes:
+        expected: What the manifest says, such as a sha256.
+        found: What the pack holds.
+    """
 
     file: str
     what: Literal["changed", "missing", "added", "damaged"]
+    expected: str
+    found: str
     message: str
 
 
@@ -42,6 +50,8 @@ class VerifyReport:
         pack: The archive.
         sha256: Its digest.
         round: Whose rules were applied; None when nothing could be checked.
+        against: The manifests that it was compared with; the one inside is the maker's word alone.
+        files: Files that were compared.
         differences: What is not as it was packed.
         check: The check of the content; None when the archive could not be unpacked.
     """
@@ -49,6 +59,8 @@ class VerifyReport:
     pack: str
     sha256: str
     round: str | None
+    against: tuple[str, ...]
+    files: int
     differences: tuple[Difference, ...]
     check: CheckReport | None
 
@@ -77,7 +89,7 @@ def verify(pack: Path, folder: Path, catalogue: Catalogue, *, round_name: str | 
     sha256 = sha256_file(pack)
     told = _beside(pack)
     differences = [] if told is None or told.sha256 == sha256 else [
-        Difference(pack.name, "changed", f"sha256 is {sha256}; its manifest beside it says {told.sha256}")
+        Difference(pack.name, "changed", told.sha256, sha256, "the pack as a whole is not the one of its manifest")
     ]  # fmt: skip
     found: dict[str, str] = {}
     try:
@@ -85,18 +97,22 @@ def verify(pack: Path, folder: Path, catalogue: Catalogue, *, round_name: str | 
             found[name] = digest  # noqa: PERF403  # what was found counts when the archive ends early
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         last = next(reversed(found), "the first file")
-        differences.append(Difference(pack.name, "damaged", f"it cannot be read beyond {last}: {error}"))
+        message = f"it cannot be read beyond {last}: {error}"
+        differences.append(Difference(pack.name, "damaged", "a whole archive", "one that ends early", message))
         differences += _changed({} if told is None else told.files, found, whole=False)
-        return VerifyReport(str(pack), sha256, None, tuple(differences), None)
+        return VerifyReport(str(pack), sha256, None, () if told is None else (beside(pack).name,), len(found),
+                            tuple(differences), None)  # fmt: skip
     listed_round, files = _page(folder, pack)
     if told is not None and told.files.get(PAGE) not in {None, found.get(PAGE)}:
-        differences.append(Difference(PAGE, "changed", "it is not the one that the manifest beside the pack lists"))
+        message = "it is not the one that the manifest beside the pack lists"
+        differences.append(Difference(PAGE, "changed", told.files[PAGE], found[PAGE], message))
         files = {name: digest for name, digest in told.files.items() if name != PAGE}
     differences += _changed(files, {name: digest for name, digest in found.items() if name != PAGE}, whole=True)
     if round_name is not None and round_name != listed_round:
         raise ConfigError(f"{pack} was packed for round {listed_round}, and --round is {round_name}")
     check = replace(check_tree(folder, catalogue.round(listed_round, PAGE)), tree=str(pack))
-    return VerifyReport(str(pack), sha256, listed_round, tuple(differences), check)
+    against = (PAGE, beside(pack).name) if told is not None else (PAGE,)
+    return VerifyReport(str(pack), sha256, listed_round, against, len(found), tuple(differences), check)
 
 
 def _beside(pack: Path) -> PackManifest | None:
@@ -115,11 +131,11 @@ def _changed(listed: Mapping[str, str], found: Mapping[str, str], *, whole: bool
     """Yield what differs; of an archive that ends early only what could be read."""
     for name, digest in sorted(listed.items()):
         if name in found and found[name] != digest:
-            yield Difference(name, "changed", f"sha256 is {found[name]}, the manifest says {digest}")
+            yield Difference(name, "changed", digest, found[name], "its sha256 is another one")
         elif name not in found and whole:
-            yield Difference(name, "missing", "the manifest lists it, and the pack does not hold it")
+            yield Difference(name, "missing", digest, _NO_FILE, "the manifest lists it, and the pack does not hold it")
     for name in sorted(set(found) - set(listed)) if whole else ():
-        yield Difference(name, "added", "the pack holds it, and the manifest does not list it")
+        yield Difference(name, "added", _NO_FILE, found[name], "the pack holds it, and the manifest does not list it")
 
 
 def _unpack(pack: Path, folder: Path) -> Iterator[tuple[str, str]]:

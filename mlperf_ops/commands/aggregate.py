@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,19 @@ from rich.table import Table
 
 from mlperf_ops.aggregate import AggregateReport, aggregate, as_json, look
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError
 from mlperf_ops.matrix import MatrixCell, MatrixRow, missing_rows
-from mlperf_ops.run_plan import PLAN, read_plan
+from mlperf_ops.run_plan import read_plan, round_of
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump
 
 _STYLES = {
+    "written": "green",
+    "passed": "green",
+    "yours": "yellow",
+    "added": "yellow",
+    "ours": "yellow",
     "valid": "green",
     "invalid": "red",
     "failed test": "red",
@@ -48,60 +55,71 @@ def command(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; show what would be written.")] = False,
+    take_ours: Annotated[
+        list[str] | None,
+        typer.Option(help="A file or folder of the tree whose edits give way to what the results say; repeatable."),
+    ] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Build the submission tree of a results folder.
 
     Packs what the plan asks for and the hosts have measured; names what is missing and what must not be packed. The
     tree is swapped in only when something differs, so running it again changes nothing. Raw results are only read.
+    Documents that you edited in the tree stay until --take-ours names them, and files that you added.
 
     Example: mlperf-ops aggregate results/local
     """
     if not run_dir.is_dir():
         raise ConfigError(f"{run_dir} is not a folder", hint="give a results folder, such as results/local")
     catalogue = load_catalogue()
-    planned = catalogue.round(read_plan(run_dir).round, str(run_dir / PLAN))
+    planned = round_of(run_dir, read_plan(run_dir), catalogue)
     round_ = planned if round_name is None else catalogue.round(round_name, "--round")
     if missing and round_ is planned:
         _show_missing(look(run_dir, catalogue), as_json=as_json_)
         return
     with contextlib.nullcontext() if dry_run else hold(run_dir):
-        report = aggregate(run_dir, round_, catalogue, dry_run=dry_run)
+        report = aggregate(run_dir, round_, catalogue, dry_run=dry_run, take_ours=take_ours or ())
     if as_json_:
         typer.echo(json.dumps(as_json(report)))
     else:
-        _show(report, dry_run=dry_run)
+        _show(report, run_dir, dry_run=dry_run)
 
 
-def _show(report: AggregateReport, *, dry_run: bool) -> None:
-    rows = [("written", packed.key, packed.path) for packed in report.written]
-    rows += [("stands on", packed.key, f"{packed.stands_for}: {packed.rule}")
-             for packed in report.written if packed.stands_for]  # fmt: skip
-    rows += [("missing", cell.key, cell.reason) for cell in report.missing]
-    rows += [("refused", cell.key, cell.reason) for cell in report.refused]
-    rows += [("conflict" if one.rule is None else "chosen", one.key, one.sentence) for one in report.conflicts]
-    rows += [("passed" if one.passed else "failed test", one.key, one.sentence or "; ".join(one.notes))
-             for one in report.tests]  # fmt: skip
-    rows += [
-        ("unknown", f"{system}: {name}", reason)
-        for system, fields in report.unknown_fields.items()
-        for name, reason in fields.items()
-    ]
-    console = Console()
-    if console.is_terminal:
-        table = Table("state", "what", "where, or why", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-    else:  # a line is never broken, for grep and cut
-        for row in rows:
-            typer.echo("\t".join(row))
+def _show(report: AggregateReport, run: Path, *, dry_run: bool) -> None:
+    print_table(("state", "what", "result (with unit)", "where, or why"), _rows(report, run), _STYLES)
     lacking = missing_rows(report.matrix)
     if lacking:
-        places = "place" if len(lacking) == 1 else "places"
-        typer.echo(f"{len(lacking)} {places} of a valid submission lack something; see --missing")
+        places = "place lacks" if len(lacking) == 1 else "places lack"
+        command = shlex.join(["mlperf-ops", "aggregate", str(run), "--missing"])
+        typer.echo(f"{len(lacking)} {places} something of a valid submission; see {command}")
+    staying = [one for one in report.edits if one.state != "ours"]
+    if staying:
+        said = "1 file stays as you left it" if len(staying) == 1 else f"{len(staying)} files stay as you left them"
+        example = shlex.join(["mlperf-ops", "aggregate", str(run), "--take-ours", staying[0].path])
+        typer.echo(f"{said}; to take ours instead: {example}")
     state = "would change" if dry_run and report.changed else "changed" if report.changed else "is up to date"
     typer.echo(f"{report.tree} {state}")
+
+
+def _rows(report: AggregateReport, run: Path) -> Iterator[tuple[str, str, str, str]]:
+    for packed in report.written:
+        yield "written", packed.key, packed.result, packed.path
+    for packed in report.written:
+        if packed.stands_for:
+            yield "stands on", packed.key, packed.result, f"{packed.stands_for}: {packed.rule}"
+    for state, cells in (("missing", report.missing), ("refused", report.refused)):
+        for cell in cells:
+            yield state, cell.key, "", cell.reason
+    for conflict in report.conflicts:
+        yield "conflict" if conflict.rule is None else "chosen", conflict.key, "", conflict.sentence
+    for test in report.tests:
+        yield "passed" if test.passed else "failed test", test.key, "", test.sentence or "; ".join(test.notes)
+    for system, fields in report.unknown_fields.items():
+        for name, reason in fields.items():
+            yield "unknown", f"{system}: {name}", "", reason
+    for edit in report.edits:
+        aside = f"; yours is now {run / edit.aside}" if edit.aside else ""
+        yield edit.state, edit.path, "", edit.reason + aside
 
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
@@ -116,11 +134,16 @@ def _show_missing(rows: Sequence[MatrixRow], *, as_json: bool) -> None:
         )
     elif (console := Console(highlight=False)).is_terminal:
         _show_tables(rows, lacking, console)
-    else:  # a line is never broken, for grep and cut
-        for row in rows:
-            for cell in row.cells:
-                typer.echo("\t".join((row.division, row.system, row.benchmark, row.scenario, row.need, cell.cell,
-                                      cell.state, ",".join(cell.hosts), cell.reason)))  # fmt: skip
+    else:
+        print_table(
+            ("division", "system", "benchmark", "scenario", "need", "cell", "state", "hosts", "reason"),
+            [
+                (row.division, row.system, row.benchmark, row.scenario, row.need, cell.cell, cell.state,
+                 ",".join(cell.hosts), cell.reason)
+                for row in rows
+                for cell in row.cells
+            ],
+        )  # fmt: skip
     if lacking:
         raise typer.Exit(EXIT_VERDICT)
 

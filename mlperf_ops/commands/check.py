@@ -28,7 +28,7 @@ from mlperf_ops.checker.workbook import require_openpyxl
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError
 from mlperf_ops.files import JsonObject, read_json, write_atomic, write_json
 from mlperf_ops.model import Plan
-from mlperf_ops.run_plan import IMPORTS, PLAN
+from mlperf_ops.run_plan import IMPORTS, PLAN, TREE
 from mlperf_ops.typed import dump, load
 
 
@@ -185,8 +185,6 @@ def refuse_run_folder(tree: Path) -> None:
     """Stop at a results folder, which holds the tree: as a tree everything in it would be wrong."""
     if not ((tree / PLAN).is_file() or (tree / IMPORTS).is_file()):
         return
-    from mlperf_ops.aggregate import TREE  # noqa: PLC0415  # it imports much, and a check is to start quickly
-
     below = tree / TREE
     if below.is_dir():
         raise ConfigError(f"{tree} is a results folder, not a submission tree", hint=f"did you mean '{below}'?")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.errors import ResultError
+from mlperf_ops.commands.tables import print_table
+from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.importing.import_map import read_map
 from mlperf_ops.importing.store import Imported, import_all
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump
 
-_STYLES = {"imported": "green", "there already": "dim", "refused": "red"}
+_STYLES = {"imported": "green", "there already": "dim", "refused": "red", "ignored": "yellow"}
 
 
 def command(
@@ -35,21 +34,31 @@ def command(
     """Take over results of other tools: folders of LoadGen logs, named by a small YAML file.
 
     They are verified as our own are (round, seeds, settings, validity, score), stored once and never changed, and say
-    where they come from in every page. Result by result: what cannot be used is named, the others are imported.
+    where they come from in every page. Compliance tests come in as well: named by the map, or found beside the runs by
+    their official names (TEST01 …). Mistakes of the map are told all at once, and then nothing is written. Else result
+    by result: what cannot be used is named, the others are imported.
 
     Example: mlperf-ops import --from ~/vendor/results --map import.yaml --run results/lab
     """
     file = read_map(map_, base)
     catalogue = load_catalogue()
-    if not dry_run:
-        run.mkdir(parents=True, exist_ok=True)
-    with contextlib.nullcontext() if dry_run else hold(run):
-        told = import_all(file, run, catalogue, dry_run=dry_run)
+    there = run.exists()
+    try:
+        with contextlib.nullcontext() if dry_run else hold(run):  # which makes the folder
+            everything = import_all(file, run, catalogue, dry_run=dry_run)
+    except ConfigError:
+        if not there:
+            with contextlib.suppress(OSError):  # none in a dry run
+                run.rmdir()
+        raise
+    told = [one for one in everything if one.state != "ignored"]
+    ignored = [{"folder": one.key, "reason": one.reason} for one in everything if one.state == "ignored"]
     refused = [one for one in told if one.state == "refused"]
     if as_json:
-        typer.echo(json.dumps({"run": str(run), "cells": [dump(one) for one in told], "refused": len(refused)}))
+        answer = {"run": str(run), "cells": [dump(one) for one in told], "refused": len(refused), "ignored": ignored}
+        typer.echo(json.dumps(answer))
     else:
-        _show(told)
+        _show(everything, run, dry_run=dry_run)
     if refused:
         raise ResultError(
             f"{len(refused)} of {len(told)} cells cannot be imported",
@@ -57,16 +66,13 @@ def command(
         )
 
 
-def _show(told: Sequence[Imported]) -> None:
-    console = Console()
-    if not console.is_terminal:  # a line is never broken, for grep and cut
-        for one in told:
-            typer.echo("\t".join((one.state, one.key, one.host, one.verdict, one.reason or one.path)))
-        return
-    table = Table("state", "cell", "host", "verdict", "where, or why", box=None, pad_edge=False)
-    for one in told:
-        table.add_row(
-            f"[{_STYLES[one.state]}]{one.state}[/]",
-            *map(escape, (one.key, one.host, one.verdict, one.reason or one.path)),
-        )
-    console.print(table)
+def _show(everything: Sequence[Imported], run: Path, *, dry_run: bool) -> None:
+    rows = [(one.state, one.key, one.host, one.verdict, one.result, _why(one)) for one in everything]
+    print_table(("state", "cell", "host", "verdict", "result (with unit)", "where, or why"), rows, _STYLES)
+    if any(one.state in {"imported", "there already"} for one in everything) and not dry_run:
+        typer.echo(f"next: {shlex.join(['mlperf-ops', 'aggregate', str(run)])}")
+
+
+def _why(one: Imported) -> str:
+    found = "found by its name: " if one.found and one.state != "ignored" else ""
+    return found + (one.reason or one.path)

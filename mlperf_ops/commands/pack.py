@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,11 @@ import typer
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.commands.check import refuse_run_folder
+from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.pack import beside, pack_tree
+from mlperf_ops.pack_manifest import PAGE
+from mlperf_ops.report.wording import plural
 from mlperf_ops.typed import dump
 
 _ENDING = ".tar.gz"
@@ -32,7 +36,8 @@ def command(
     """Pack a submission tree into one archive, with a manifest of digests inside and beside it.
 
     The tree is checked first: what the round rejects is not packed, nor what a stand-in made, what is tainted, nor a
-    file with a private key, a token or a path of this machine. Equal trees give equal bytes.
+    file with a private key, a token or a path of this machine. Only a taint can be waived, by name. Equal trees give
+    equal bytes.
 
     Example: mlperf-ops pack results/lab/submission --round v6.1 --output example-v6.1.tar.gz
     """
@@ -52,8 +57,15 @@ def command(
     if as_json:
         typer.echo(json.dumps({**dump(manifest), "changed": report.changed}))
         return
-    for name in manifest.tainted:
-        typer.echo(f"tainted\t{name}\tpacked because it was allowed by name")
-    typer.echo(f"{len(manifest.results)} results, {len(manifest.files)} files, {manifest.size_bytes:,} bytes")
-    typer.echo(f"sha256 {manifest.sha256}")
-    typer.echo(f"{output} {'changed' if report.changed else 'is up to date'}; digests are in {beside(output)}")
+    holds = f"{plural(len(manifest.results), 'result')}, {plural(len(manifest.files), 'file')}"
+    rows = [
+        ("file", str(output)),
+        ("size (bytes)", str(manifest.size_bytes)),
+        ("sha256", manifest.sha256),
+        ("holds", f"{holds}, each with its sha256 in {PAGE}; the check of {manifest.round} rejects none"),
+        ("manifest", str(beside(output))),
+        *(("tainted", f"{name}: packed because --allow-tainted names it") for name in manifest.tainted),
+        ("verify", shlex.join(["mlperf-ops", "verify", str(output)])),
+    ]
+    print_table(("what", "value"), rows, {"tainted": "yellow"})
+    typer.echo(f"{output} {'changed' if report.changed else 'is up to date'}")

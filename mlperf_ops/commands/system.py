@@ -15,7 +15,7 @@ from rich.table import Table
 from mlperf_ops.catalogue import Round, load_catalogue
 from mlperf_ops.errors import ConfigError, SubmissionError, unknown_name
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.run_plan import read_plan
+from mlperf_ops.run_plan import read_plan, round_of
 from mlperf_ops.system import origins_json
 from mlperf_ops.system_diff import FieldDiff, compare, read_descriptions
 from mlperf_ops.system_run import RunSystem, described, run_systems, to_fill_in
@@ -95,7 +95,7 @@ def _of_run(run: Path) -> tuple[tuple[RunSystem, ...], Round]:
         raise ConfigError(f"{run} is not a folder", hint="give a results folder, such as results/local")
     catalogue = load_catalogue()
     plan = read_plan(run)
-    round_ = catalogue.round(plan.round)
+    round_ = round_of(run, plan, catalogue)
     return run_systems(run, plan, round_, catalogue), round_
 
 

@@ -11,7 +11,10 @@ import typer
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker.show import show
+from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError
+from mlperf_ops.pack_manifest import BESIDE, PAGE
+from mlperf_ops.report.wording import plural
 from mlperf_ops.typed import dump
 from mlperf_ops.verify_pack import VerifyReport, verify
 
@@ -26,7 +29,8 @@ def command(
 ) -> None:
     """Verify a pack: its digests, that it is safe to unpack, and its content by the rules of its round.
 
-    Says which file was changed, is missing or was added. Exit code 0: untouched, and nobody objects. 1: otherwise.
+    Says what was compared with what, and which file was changed, is missing or was added, with the digests expected
+    and found. Exit code 0: untouched, and nobody objects. 1: otherwise.
 
     Example: mlperf-ops verify example-v6.1.tar.gz
     """
@@ -48,13 +52,39 @@ def command(
 
 
 def _show(report: VerifyReport) -> None:
+    """Say what the content is worth, then what was compared with what, each mismatch, and the verdict."""
     if report.check is not None:
         show(report.check)
-    for one in report.differences:
-        typer.echo(f"{one.what}\t{one.file}\t{one.message}")
-    typer.echo(f"sha256 {report.sha256}")
+    print_table(
+        ("mismatch", "file", "expected (sha256)", "found (sha256)", "what it means"),
+        [(one.what, one.file, one.expected, one.found, one.message) for one in report.differences],
+        {"changed": "red", "missing": "red", "added": "red", "damaged": "red"},
+    )
+    inside = f"the sha256 that {PAGE} inside of it lists"
+    beside_it = f"{Path(report.pack).name}{BESIDE}"
+    second = (
+        f"{beside_it} beside it"
+        if beside_it in report.against
+        else f"there is no {beside_it} beside it, so who changed a file and {PAGE} alike is not found out"
+    )
+    content = "not checked: it cannot be read" if report.check is None else (
+        f"{report.check.verdict} by the rules of {report.round}, {plural(len(report.check.results), 'result')}"
+    )  # fmt: skip
+    print_table(
+        ("what", "value"),
+        [
+            ("verified", f"{plural(report.files, 'file')} of {report.pack}"),
+            ("against", f"{inside}; {second}" if PAGE in report.against else second),
+            ("sha256", report.sha256),
+            ("content", content),
+        ],
+    )
+    typer.echo(_verdict(report))
+
+
+def _verdict(report: VerifyReport) -> str:
     if report.differences:
-        count = len(report.differences)
-        typer.echo(f"{report.pack} is NOT what was packed: {count} {'difference' if count == 1 else 'differences'}")
-    else:
-        typer.echo(f"{report.pack} is what was packed")
+        return f"{report.pack} is NOT what was packed: {plural(len(report.differences), 'mismatch', 'mismatches')}"
+    if not report.good:
+        return f"{report.pack} is what was packed, but the check of {report.round} objects to its content"
+    return f"{report.pack} is what was packed, and nobody objects to its content"

@@ -49,6 +49,9 @@ class Options:
         score: Returns the accuracy.txt of an accuracy log, which may hold some samples only; None: nothing can.
         baseline_text: accuracy.txt of the accuracy run's answers to the samples of the test, instead of `score`.
         compliance_text: accuracy.txt of the test's answers, instead of `score`.
+        accuracy_text: accuracy.txt beside the test's log, with the digest of a log that came truncated.
+        answers_text: TEST01: what the official script said of the answers. It counts where a log came truncated, so
+            that nothing can compare them any more.
     """
 
     answer_type: AnswerType | None = None
@@ -56,6 +59,8 @@ class Options:
     score: Callable[[Path], str] | None = None
     baseline_text: str | None = None
     compliance_text: str | None = None
+    accuracy_text: str | None = None
+    answers_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import get_args
 
 from mlperf_ops.attempts import IMPORTED
 from mlperf_ops.claims import ORIGIN
-from mlperf_ops.compliance.model import Options
+from mlperf_ops.compliance.model import VERIFY_ACCURACY, Options
 from mlperf_ops.compliance.sampled import BASELINE, COMPLIANCE
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
@@ -39,11 +39,14 @@ def _told(folder: Path) -> Options:
     """Return what an imported attempt says: answers cannot be scored here, so the maker's scores stand for them."""
     origin = read_json(folder / ORIGIN)
     kind, token = origin.get("answer_type"), origin.get("eos_token_id")
+    scores = _text(folder / ACCURACY_TXT)
     return Options(
         answer_type=next((one for one in get_args(AnswerType) if one == kind), None),
         eos_token_id=token if isinstance(token, int) else None,
         baseline_text=_text(folder / BASELINE),
-        compliance_text=_text(folder / COMPLIANCE) or _text(folder / ACCURACY_TXT),
+        compliance_text=_text(folder / COMPLIANCE) or scores,
+        accuracy_text=scores,
+        answers_text=_text(folder / VERIFY_ACCURACY),
     )
 
 

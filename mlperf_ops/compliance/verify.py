@@ -24,13 +24,14 @@ from mlperf_ops.compliance.model import (
     Verification,
 )
 from mlperf_ops.compliance.performance import judge_performance
-from mlperf_ops.compliance.sampled import judge_answers, judge_scores
+from mlperf_ops.compliance.sampled import judge_answers, judge_scores, judge_told
 from mlperf_ops.compliance.scored import judge_accuracy
 from mlperf_ops.compliance.tokens import judge_consistency, judge_length
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
 from mlperf_ops.model import ComplianceTest, Mode
+from mlperf_ops.truncate import is_truncated
 
 ACCURACY_TXT = "accuracy.txt"
 _NOT_SCORED = "not scored: the answers were compared one by one\n"
@@ -102,8 +103,10 @@ def _accuracy_text(request: Request, files: Mapping[str, Content]) -> str | None
     if ACCURACY_TXT not in wanted:
         return None
     scored = files.get("accuracy/compliance_accuracy.txt")
-    if isinstance(scored, bytes):
+    if isinstance(scored, bytes) and request.options.accuracy_text is None:
         return scored.decode()
+    if request.options.accuracy_text is not None:
+        return request.options.accuracy_text
     if request.options.compliance_text is not None:
         return request.options.compliance_text
     if request.options.score is not None:
@@ -123,7 +126,11 @@ def _other_run(request: Request, mode: Mode) -> Path:
 
 def _test01(request: Request) -> list[_Part]:
     accuracy, performance = _other_run(request, "accuracy"), _other_run(request, "performance")
-    answers = judge_answers(request, accuracy)
+    told = request.options.answers_text
+    if told is not None and any(is_truncated(folder / ACCURACY_LOG) for folder in (request.runs.test, accuracy)):
+        answers = judge_told(told)
+    else:
+        answers = judge_answers(request, accuracy)
     parts = [_Part(VERIFY_PERFORMANCE, judge_performance(request, performance))]
     if answers.passed:
         return [_Part(VERIFY_ACCURACY, answers), *parts]

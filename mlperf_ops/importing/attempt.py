@@ -95,9 +95,16 @@ def _verify(wanted: Wanted, round_: Round, catalogue: Catalogue) -> Verified:
         raise ResultError(f"{wanted.folder_name}: {DETAIL_LOG} ends before the test did", hint="was it copied whole?")
     log = whole.values
     problem = other_round(log, round_, catalogue.rounds.values())
+    try:
+        ran = _scenario(wanted, log, round_)
+    except ResultError as error:
+        if problem is None:
+            raise
+        said = error.message.removeprefix(f"{wanted.folder_name} ")
+        raise ResultError(f"{wanted.folder_name}: {problem}; and it {said}") from error
     if problem is not None:
         raise ResultError(f"{wanted.folder_name}: {problem}")
-    spec = _spec(wanted, round_, _scenario(wanted, log, round_), user_conf, log)
+    spec = _spec(wanted, round_, ran, user_conf, log)
     detail, loadgen = verdicts.read_loadgen(spec, found[DETAIL_LOG].parent)
     verdicts.check_settings(spec, detail)
     figures = {key: value for key, value in log.items() if key.startswith("result_")}  # those of language models, too

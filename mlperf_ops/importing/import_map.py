@@ -68,6 +68,9 @@ class MappedResult(CatalogueModel):
     scenario: Scenario
     division: Division | None = None
     folders: dict[ImportedMode, Folder] = Field(min_length=1, description="Mode -> folder of its logs, below --from.")
+    compliance: bool = Field(
+        default=True, description="Take the compliance tests over that lie beside the runs by their official names."
+    )
     user_conf: Folder | None = Field(default=None, description="user.conf, where it is not among the logs.")
     answer_type: AnswerType | None = Field(
         default=None, description="Type of the numbers in logged answers, for the tests that read them."
@@ -114,6 +117,16 @@ class MapFile:
     def misfit(self, *key_path: str | int) -> bool:
         """Whether the form of a value is wrong, so that what `map` holds in its place says nothing."""
         return any(one.key_path == key_path for one in self.misfits)
+
+    def lost(self, key: str, index: int) -> bool:
+        """Whether a key is wrong or mistyped, at the top or in a result, so that it is not missing there."""
+        known = {field.alias or name for name, field in ImportMap.model_fields.items()}
+        for one in self.misfits:
+            for above in ((), ("results", index)):
+                name = str(one.key_path[len(above)]) if one.key_path[: len(above)] == above != one.key_path else ""
+                if name == key or (name and name not in known and nearest(name, known) == key):
+                    return True
+        return False
 
     def at(self, *key_path: str | int) -> str:
         """Return file, line and key of a value."""
@@ -165,16 +178,21 @@ def _without(data: Json, found: Sequence[Misfit]) -> Json:
     """Return a map without what does not fit; a scenario, which a result must have, becomes any."""
     mended = copy.deepcopy(data)
     for one in found:
+        # Half of an implementation is none.
+        whole = next((at + 1 for at, part in enumerate(one.key_path) if part in _WHOLE), len(one.key_path))
         parent = mended
-        for part in one.key_path[:-1]:
+        for part in one.key_path[: whole - 1]:
             if isinstance(parent, dict):
                 parent = parent.get(str(part))
             elif isinstance(parent, list) and isinstance(part, int):
                 parent = parent[part]
-        key = str(one.key_path[-1]) if one.key_path else ""
+        key = str(one.key_path[whole - 1]) if one.key_path else ""
         if isinstance(parent, dict) and key in parent:
             if key == "scenario":
                 parent[key] = SCENARIOS[0]
             else:
                 del parent[key]
     return mended
+
+
+_WHOLE = ("implementation", "measurements")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlperf_ops.catalogue import Catalogue
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json
+from mlperf_ops.importing.attempt import verify
 from mlperf_ops.importing.import_map import ImportedMode, MapFile
 from mlperf_ops.importing.mistakes import Mistakes
 from mlperf_ops.importing.names import (
@@ -22,11 +23,27 @@ from mlperf_ops.importing.names import (
     refuse_tests,
     system_of,
 )
+from mlperf_ops.importing.tests_beside import Asked, tests_beside
 from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.model import Cell, Division, Plan, PlannedHost
 
 
-def look_up(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> tuple[Frame, list[Wanted]]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a map asks for.
+
+    Attributes:
+        frame: What its import has in common.
+        cells: Its cells, with the compliance tests that lie beside their runs.
+        aside: Folders beside the runs that are left aside: name below --from, and why.
+    """
+
+    frame: Frame
+    cells: list[Wanted]
+    aside: list[tuple[str, str]]
+
+
+def look_up(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> Looked:
     """Return what a map's import has in common, and its cells.
 
     Args:
@@ -35,19 +52,94 @@ def look_up(file: MapFile, catalogue: Catalogue, planned: Plan | None) -> tuple[
         planned: plan.json of the results folder; None when it has none.
 
     Raises:
-        ConfigError: All mistakes of the map, each with file, line and key.
+        ConfigError: All mistakes of the map, each with file, line and key; beside them what is wrong in its folders.
     """
     mistakes = Mistakes([one.error for one in file.misfits])
     cells: list[Wanted] = []
-    frame = None
-    with mistakes.told():
-        frame = frame_of(file, catalogue, planned, mistakes)
-        seen: dict[str, int] = {}
-        for index in range(len(file.map.results)):
-            cells += _Result(file, index, frame, catalogue, mistakes).cells(seen)
+    aside: list[tuple[str, str]] = []
+    frame = _frame(file, catalogue, planned, mistakes)
+    seen: dict[str, int] = {}
+    for index, result in enumerate(file.map.results):
+        if frame is None:
+            _look_at_files(file, index, mistakes)
+            continue
+        before = len(mistakes.found)
+        made = list(_Result(file, index, frame, catalogue, mistakes).cells(seen))
+        if len(mistakes.found) > before:
+            continue  # what its logs lack may follow from that
+        cells += made
+        if made and result.compliance:
+            found, left = _beside(file, made, frame, seen)
+            seen |= dict.fromkeys((one.cell.key for one in found), index)
+            cells += found
+            aside += left
+    if mistakes.found and frame is not None:
+        for wanted in cells:
+            _look_at_logs(wanted, frame, catalogue, mistakes)
     mistakes.refuse(file.path)
     assert frame is not None  # noqa: S101  # without it there is a mistake
-    return frame, cells
+    return Looked(frame, cells, aside)
+
+
+def _frame(file: MapFile, catalogue: Catalogue, planned: Plan | None, mistakes: Mistakes) -> Frame | None:
+    try:
+        return frame_of(file, catalogue, planned, mistakes)
+    except ConfigError as error:
+        mistakes.found.append(error)
+        return None
+
+
+def _look_at_files(file: MapFile, index: int, mistakes: Mistakes) -> None:
+    """Tell what is wrong with a result for which no round has to be known."""
+    result = file.map.results[index]
+    for mode, name in result.folders.items():
+        with mistakes.told():
+            file.below(name, file.at("results", index, "folders", mode), folder=True)
+    with mistakes.told():
+        if result.user_conf is not None:
+            file.below(result.user_conf, file.at("results", index, "user_conf"))
+    with mistakes.told():
+        if not file.lost("implementation", index):
+            maker_of(file, index)
+    systems = [entry.system for entry in file.map.systems]
+    with mistakes.told():
+        if result.system not in systems:
+            raise unknown_name("system", result.system, systems, where=file.at("results", index, "system"))
+
+
+def _look_at_logs(wanted: Wanted, frame: Frame, catalogue: Catalogue, mistakes: Mistakes) -> None:
+    """Tell what is wrong with a folder beside mistakes of the map, so that both are mended at once."""
+    try:
+        verify(wanted, frame.round, catalogue)
+    except ResultError as error:
+        mistakes.found.append(ConfigError(error.message, hint=error.hint))
+
+
+def _beside(
+    file: MapFile, made: Sequence[Wanted], frame: Frame, seen: Mapping[str, int]
+) -> tuple[list[Wanted], list[tuple[str, str]]]:
+    """Return the tests that lie beside the runs of a result, and what is left aside there."""
+    like = made[0]
+    used = [file.base / name for result in file.map.results for name in result.folders.values()]
+    runs = {one.mode: one.folder for one in made}
+    asked = Asked(frame.round, like.benchmark.official, like.division, frozenset(runs))
+    found: list[Wanted] = []
+    left: list[tuple[str, str]] = []
+    for one in tests_beside(runs, used, asked):
+        inside = one.folder.is_relative_to(file.base)
+        name = one.folder.relative_to(file.base).as_posix() if inside else one.folder.name
+        if one.test is None:
+            left.append((name, one.reason))
+            continue
+        cell = replace(like.cell, mode=one.test)
+        if cell.key in seen:
+            left.append((name, f"results[{seen[cell.key]}] of the map names another folder for {one.test}"))
+            continue
+        where = like.where.rpartition(".")[0]
+        found.append(
+            replace(like, where=where, cell=cell, mode=one.test, folder=one.folder, folder_name=name, found=True)
+        )
+    return found, left
 
 
 @dataclass(slots=True)
@@ -80,9 +172,11 @@ class _Result:
             if result.user_conf is not None:
                 self.user_conf = file.below(result.user_conf, file.at("results", index, "user_conf"))
         with told():
-            maker = maker_of(file, index)
+            if not file.lost("implementation", index):
+                maker = maker_of(file, index)
         with told():
-            self.numbers = numbers_of(file, index, frame.round, self.catalogue)
+            if not file.lost("measurements", index):
+                self.numbers = numbers_of(file, index, frame.round, self.catalogue)
         answers: dict[str, Json] = {"answer_type": result.answer_type, "eos_token_id": result.eos_token_id}
         for mode, name in result.folders.items():
             folder = None

@@ -19,11 +19,12 @@ from mlperf_ops.importing.import_map import MapFile
 from mlperf_ops.importing.look_up import look_up
 from mlperf_ops.importing.names import Frame
 from mlperf_ops.importing.wanted import Wanted
+from mlperf_ops.merits import merit
 from mlperf_ops.model import CollectedCell, CollectedHost, Mode, Plan, PlannedCell
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
 from mlperf_ops.typed import dump
 
-State: TypeAlias = Literal["imported", "there already", "refused"]
+State: TypeAlias = Literal["imported", "there already", "refused", "ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,12 @@ class Imported:
     Attributes:
         key: The cell.
         host: Where it is filed.
-        state: `refused`: nothing was written of it.
+        state: `refused`: nothing was written of it; `ignored`: a folder that nobody asked for, `key` is its name.
         verdict: LoadGen's and the target's word on it; "" when it was refused.
         reason: Why it is refused or not valid.
         path: Its folder below the results folder; "" when it was refused.
+        result: Its number with the unit; "" where it has none.
+        found: The map does not name its folder; it was found by its official name.
     """
 
     key: str
@@ -45,6 +48,8 @@ class Imported:
     verdict: str
     reason: str
     path: str
+    result: str = ""
+    found: bool = False
 
 
 def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool = False) -> list[Imported]:
@@ -61,7 +66,8 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
         ResultError: plan.json or imported.json of the folder cannot be used.
         ToolError: The folder cannot be written.
     """
-    frame, wanted_all = look_up(file, catalogue, read_part(run / PLAN))
+    looked = look_up(file, catalogue, read_part(run / PLAN))
+    frame, wanted_all = looked.frame, looked.cells
     told: list[Imported] = []
     good: list[tuple[Wanted, Verified, Path]] = []
     seen: dict[tuple[str, str], dict[Mode, Path | str]] = {}
@@ -73,7 +79,7 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
             there = _same_attempt(folder, verified)
         except ResultError as error:
             seen.setdefault(wanted.place, {})[wanted.mode] = "that is refused"
-            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), ""))
+            told.append(Imported(wanted.cell.key, wanted.host, "refused", "", str(error), "", found=wanted.found))
             continue
         seen.setdefault(wanted.place, {})[wanted.mode] = wanted.folder
         attempt = there or _next(folder) if dry_run else there or _write(folder, verified)
@@ -86,6 +92,8 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
                 "failed test" if failed else verified.result.verdict,
                 "; ".join((*failed, *verified.result.reasons)),
                 attempt.relative_to(run).as_posix(),
+                result=_number(wanted, verified, frame.round),
+                found=wanted.found,
             )
         )
     order = {(one.host, one.cell.key): index for index, one in enumerate(wanted_all)}
@@ -93,7 +101,16 @@ def import_all(file: MapFile, run: Path, catalogue: Catalogue, *, dry_run: bool 
     if good and not dry_run:
         _write_plan(run, frame, good)
         _write_cells(run, frame, good)
-    return told
+    return told + [Imported(name, "", "ignored", "", reason, "", found=True) for name, reason in looked.aside]
+
+
+def _number(wanted: Wanted, verified: Verified, round_: Round) -> str:
+    """Return the number of a run with its unit."""
+    accuracy, loadgen = verified.result.accuracy, verified.result.loadgen
+    if accuracy is not None:
+        return f"{accuracy.metric} {accuracy.value:.6g}"
+    found = None if loadgen is None else merit(loadgen.fields, verified.spec, round_, wanted.cell.scenario)
+    return "" if found is None else found.text
 
 
 def _failed_test(

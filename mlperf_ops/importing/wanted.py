@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue import Round
+from mlperf_ops.compliance.model import VERIFY_ACCURACY
 from mlperf_ops.compliance.sampled import BASELINE, COMPLIANCE
 from mlperf_ops.compliance.verify import ACCURACY_TXT
 from mlperf_ops.errors import ResultError
@@ -19,7 +20,7 @@ from mlperf_ops.model import COMPLIANCE_TESTS, Cell, ComplianceTest, Division
 
 USER_CONF = "user.conf"
 # Where a test's folder in the form of a submission holds its logs.
-_LOGS_BELOW, _ANSWERS_BELOW = "performance/run_1", "accuracy"
+LOGS_BELOW, _ANSWERS_BELOW = "performance/run_1", "accuracy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Wanted:
         numbers: Fields of measurements.json.
         calibration: What was calibrated how.
         answers: How to read logged answers: `answer_type` and `eos_token_id`, as far as the map says.
+        found: The map does not name the folder: it lies beside the runs by its official name.
     """
 
     where: str
@@ -56,6 +58,7 @@ class Wanted:
     numbers: Mapping[str, Json]
     calibration: str
     answers: Mapping[str, Json]
+    found: bool = False
 
     @property
     def place(self) -> tuple[str, str]:
@@ -78,25 +81,25 @@ def files_of(wanted: Wanted, round_: Round) -> dict[str, Path]:
     if test is not None:
         return _of_test(wanted, answers=round_.compliance[test].logs_answers)
     names = (SUMMARY_LOG, DETAIL_LOG, *((ACCURACY_LOG, ACCURACY_TXT) if wanted.mode == "accuracy" else ()))
-    files = {name: _needed(wanted, name) for name in names}
-    if wanted.mode == "accuracy":
-        files |= _artifacts(wanted, round_)
-    files[USER_CONF] = wanted.user_conf or _needed(wanted, USER_CONF)
-    return files
+    files = {name: wanted.folder / name for name in names}
+    files[USER_CONF] = wanted.user_conf or wanted.folder / USER_CONF
+    _refuse_missing(wanted, files)
+    return files | (_artifacts(wanted, round_) if wanted.mode == "accuracy" else {})
 
 
 def _of_test(wanted: Wanted, *, answers: bool) -> dict[str, Path]:
     """Find a test's files: all in one folder, or as a submission holds them, which has no user.conf of a test."""
-    folder, below = wanted.folder, wanted.folder / _LOGS_BELOW
+    folder, below = wanted.folder, wanted.folder / LOGS_BELOW
     logs = folder if _plain(folder / DETAIL_LOG) or not below.is_dir() else below
     # Both logs from one folder: a summary of another run would not fit.
-    files = {name: _needed(wanted, name, logs) for name in (SUMMARY_LOG, DETAIL_LOG)}
+    files = {name: logs / name for name in (SUMMARY_LOG, DETAIL_LOG)}
     if answers:
         places = (logs, folder, folder / _ANSWERS_BELOW)
-        files[ACCURACY_LOG] = _first(places, ACCURACY_LOG) or _needed(wanted, ACCURACY_LOG, logs)
-        for name in (ACCURACY_TXT, BASELINE, COMPLIANCE):
+        files[ACCURACY_LOG] = _first(places, ACCURACY_LOG) or logs / ACCURACY_LOG
+        for name in (VERIFY_ACCURACY, ACCURACY_TXT, BASELINE, COMPLIANCE):
             if (found := _first(places, name)) is not None:
                 files[name] = found
+    _refuse_missing(wanted, files)
     user_conf = _first((logs, folder), USER_CONF) or wanted.user_conf
     return files if user_conf is None else {**files, USER_CONF: user_conf}
 
@@ -119,9 +122,13 @@ def _first(folders: tuple[Path, ...], name: str) -> Path | None:
     return next((folder / name for folder in folders if _plain(folder / name)), None)
 
 
-def _needed(wanted: Wanted, name: str, folder: Path | None = None) -> Path:
-    path = (folder or wanted.folder) / name
-    if not _plain(path):
-        hint = "name it as user_conf of the result" if name == USER_CONF else None
-        raise ResultError(f"{wanted.folder_name} has no file {name}", hint=hint)
-    return path
+def _refuse_missing(wanted: Wanted, files: Mapping[str, Path]) -> None:
+    """Refuse a folder that lacks files.
+
+    Raises:
+        ResultError: See above; names all of them.
+    """
+    lacking = [name for name, path in files.items() if not _plain(path)]
+    if lacking:
+        hint = f"name {USER_CONF} as user_conf of the result" if USER_CONF in lacking else None
+        raise ResultError(f"{wanted.folder_name} has no file {' and no '.join(lacking)}", hint=hint)

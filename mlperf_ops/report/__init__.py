@@ -8,8 +8,9 @@ from pathlib import Path
 from mlperf_ops.catalogue import Catalogue, load_catalogue
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json, write_atomic, write_json
-from mlperf_ops.report.gather import DROPPED, REPORT, read_run
+from mlperf_ops.report.gather import DROPPED, read_run
 from mlperf_ops.report.verdict import ReportVerdict, headline
+from mlperf_ops.run_plan import REPORT
 
 VERDICT_MD, REPORT_HTML = "verdict.md", "report.html"
 

@@ -124,6 +124,8 @@ class Run:
         cells: In the order of the plan; results that the plan does not know come last.
         packaging: Empty when nothing was aggregated.
         checks: checks.json; None when the check did not run, `checks_problem` then says why.
+        has_tree: There is a submission tree, so that it can be checked.
+        plan_file: Name of the file that planned it all: plan.json, or imported.json.
     """
 
     folder: Path
@@ -134,3 +136,5 @@ class Run:
     packaging: Packaging
     checks: CheckReport | None
     checks_problem: str | None
+    has_tree: bool
+    plan_file: str

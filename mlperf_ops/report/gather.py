@@ -18,13 +18,22 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
-from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
+from mlperf_ops.run_plan import (
+    CHECKS,
+    EARLIER_CHECKS,
+    IMPORTS,
+    PLAN,
+    REPORT,
+    TREE,
+    plan_file,
+    read_plan,
+    round_of,
+)
 from mlperf_ops.selection import ComplianceOutcome
 from mlperf_ops.typed import load
 
 T = TypeVar("T")
 
-CHECKS, REPORT = "checks.json", "report"
 DROPPED = "dropped.json"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
 
@@ -36,8 +45,7 @@ def read_run(folder: Path, catalogue: Catalogue) -> Run:
         ResultError: There is no readable plan.json.
         ConfigError: The catalogue does not know the plan's round.
     """
-    path = folder / PLAN
-    if not path.is_file() and not (folder / IMPORTS).is_file():
+    if not (folder / PLAN).is_file() and not (folder / IMPORTS).is_file():
         raise ResultError(
             f"{folder} is not a run folder: it has no {PLAN}", hint="give the folder results/<run_id> of a run"
         )
@@ -46,18 +54,24 @@ def read_run(folder: Path, catalogue: Catalogue) -> Run:
     return Run(
         folder=folder,
         plan=plan,
-        round=catalogue.round(plan.round, str(path)),
+        round=round_of(folder, plan, catalogue),
         cells=tuple(_cells(folder, plan)),
         hosts=tuple(_facts(folder, host.name, host.system) for host in plan.hosts),
         packaging=_packaging(folder),
         checks=checks,
         checks_problem=problem,
+        has_tree=(folder / TREE).is_dir(),
+        plan_file=plan_file(folder).name,
     )
 
 
 def _checks(folder: Path) -> tuple[CheckReport | None, str | None]:
     path = folder / REPORT / CHECKS
     if not path.is_file():
+        if not (folder / TREE).is_dir():
+            return None, "there is no submission tree yet"
+        if path.with_name(EARLIER_CHECKS).is_file():
+            return None, "the submission tree was changed after it was checked"
         return None, "the submission tree was not checked yet"
     try:
         return load(CheckReport, read_json(path), str(path)), None

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mlperf_ops.report import charts, figures, repeat, rows, sections, text, verdict, wording
+from mlperf_ops.report import charts, figures, repeat, rows, sections, text, unchecked, verdict, wording
 from mlperf_ops.report.evidence import CellRun, Run
 
 
@@ -38,6 +38,7 @@ def _context(run: Run) -> dict[str, Any]:
         "round": run.round,
         "headline": verdict.headline(run),
         "official_line": verdict.official_line(run),
+        "remedy": unchecked.remedy(run, f"results/{run.folder.resolve().name}"),
         "period": wording.period([moment for span in spans for moment in (span.start, figures.end_of(span))]),
         "counts": _counts(run),
         "rows": rows.result_rows(run),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mlperf_ops.checker.model import Finding
-from mlperf_ops.report import text, verdict
+from mlperf_ops.report import text, unchecked, verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, result_rows
@@ -27,6 +27,7 @@ def verdict_markdown(run: Run) -> str:
     plan = run.plan
     blocks = [
         [f"**{escape(verdict.headline(run).line)}**"],
+        list(_remedy(run)),
         [
             (
                 f"MLPerf Inference {escape(plan.round)}, {plan.divisions_text}, run style {plan.run_style}, "
@@ -40,6 +41,12 @@ def verdict_markdown(run: Run) -> str:
         [escape(verdict.official_line(run)), "", "The whole report: [report.html](report.html)"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _remedy(run: Run) -> Iterator[str]:
+    commands = unchecked.remedy(run, f"results/{run.folder.resolve().name}")
+    if commands:
+        yield from ("```sh", *map(one_line, commands), "```")
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

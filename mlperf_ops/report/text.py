@@ -7,7 +7,7 @@ from itertools import repeat
 
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.model import COMPLIANCE_TESTS
-from mlperf_ops.report import verdict
+from mlperf_ops.report import unchecked, verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, Word, result_rows
@@ -27,6 +27,7 @@ def verdict_lines(run: Run, page: str) -> str:
     """
     blocks = [
         [verdict.headline(run).line],
+        unchecked.lines(run, str(run.folder)),
         list(_results(run)),
         *(_findings(run.checks, run) if run.checks is not None else ()),
         list(_not_run(run)),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from mlperf_ops import aggregate, runlock
+from mlperf_ops import aggregate, run_plan, runlock
 from mlperf_ops.cli import VERBS, app
 from mlperf_ops.harness import supervisor
 from mlperf_ops.lab_vars import HostVars
@@ -110,7 +110,7 @@ def test_the_files_page_names_every_file() -> None:
     text = FILES_PAGE.read_text()
     names = {
         *(supervisor.SPEC, supervisor.USER_CONF, supervisor.CONSOLE, supervisor.STATE, supervisor.RESULT),
-        *(supervisor.MANIFEST, supervisor.PHASE, aggregate.TREE, aggregate.FULL_LOGS, aggregate.ORIGINS),
+        *(supervisor.MANIFEST, supervisor.PHASE, run_plan.TREE, aggregate.FULL_LOGS, aggregate.ORIGINS),
         *(aggregate.SUMMARY, runlock.OWNER_FILE, "plan.json", "facts.json", "cells.json", "checks.json"),
         *("verdict.md", "report.html", "provision.json", "store.json", "measured_targets.yml"),
     }

@@ -80,7 +80,8 @@ def test_imported_tests_are_packed_and_told_of_like_our_own(vendor: Vendor, form
     attempt = vendor.run / told["TEST01"].path
     assert attempt.parent.parent == vendor.run / "hosts/box/resnet50/Offline/TEST01"
     assert "accuracy_log_sampling_target = 4096" in str(read_json(attempt / "spec.json"))
-    assert not list(attempt.rglob("verify_*"))
+    # The one on answers is kept for logs that came truncated; of whole ones it is not read.
+    assert {path.name for path in attempt.rglob("verify_*")} <= {"verify_accuracy.txt"}
     report = packed(vendor)
     assert [(one.key, one.passed) for one in report.tests] == [
         ("box/resnet50/Offline/TEST01", True),

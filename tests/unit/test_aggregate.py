@@ -108,17 +108,6 @@ def test_raw_results_are_only_read(lab: Lab) -> None:
     assert snapshot(run / "hosts") == before
 
 
-def test_an_edited_tree_is_put_right(lab: Lab) -> None:
-    lab.scenario("Offline")
-    run = lab.write()
-    tree = packed(run).tree
-    before = snapshot(tree)
-    (tree / BASE / "Offline" / "README.md").write_text("mine")
-    (tree / "open" / "notes.txt").write_text("mine")
-    assert packed(run).changed
-    assert snapshot(tree) == before
-
-
 def test_a_dry_run_says_the_same_and_writes_nothing(lab: Lab) -> None:
     lab.scenario("Offline")
     run = lab.write()

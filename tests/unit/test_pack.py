@@ -12,6 +12,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,8 +108,13 @@ def test_the_digests_are_inside_and_beside_and_sha256sum_agrees(tree: TreeUnderT
 
 def test_what_the_round_rejects_is_not_packed(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = short_tree(tmp_path / "tree", real_logs)
-    with pytest.raises(SubmissionError, match=r"the check of v6\.1 rejects the tree, \d+ findings: "):
+    with pytest.raises(
+        SubmissionError, match=r"nothing was packed: the check of v6\.1 rejects the tree, \d+ findings: "
+    ) as caught:
         packed(tree)
+    assert caught.value.hint is not None
+    assert f"'mlperf-ops check {tree.root} --round v6.1' explains each" in caught.value.hint
+    assert "no option packs what the round rejects" in caught.value.hint
     assert not (tmp_path / "out").exists()
 
 
@@ -121,7 +127,7 @@ def test_what_a_stand_in_made_is_not_packed(tree: TreeUnderTest) -> None:
 def test_a_tainted_result_is_packed_only_when_it_is_allowed_by_name(tree: TreeUnderTest) -> None:
     with (tree.result("Offline") / "README.md").open("a") as stream:
         stream.write("- Tainted (performance): governor changed from performance to powersave\n")
-    with pytest.raises(SubmissionError, match="1 tainted results: ") as caught:
+    with pytest.raises(SubmissionError, match="nothing was packed: 1 tainted result: ") as caught:
         packed(tree)
     assert f"{RESULT}: Tainted (performance): governor changed" in str(caught.value)
     assert caught.value.hint is not None
@@ -213,8 +219,16 @@ def test_a_changed_a_missing_and_an_added_file_are_named(tree: TreeUnderTest, tm
         del files["open/TEST-ONLY/src/README.md"]
         files["open/TEST-ONLY/src/more.md"] = b"more"
 
-    report = verified(rewrite(packed(tree), change), tmp_path / "x")
+    pack = packed(tree)
+    before = read_json(beside(pack))
+    report = verified(rewrite(pack, change), tmp_path / "x")
     assert not report.good
+    listed: Any = before["files"]
+    odd = {one.file: (one.expected, one.found) for one in report.differences}
+    assert odd[pack.name] == (before["sha256"], sha256_file(pack))
+    assert odd[name] == (listed[name], sha256_file(tmp_path / "x" / name))
+    assert odd["open/TEST-ONLY/src/README.md"] == (listed["open/TEST-ONLY/src/README.md"], "no file")
+    assert odd["open/TEST-ONLY/src/more.md"] == ("no file", sha256_file(tmp_path / "x/open/TEST-ONLY/src/more.md"))
     assert {(one.what, one.file) for one in report.differences} == {
         ("changed", "example.tar.gz"),
         ("changed", name),
@@ -316,9 +330,18 @@ def test_the_two_verbs_as_people_call_them(tree: TreeUnderTest, tmp_path: Path) 
     done = mlperf_ops("pack", tree.root, "--round", "v6.1", "--output", pack)
     assert done.returncode == 0, done.stderr
     assert f"{pack} changed" in done.stdout
+    rows = dict(line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
+    assert rows["what"] == "value"
+    assert (rows["file"], rows["sha256"]) == (str(pack), sha256_file(pack))
+    assert int(rows["size (bytes)"]) == pack.stat().st_size
+    assert rows["verify"] == f"mlperf-ops verify {pack}"
     done = mlperf_ops("verify", pack)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == f"{pack} is what was packed"
+    assert done.stdout.splitlines()[-1] == f"{pack} is what was packed, and nobody objects to its content"
+    told = dict(line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
+    assert told["verified"].endswith(f"files of {pack}")
+    assert told["against"] == f"the sha256 that {PAGE} inside of it lists; {pack.name}.manifest.json beside it"
+    assert told["content"] == "submittable by the rules of v6.1, 4 results"
     done = mlperf_ops("verify", pack, "--json", "--extract", tmp_path / "kept")
     told = json.loads(done.stdout)
     assert (told["good"], told["round"], told["differences"]) == (True, "v6.1", [])

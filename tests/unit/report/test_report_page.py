@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +18,7 @@ from mlperf_ops.checker import Disagreement, OfficialReport, OfficialResult, Off
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.model import Failure, Result
 from mlperf_ops.report import build, verdict_text
+from mlperf_ops.runlock import OWNER_FILE, current_owner
 from mlperf_ops.typed import dump, load
 from tests.support.sample_run import FEW_IMAGES, NO_IMAGENET, change_checks, change_plan, read_checks, read_plan
 
@@ -227,7 +230,7 @@ def test_the_command_answers_in_json_and_a_bad_verdict_is_not_its_exit_code(
     change_checks(run, verdict="rejected", findings=findings)
     assert exit_code(["report", str(run), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"changed", "verdict", "verdict_md", "report_html", "text"}
+    assert set(answer) == {"changed", "verdict", "verdict_md", "report_html", "text", "in_use"}
     assert (answer["changed"], answer["verdict"]) == (True, "rejected")
     assert answer["report_html"] == str(run / "report/report.html")
     assert answer["text"] == verdict_text(run)
@@ -240,6 +243,31 @@ def test_the_command_prints_the_text_and_says_on_stderr_whether_it_wrote(
     told = capsys.readouterr()
     assert told.out == verdict_text(run)
     assert told.err == "report written\n"
+
+
+def test_a_report_of_a_run_that_goes_on_says_whose_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        write_json(run / OWNER_FILE, dataclasses.asdict(current_owner(other.pid)))
+        assert exit_code(["report", str(run)]) == 0
+        told = capsys.readouterr()
+        assert told.out == verdict_text(run)
+        assert f"{run} is in use by process {other.pid} (" in told.err
+        assert f"as {run / OWNER_FILE} says: this report is of what was there so far" in told.err
+    finally:
+        other.communicate(b"\n")
+    assert exit_code(["report", str(run)]) == 0  # an owner that has ended is none
+    assert "in use" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["report", "aggregate"])
+def test_an_unknown_round_is_named_with_the_file_and_the_key(
+    run: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    change_plan(run, round="v6.9")
+    assert exit_code([verb, str(run)]) == 2
+    told = capsys.readouterr().err
+    assert f"{run}/plan.json: round: unknown round 'v6.9'; expected one of" in told
 
 
 def test_a_folder_that_is_no_run_is_one_sentence_and_exit_code_3(

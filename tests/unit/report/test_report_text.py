@@ -6,8 +6,11 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import pytest
+
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import Disagreement, Finding, OfficialReport, OfficialResult
+from mlperf_ops.cli import main
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.model import CollectedHost, Result
 from mlperf_ops.report import verdict_text
@@ -74,6 +77,34 @@ def test_a_clean_tree_is_submittable_in_one_word(run: Path) -> None:
 def test_a_run_that_was_not_checked_says_so(run: Path) -> None:
     (run / "report" / "checks.json").unlink()
     assert first_line(run) == "NOT CHECKED: the submission tree was not checked yet"
+
+
+def test_what_was_not_checked_comes_with_the_command_that_checks_it(run: Path) -> None:
+    assert "mlperf-ops check" not in verdict_text(run)
+    (run / "report" / "checks.json").unlink()
+    lines = verdict_text(run).splitlines()
+    told = lines[lines.index("Check it:") + 1 :][:2]
+    assert told[0].split() == [
+        *("mlperf-ops", "check", f"{run}/submission", "--round", "v6.1", "--plan", f"{run}/plan.json"),
+        *("--output", f"{run}/report/checks.json"),
+    ]
+    assert told[1].split() == ["mlperf-ops", "report", str(run)]
+    page = verdict_markdown(read_run(run, load_catalogue()))
+    assert "mlperf-ops check results/demo/submission --round v6.1 --plan results/demo/plan.json" in page
+    assert str(run) not in page
+    for words in told:
+        with pytest.raises(SystemExit) as ended:
+            main(words.split()[1:])
+        assert ended.value.code in {0, 1}
+    assert first_line(run).startswith("DEMONSTRATION")
+
+
+def test_without_a_tree_the_first_command_builds_it(run: Path) -> None:
+    shutil.rmtree(run / "submission")
+    (run / "report" / "checks.json").unlink()
+    assert first_line(run) == "NOT CHECKED: there is no submission tree yet"
+    lines = verdict_text(run).splitlines()
+    assert lines[lines.index("Build the tree and check it:") + 1] == f"  mlperf-ops aggregate {run}"
 
 
 def test_a_broken_checks_file_is_not_taken_for_a_verdict(run: Path) -> None:
