@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Turn an inventory into plan.json: which cells run where, and why others do not."),
     "doctor": ("doctor", "Say what is wrong with the hosts, before anything is changed."),
     "run": ("run", "Run the whole flow: shows and starts the ansible-playbook command."),
+    "status": ("status", "Show where every cell stands, how long the rest takes and what to do next."),
     "targets": ("targets", "Learn LoadGen targets from earlier results, into a file beside the inventory."),
     "components": ("components", "Fetch, verify and convert what a plan's hosts need."),
     "store": ("store", "List, verify and clean the component stores of controller and hosts."),
