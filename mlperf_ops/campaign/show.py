@@ -35,6 +35,7 @@ _HEADINGS: Mapping[Scenario, tuple[str, str, str]] = {
     "Offline": ("Offline", "Offline", "Of"),
     "Interactive": ("Interactive", "Inter", "In"),
 }
+_FORMS = ((0, 0), (1, 0), (1, 1), (2, 1))  # lengths of headings and of the last column, the best first
 _LEAST_NAMES = 12  # columns for the names of host and benchmark, however narrow the terminal is
 _TOLD: tuple[CellState, ...] = ("failed", "invalid", "tainted", "stale", "blocked", "impossible")
 _TOLD_MOST, _PATH_MOST = 10, 6
@@ -101,12 +102,9 @@ def _matrix(status: Status, marks: Mapping[CellState, str], width: int) -> Table
     modes = _modes(status.cells)
     rows = list(_rows(status, scenarios, modes, marks))
     host, name = (max((len(row[place]) for row in rows), default=0) for place in (0, 1))
-    for headings, lefts in ((0, 0), (1, 0), (1, 1), (2, 1)):
-        titles = [_HEADINGS[one][headings] for one in scenarios]
-        last = max([4, *(len(row[-1][lefts]) for row in rows)])
-        others = sum(max(len(title), len(modes)) + 1 for title in titles) + last
-        if max(host, 4) + 1 + max(name, 9) + 1 + others <= width:
-            break
+    forms = [_form(scenarios, modes, rows, headings, lefts) for headings, lefts in _FORMS]
+    fitting = (form for form in forms if max(host, 4) + 1 + max(name, 9) + 1 + form[2] <= width)
+    titles, lefts, others = next(fitting, forms[-1])
     room = max(width - others - 2, _LEAST_NAMES)
     host = min(max(host, 4), max(room - name, room // 2))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -119,6 +117,15 @@ def _matrix(status: Status, marks: Mapping[CellState, str], width: int) -> Table
         names = (escape(str(one)[:host]), escape(str(benchmark)[: max(room - host, 1)]))
         table.add_row(*names, *(str(entry) for entry in entries), escape(left[lefts]))
     return table
+
+
+def _form(
+    scenarios: Sequence[Scenario], modes: Sequence[Mode], rows: Sequence[Sequence[Any]], headings: int, lefts: int
+) -> tuple[list[str], int, int]:
+    """Return the headings of a form, which length of the last column it has, and its width without the names."""
+    titles = [_HEADINGS[one][headings] for one in scenarios]
+    last = max([4, *(len(row[-1][lefts]) for row in rows)])
+    return titles, lefts, sum(max(len(title), len(modes)) + 1 for title in titles) + last
 
 
 def _modes(cells: Iterable[CellStatus]) -> list[Mode]:

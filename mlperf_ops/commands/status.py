@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from mlperf_ops.campaign.ask import TIMEOUT_SECONDS
-from mlperf_ops.campaign.live import look
+from mlperf_ops.campaign.live import look, reach_hosts
 from mlperf_ops.campaign.read import find_run
 from mlperf_ops.campaign.show import show
 from mlperf_ops.typed import dump
@@ -48,7 +48,8 @@ def command(
     Example: mlperf-ops status -i inventory/lab --live
     """
     run = find_run(inventory, results)
-    seen = look(run, inventory, live=live, timeout_seconds=timeout, extra_vars=extra_vars or [], given=results)
+    reached = reach_hosts(run, inventory, extra_vars or []) if live else None
+    seen = look(run, inventory, reached, timeout_seconds=timeout, given=results)
     if as_json:
         typer.echo(json.dumps(dump(seen)))
         return

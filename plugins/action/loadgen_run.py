@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -13,6 +14,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
+
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops import only
 
 _MODULE = "mlperf_ops.lab.loadgen_agent"
 _STARTING = "starting"
@@ -77,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         host = controller.host_of(plan, self._name)
         self._home = host["home"]
         cells = controller.planned_cells(plan, self._name)
+        wanted = only.patterns_of(given.get("only") or [])
         question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
         try:
             answer = self._ask("status", question)
@@ -86,6 +91,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
             states = answer["answer"]["cells"]
             todo = [index for index, state in enumerate(states) if state["state"] != "good"]
+            needed = len(todo)
+            todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
+            left_out = needed - len(todo)
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
             if self._task.check_mode or not todo:
@@ -94,6 +102,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 if told:
                     return {**result, "failed": True, "msg": told}
                 message = f"{len(todo)} of {len(cells)} cells {'would' if self._task.check_mode else 'have to'} run"
+                message += _left_out(left_out)
                 if todo:
                     display.display(f"{self._name}  {message}")
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
@@ -105,7 +114,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 tally.failed.append(told)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
-        return {**result, **_outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))}
+        outcome = _outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))
+        return {**result, **outcome, "msg": f"{outcome['msg']}{_left_out(left_out)}"}
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -224,6 +234,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         display.display(f"{title}   {verdict}{figure}{elapsed}: {reasons}", color=color)
         (tally.failed if verdict == "failed" else tally.invalid).append(f"{key}: {reasons}")
         return verdict
+
+
+def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.Cell, which may not be installed
+    return controller.model.Cell(**planned["cell"])
+
+
+def _left_out(count: int) -> str:
+    """Say how many cells mlperf_only leaves for another time."""
+    return f"; mlperf_only leaves out {count} that have no good result" if count else ""
 
 
 def _expected(cell: dict[str, Any]) -> str:

@@ -310,7 +310,7 @@ def shown(status: Status, *, width: int = 120, encoding: str = "utf-8", every_ce
     console = Console(file=stream, width=width, soft_wrap=True, highlight=False)
     show(status, console, now=NOW, every_cell=every_cell)
     stream.flush()
-    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]  # a BytesIO
+    return stream.buffer.getvalue().decode(encoding)
 
 
 def test_three_hosts_make_a_matrix_with_a_legend_and_what_is_left(tmp_path: Path) -> None:
