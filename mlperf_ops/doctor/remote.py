@@ -224,7 +224,7 @@ def run(connection: Connection, command: str, script: str, progress: Progress) -
 
 
 def follow(connection: Connection, command: str) -> Iterator[bytes]:
-    """Yield what a command prints, as it comes, until it ends; a host that is gone is noticed by keep-alives.
+    """Yield what a command prints, as it comes, until it ends; a host that is gone is noticed within a minute.
 
     Raises:
         HostProblemError: The connection was lost.

@@ -94,6 +94,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             needed = len(todo)
             todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
             left_out = needed - len(todo)
+            if left_out:
+                display.display(f"{self._name}  {_left_out(left_out)}")
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
             if self._task.check_mode or not todo:
@@ -102,7 +104,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 if told:
                     return {**result, "failed": True, "msg": told}
                 message = f"{len(todo)} of {len(cells)} cells {'would' if self._task.check_mode else 'have to'} run"
-                message += _left_out(left_out)
                 if todo:
                     display.display(f"{self._name}  {message}")
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
@@ -114,8 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 tally.failed.append(told)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
-        outcome = _outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))
-        return {**result, **outcome, "msg": f"{outcome['msg']}{_left_out(left_out)}"}
+        return {**result, **_outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))}
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -242,7 +242,7 @@ def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.C
 
 def _left_out(count: int) -> str:
     """Say how many cells mlperf_only leaves for another time."""
-    return f"; mlperf_only leaves out {count} that have no good result" if count else ""
+    return f"mlperf_only leaves out {count} cell{'' if count == 1 else 's'} without a good result"
 
 
 def _expected(cell: dict[str, Any]) -> str:
