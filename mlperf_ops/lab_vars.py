@@ -76,7 +76,7 @@ class BenchmarkEntry(LabModel):
     backend: BackendConfig = BackendConfig()
     extra_args: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
-    cmd_prefix: str = ""
+    cmd_prefix: str | None = None  # None: mlperf_cmd_prefix
     cpu_affinity: CpuList | None = None
     tuning: BenchmarkTuning = BenchmarkTuning()  # over that of the host
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
@@ -150,6 +150,8 @@ class HostVars(LabModel):
     run_style: RunStyle = "test"
     on_conflict: OnConflict = "refuse"  # two different results for one place: name them, or let the best count
     run_id: PathName | None = None
+    only: str | tuple[str, ...] = ()  # cells to run now, see mlperf_ops.only; the plan stays whole
+    cmd_prefix: str = ""  # words before the command line of every cell; that of a benchmark stands in its place
     system: PathName | None = None
     system_description: dict[str, JsonValue] = Field(default_factory=dict)
     targets: Targets = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
 from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits
@@ -258,6 +259,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         """Return the whole plan."""
+        for host in self.lab.hosts:
+            where = host.place.at(f"{PREFIX}only")
+            check_patterns(patterns_of(host.vars.only), (one.cell for one in self.cells), where)
         impossible = [cell for cell in self.cells if cell.status == "impossible"]
         if impossible and len(impossible) == len(self.cells):
             more = f"; {len(impossible) - 1} more cells cannot run either" if len(impossible) > 1 else ""

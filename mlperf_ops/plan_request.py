@@ -125,10 +125,12 @@ def make_request(
 
 
 def _words(wanted: Wanted) -> list[str]:
+    own = wanted.entry.cmd_prefix
     try:
-        return shlex.split(wanted.entry.cmd_prefix)
+        return shlex.split(wanted.host.vars.cmd_prefix if own is None else own)
     except ValueError as error:
-        raise ConfigError(f"{wanted.at('cmd_prefix')}: not a command line: {error}") from error
+        where = wanted.host.place.at(f"{PREFIX}cmd_prefix") if own is None else wanted.at("cmd_prefix")
+        raise ConfigError(f"{where}: not a command line: {error}") from error
 
 
 def _sample_count(

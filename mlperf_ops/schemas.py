@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from mlperf_ops import model
+from mlperf_ops.campaign.model import Status
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
 from mlperf_ops.catalogue.earlier import EarlierRound
@@ -47,6 +48,7 @@ _FILES: dict[str, type] = {
     "cells": model.CollectedHost,
     "checks": CheckReport,
     "pack-manifest": PackManifest,
+    "status": Status,
 }
 
 

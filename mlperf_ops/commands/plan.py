@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlperf_ops.ansible_command import playbook_command
+from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
@@ -23,7 +24,7 @@ from mlperf_ops.errors import BusyError, ConfigError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
-from mlperf_ops.model import Plan, Seconds
+from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
 from mlperf_ops.plan import make_plan, refuse_other_round
 from mlperf_ops.runlock import hold
@@ -34,8 +35,6 @@ PLAN_FILE = "plan.json"
 ANSWER_VARIABLE = "MLPERF_OPS_PLAN_ANSWER"
 _FILE_COLUMNS = 1000
 _COLOURS = {"have": "green", "missing": "default", "stale": "yellow", "impossible": "red"}
-_MINUTE, _HOUR = 60, 3600
-_THREE_DIGITS = 99.5
 _HOST_OPTION = Annotated[
     str | None, typer.Option("--vars", help="JSON of resolved variables to plan from; - reads standard input.")
 ]
@@ -210,19 +209,3 @@ def _show_notes(console: Console, rows: Iterable[Outlook]) -> None:
     for note, keys in cells.items():
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
         console.print(escape(f"note: {keys[0]}{more}: {note}"))
-
-
-def shown_seconds(seconds: Seconds | None) -> str:
-    """Return a duration for people: "20-22 s", "10-11 min", "" when it is not known."""
-    if seconds is None:
-        return ""
-    unit, size = "s", 1
-    if seconds.high >= 2 * _HOUR:
-        unit, size = "h", _HOUR
-    elif seconds.high >= 2 * _MINUTE:
-        unit, size = "min", _MINUTE
-    low, high = (
-        f"{value:.2g}" if value < _THREE_DIGITS else f"{value:.0f}"
-        for value in (seconds.low / size, seconds.high / size)
-    )
-    return f"{low} {unit}" if low == high else f"{low}-{high} {unit}"

@@ -20,6 +20,12 @@ PLAYBOOK = "run-inference.yml"
 def command(
     inventory: Annotated[str, typer.Option("--inventory", "-i", help="Inventory to run.")],
     style: Annotated[RunStyle | None, typer.Option(help="Run style instead of the inventory's.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Cells to run: benchmark/scenario/mode, or less of it, with * for any; a cell's name. Repeat."
+        ),
+    ] = None,
     extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; show what would change.")] = False,
     as_json: Annotated[
@@ -29,11 +35,13 @@ def command(
 ) -> None:
     """Run everything that an inventory asks for and that has no good result yet, up to the checked submission tree.
 
-    The exit code is ansible-playbook's.
+    With --only the plan stays whole and the other cells stay planned. The exit code is ansible-playbook's.
 
     Example: mlperf-ops run -i inventory/lab --check -- --limit sut1,localhost
     """
     words = [f"mlperf_run_style={style}"] if style is not None else []
+    if only:
+        words.append(json.dumps({"mlperf_only": only}))
     made = playbook_command(
         PLAYBOOK, inventory, extra_vars=[*words, *(extra_vars or [])], arguments=arguments or [], check=check
     )

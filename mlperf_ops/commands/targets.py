@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
+from mlperf_ops.campaign.read import run_id
 from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ConfigError, ResultError
-from mlperf_ops.lab_source import InventorySource
-from mlperf_ops.lab_vars import PREFIX
 from mlperf_ops.targets import HostTargets, as_yaml, measured, merged, write
 
 
@@ -39,7 +38,7 @@ def command(
     if not inventory.exists():
         raise ConfigError(f"there is no inventory at {inventory}", hint="start from inventory/local or inventory/lab")
     folder = inventory if inventory.is_dir() else inventory.parent
-    run = results or Path("results", _run_id(folder, inventory))
+    run = results or Path("results", run_id(inventory))
     collection = read_collection(run)
     for problem in collection.problems:
         typer.echo(f"mlperf-ops: {problem}", err=True)
@@ -65,9 +64,3 @@ def command(
 
 def _as_json(one: HostTargets) -> dict[str, object]:
     return {"host": one.host, "path": str(one.path), "changed": one.changed, "targets": one.targets}
-
-
-def _run_id(folder: Path, inventory: Path) -> str:
-    """Return the run id as the plan finds it, where the inventory writes it out."""
-    given = InventorySource(folder, str(inventory)).literal(f"{PREFIX}run_id")
-    return str(given) if given is not None else folder.resolve().name

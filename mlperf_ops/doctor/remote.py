@@ -24,6 +24,7 @@ from mlperf_ops.doctor.model import Access, Progress
 from mlperf_ops.doctor.ssh_settings import HostProblemError, Target, ask_ssh, ask_ssh_for_jump
 
 _CHUNK_BYTES = 65536
+_KEEPALIVE_SECONDS = 15
 _CLOSED = "closed the connection before it said that it is SSH"
 
 # What went wrong is a finding; Paramiko's own lines about it would be printed beside it.
@@ -220,3 +221,23 @@ def run(connection: Connection, command: str, script: str, progress: Progress) -
         raise HostProblemError(
             "python", f"the login works, but a command does not end: {said}", "look at the host"
         ) from error
+
+
+def follow(connection: Connection, command: str) -> Iterator[bytes]:
+    """Yield what a command prints, as it comes, until it ends; a host that is gone is noticed within a minute.
+
+    Raises:
+        HostProblemError: The connection was lost.
+    """
+    try:
+        connection.transport.set_keepalive(_KEEPALIVE_SECONDS)
+        with connection.transport.open_session() as channel:
+            channel.exec_command(command)
+            while chunk := channel.recv(_CHUNK_BYTES):
+                yield chunk
+            # A lost connection ends the output as an orderly end does, but without an exit status.
+            ended = channel.exit_status_ready() or connection.transport.is_active()
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise HostProblemError("port", f"the connection was lost: {error}", "look at the network") from error
+    if not ended:
+        raise HostProblemError("port", "the connection was lost", "look at the network")

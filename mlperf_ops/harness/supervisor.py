@@ -105,7 +105,8 @@ def run_cell(
     started_at = datetime.now(timezone.utc)
     clock = time.monotonic()
     write_json(attempt / STATE, {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(),
-                                 "started_at": started_at.isoformat(timespec="seconds")})  # fmt: skip
+                                 "started_at": started_at.isoformat(timespec="seconds"),
+                                 "request_sha256": request_sha256})  # fmt: skip
     write_json(attempt / SPEC, dump(spec))
     (attempt / USER_CONF).write_text(spec.loadgen.user_conf)
     if spec.loadgen.audit_conf:

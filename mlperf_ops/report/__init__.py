@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlperf_ops.campaign.obstacles import DROPPED
 from mlperf_ops.catalogue import Catalogue, load_catalogue
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json, write_atomic, write_json
-from mlperf_ops.report.gather import DROPPED, read_run
+from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.verdict import ReportVerdict, headline
 from mlperf_ops.run_plan import REPORT
 

@@ -11,9 +11,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from mlperf_ops.campaign.obstacles import obstacles
 from mlperf_ops.catalogue import Catalogue
 from mlperf_ops.checker.model import CheckReport
-from mlperf_ops.doctor import record
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
@@ -34,7 +34,6 @@ from mlperf_ops.typed import load
 
 T = TypeVar("T")
 
-DROPPED = "dropped.json"
 AGGREGATE, SYSTEM_ORIGINS = "aggregate.json", "system_origins.json"
 
 
@@ -132,9 +131,7 @@ def _counting(written: Json) -> Iterator[tuple[str, str]]:
 def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
     homes = {host.name: host.home for host in plan.hosts}
     collected: dict[tuple[str, str], list[CollectedCell]] = {}
-    # A host that the preflight left out is not merely without results: it says why.
-    left_out = {name: f"the preflight left it out: {why}" for name, why in record.blocked(folder).items()}
-    problems: dict[str, str] = {**_dropped(folder), **left_out}
+    problems = obstacles(folder)
     for name in homes:
         answer = _collected(folder, name)
         if isinstance(answer, str):
@@ -164,16 +161,6 @@ def _cells(folder: Path, plan: Plan) -> Iterator[CellRun]:
         if cell is not None:
             base = CellRun(cell, host, homes[host], cell.benchmark, planned=None, state="missing")
             yield _with_result(folder, plan, base, found[-1])
-
-
-def _dropped(folder: Path) -> dict[str, str]:
-    """Return the hosts that dropped out of the last play, each with the task and the reason."""
-    hosts = _object(folder / DROPPED).get("hosts")
-    return {
-        name: f"it dropped out at '{one.get('task', '')}': {one.get('message', '')}"
-        for name, one in (hosts if isinstance(hosts, dict) else {}).items()
-        if isinstance(one, dict)
-    }
 
 
 def _choose(found: Sequence[CollectedCell], request_sha256: str | None) -> CollectedCell:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from pathlib import Path
 from typing import Any
 
-from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.inventory.manager import InventoryManager
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import access, controller
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops.doctor import question, record
 
-# Of the connection plugin ssh: what decides where and as whom Ansible logs in.
-_OPTIONS = ("host", "port", "remote_user", "private_key_file", "host_key_checking", "ssh_executable", "password")
-_ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
-_BECOME_PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
 _COLOURS = {"warns": "yellow"}
 display = Display()
 
@@ -91,40 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Return what decides how a host is reached and what it needs."""
         wanted = [*question.VARIABLES, *([] if planned else [question.WITHOUT_PLAN])]
         return {
-            "access": self._access(name, values),
+            "access": access.of(name, values, self._play_context),
             "variables": {one: controller.value(name, values, one) for one in wanted if one in values},
             "plan": planned,
         }
-
-    def _access(self, name: str, values: Any) -> dict[str, Any]:  # noqa: ANN401  # HostVars
-        connection = controller.value(name, values, "ansible_connection") if "ansible_connection" in values else None
-        access = {"connection": connection or constants.DEFAULT_TRANSPORT, "address": name}
-        for field, variable in (("python", "ansible_python_interpreter"), ("become_method", "ansible_become_method")):
-            if variable in values:
-                access[field] = str(controller.value(name, values, variable))
-        if any(one in values for one in _BECOME_PASSWORDS) or self._play_context.become_pass:
-            access["has_become_password"] = True
-        if access["connection"] not in {"ssh", "smart"}:
-            return access
-        known = constants.config.get_plugin_vars("connection", "ssh")
-        given = {one: controller.value(name, values, one) for one in known if one in values}
-        options = {one: _option(one, given) for one in (*_OPTIONS, *_ARGUMENTS)}
-        access |= {
-            "address": str(options["host"] or name),
-            "port": int(options["port"]) if options["port"] else None,
-            "user": options["remote_user"] or None,
-            "key_file": options["private_key_file"] or None,
-            "host_key_checking": options["host_key_checking"] is not False,
-            "ssh": options["ssh_executable"] or "ssh",
-            "arguments": [word for one in _ARGUMENTS for word in shlex.split(options[one] or "")],
-        }
-        password = options["password"] or self._play_context.password
-        return {**access, "password": str(password)} if password else access
-
-
-def _option(name: str, given: dict[str, Any]) -> Any:  # noqa: ANN401  # any option
-    """Return an option of the ssh connection: variable, command line, environment, ansible.cfg, default."""
-    value, _ = constants.config.get_config_value_and_origin(
-        name, plugin_type="connection", plugin_name="ssh", variables=given
-    )
-    return controller.plain(value)

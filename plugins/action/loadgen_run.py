@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import time
@@ -13,6 +14,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
+
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops import only
 
 _MODULE = "mlperf_ops.lab.loadgen_agent"
 _STARTING = "starting"
@@ -77,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         host = controller.host_of(plan, self._name)
         self._home = host["home"]
         cells = controller.planned_cells(plan, self._name)
+        wanted = only.patterns_of(given.get("only") or [])
         question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
         try:
             answer = self._ask("status", question)
@@ -86,6 +91,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
             states = answer["answer"]["cells"]
             todo = [index for index, state in enumerate(states) if state["state"] != "good"]
+            needed = len(todo)
+            todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
+            left_out = needed - len(todo)
+            if left_out:
+                display.display(f"{self._name}  {_left_out(left_out)}")
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
             if self._task.check_mode or not todo:
@@ -224,6 +234,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         display.display(f"{title}   {verdict}{figure}{elapsed}: {reasons}", color=color)
         (tally.failed if verdict == "failed" else tally.invalid).append(f"{key}: {reasons}")
         return verdict
+
+
+def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.Cell, which may not be installed
+    return controller.model.Cell(**planned["cell"])
+
+
+def _left_out(count: int) -> str:
+    """Say how many cells mlperf_only leaves for another time."""
+    return f"mlperf_only leaves out {count} cell{'' if count == 1 else 's'} without a good result"
 
 
 def _expected(cell: dict[str, Any]) -> str:

@@ -20,6 +20,13 @@ options:
     description: Succeed although cells failed; somebody else has to tell.
     type: bool
     default: false
+  only:
+    description:
+      - Patterns of the cells to run, C(benchmark/scenario/mode); a part may have C(*). Without any all run. The others
+        stay planned.
+    type: list
+    elements: str
+    default: []
 attributes:
   action:
     description: Runs on the controller.

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mlperf_ops.commands.plan import plain_duration, shown_seconds
+from mlperf_ops.campaign.durations import shown_seconds
+from mlperf_ops.commands.plan import plain_duration
 from mlperf_ops.files import read_json
 from mlperf_ops.model import Seconds
 from mlperf_ops.runlock import acquire, current_owner

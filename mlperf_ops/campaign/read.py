@@ -1,0 +1,66 @@
+"""Find the results folder of a campaign and read the controller's files of it. Only reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlperf_ops.campaign.model import Play
+from mlperf_ops.errors import ConfigError, ResultError
+from mlperf_ops.lab_source import InventorySource
+from mlperf_ops.lab_vars import PREFIX
+from mlperf_ops.model import Plan
+from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
+from mlperf_ops.runlock import is_alive, read_owner
+
+_SHOWN = 6
+
+
+def find_run(inventory: str | None, results: Path | None) -> Path:
+    """Return the results folder that the user means: the one given, that of the inventory, or the only one there is.
+
+    Raises:
+        ConfigError: There is no such folder, or several.
+    """
+    if results is not None:
+        return _with_plan(results, f"mlperf-ops plan --results {results} -i INVENTORY")
+    if inventory is not None:
+        path = Path(inventory)
+        if not path.exists():
+            raise ConfigError(
+                f"there is no inventory at {inventory}", hint="start from inventory/local or inventory/lab"
+            )
+        return _with_plan(Path("results", run_id(path)), f"mlperf-ops plan -i {inventory}")
+    found = sorted({path.parent for name in (PLAN, IMPORTS) for path in Path("results").glob(f"*/{name}")})
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError("there is no plan below results/", hint="mlperf-ops plan -i INVENTORY makes one")
+    names = ", ".join(folder.name for folder in found[:_SHOWN])
+    raise ConfigError(f"results/ holds several runs: {names}", hint="name one by --inventory or --results")
+
+
+def run_id(inventory: Path) -> str:
+    """Return the run id as the plan finds it, where the inventory writes it out."""
+    folder = inventory if inventory.is_dir() else inventory.parent
+    given = InventorySource(folder, str(inventory)).literal(f"{PREFIX}run_id")
+    return str(given) if given is not None else folder.resolve().name
+
+
+def _with_plan(run: Path, how: str) -> Path:
+    if not any((run / name).is_file() for name in (PLAN, IMPORTS)):
+        raise ConfigError(f"there is no plan in {run}", hint=f"{how} makes it")
+    return run
+
+
+def plan_and_play(run: Path) -> tuple[Plan, Play | None]:
+    """Return the plan of a results folder, and who works on it now.
+
+    Raises:
+        ResultError: The plan cannot be read.
+    """
+    owner = read_owner(run)
+    play = Play(owner.pid, owner.command) if owner is not None and is_alive(owner) else None
+    try:
+        return read_plan(run), play
+    except ResultError as error:
+        raise ResultError(error.message, hint=error.hint or "plan again: mlperf-ops plan -i INVENTORY") from error
