@@ -74,9 +74,8 @@ def _refined(planned: PlannedCell, earlier: Iterable[Earlier]) -> Seconds | None
     if not ended:
         return planned.expected
     took = ended[-1].result.elapsed_seconds
-    return Seconds(
-        round(took * (1 - _SPREAD), 1), round(took * (1 + _SPREAD), 1), f"{ended[-1].cell.attempt} took {took:.0f} s"
-    )
+    said = f"{ended[-1].cell.attempt} took {took:.0f} s"
+    return Seconds(round(took * (1 - _SPREAD), 1), round(took * (1 + _SPREAD), 1), said, "history")
 
 
 def _changes(planned: PlannedCell, earlier: Earlier) -> list[str]:

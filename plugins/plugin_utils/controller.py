@@ -133,8 +133,11 @@ def cell_key(cell: Mapping[str, str]) -> str:
 
 
 def planned_cells(plan: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the cells that a host has to run, in the plan's order."""
-    return [cell for cell in plan["cells"] if cell["host"] == name and cell["status"] == "planned"]
+    """Return the cells that a host has to run, in the order in which it runs them."""
+    cells = [cell for cell in plan["cells"] if cell["host"] == name and cell["status"] == "planned"]
+    order = next((host.get("order", []) for host in plan["hosts"] if host["name"] == name), [])
+    turns = {key: turn for turn, key in enumerate(order)}
+    return sorted(cells, key=lambda cell: turns.get(cell_key(cell["cell"]), len(turns)))
 
 
 def question(plan: Mapping[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def test_a_duration_that_is_not_known_is_counted_and_not_summed_as_nothing(folde
     assert "expected: at least 56 min on a (1 cell of unknown duration)" in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("a/efficientnet-lite0/Server/performance")]
     assert line.split()[1:] == ["missing", "unknown"]
-    offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Offline"]}
+    offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Server"]}
     alone = asked(folder, mlperf_run_style="valid", mlperf_benchmarks=[offline])
     assert "expected: 1 cell of unknown duration" in mlperf_ops(folder, "plan", "--vars=-", stdin=alone).stdout
 
