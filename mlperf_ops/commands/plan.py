@@ -83,8 +83,7 @@ def command(
     plan = load(Plan, answer["plan"], PLAN_FILE)
     collection = read_collection(Path(str(answer["path"])).parent)
     seen = outlook(plan, collection.earlier)
-    share = repeat_share(load_catalogue())
-    made = None if until is None else forecast(plan, seen, until, now, share)
+    made = None if until is None else forecast(plan, seen, until, now, repeat_share(load_catalogue()))
     missed = made is not None and not made.met
     if as_json:
         ready = {} if made is None else {"deadline": forecast_json(made)}

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlperf_ops.schedule import Job, Schedule, best_order, critical_path, finish, simulate
@@ -93,6 +93,7 @@ def uses(schedule: Schedule) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
+@settings(deadline=None)
 @given(campaigns())
 def test_never_two_cells_on_a_host_nor_two_holders_of_a_thing(jobs: tuple[Job, ...]) -> None:
     for order in (jobs, best_order(jobs)):
@@ -107,6 +108,7 @@ def test_never_two_cells_on_a_host_nor_two_holders_of_a_thing(jobs: tuple[Job, .
             assert ran == [one for one in order if one.host == host]
 
 
+@settings(deadline=None)
 @given(campaigns())
 def test_no_order_is_worse_than_the_one_given_nor_better_than_can_be(jobs: tuple[Job, ...]) -> None:
     naive, best = finish(simulate(jobs)), finish(simulate(best_order(jobs)))
@@ -115,6 +117,7 @@ def test_no_order_is_worse_than_the_one_given_nor_better_than_can_be(jobs: tuple
     assert best_order(jobs) == best_order(jobs)
 
 
+@settings(deadline=None)
 @given(campaigns())
 def test_the_critical_path_has_no_gap_and_ends_with_the_campaign(jobs: tuple[Job, ...]) -> None:
     made = simulate(jobs)
