@@ -95,12 +95,13 @@ def _bar(axes: Any, one: Stretch, middle: float, height: float, scale: float, to
         axes.plot([(one.start - one.waited) / scale, one.start / scale], [middle, middle], color=_MUTED,
                   linewidth=1.0, linestyle=(0, (1, 2)))  # fmt: skip
     names = (one.names,) if isinstance(one.names, str) else one.names
-    room = one.seconds / total * _PLOT_INCHES
+    # White text in the dark part where that is the larger one, else dark text over the whole.
+    on_dark = certain > one.seconds / 2
+    part = certain if on_dark else one.seconds
+    room = part / total * _PLOT_INCHES
     name = next((name for name in names if name and len(name) * _CHARACTER_INCHES < room), "")
     if name:
-        # Dark text on what is light for its larger part, white on what is dark.
-        on_dark = certain > one.seconds / 2
-        axes.annotate(name, ((one.start + one.seconds / 2) / scale, middle), ha="center", va="center", fontsize=7,
+        axes.annotate(name, ((one.start + part / 2) / scale, middle), ha="center", va="center", fontsize=7,
                       color="white" if on_dark else _INK)  # fmt: skip
 
 

@@ -133,10 +133,13 @@ def cell_key(cell: Mapping[str, str]) -> str:
 
 
 def planned_cells(plan: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the cells that a host has to run, in the order in which it runs them."""
-    cells = [cell for cell in plan["cells"] if cell["host"] == name and cell["status"] == "planned"]
-    order = next((host.get("order", []) for host in plan["hosts"] if host["name"] == name), [])
-    turns = {key: turn for turn, key in enumerate(order)}
+    """Return the cells that a host has to run, in the plan's order."""
+    return [cell for cell in plan["cells"] if cell["host"] == name and cell["status"] == "planned"]
+
+
+def in_turn(cells: list[dict[str, Any]], host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return cells in the order in which their host runs them, as its entry of the plan says."""
+    turns: dict[str, int] = {key: turn for turn, key in enumerate(host.get("order", []))}
     return sorted(cells, key=lambda cell: turns.get(cell_key(cell["cell"]), len(turns)))
 
 

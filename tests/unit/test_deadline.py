@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -71,7 +71,7 @@ def test_what_is_no_deadline_is_one_sentence(text: str, sentence: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def timed(made: Plan, durations: dict[str, tuple[float, float] | None], holds: tuple[str, ...] = ()) -> Plan:
+def timed(made: Plan, durations: Mapping[str, tuple[float, float] | None], holds: tuple[str, ...] = ()) -> Plan:
     """Give the cells of the scenarios durations, and let all hold something; others are left out."""
 
     def one(planned: PlannedCell, seconds: tuple[float, float] | None) -> PlannedCell:
@@ -179,9 +179,7 @@ def told(made: Forecast) -> str:
 def test_a_forecast_is_never_kinder_than_its_own_ends(
     durations: list[tuple[float, float]], hours: float, share: float
 ) -> None:
-    ranges: dict[str, tuple[float, float] | None] = {
-        name: (min(pair), max(pair)) for name, pair in zip(HOURS, durations, strict=True)
-    }
+    ranges = {name: (min(pair), max(pair)) for name, pair in zip(HOURS, durations, strict=True)}
     made = ready(timed(PLAN, ranges), hours, share)
     assert made.met == all(one.fit == "fits" for one in made.cells)
     assert (made.fit == "does not fit") == any(one.fit == "does not fit" for one in made.cells)

@@ -415,13 +415,14 @@ def test_an_unknown_speed_gives_no_invented_duration() -> None:
     assert cell(made, "Offline/accuracy").notes == ()
 
 
-def test_a_whole_data_set_is_not_promised_in_seconds() -> None:
+def test_a_whole_data_set_is_no_matter_of_seconds_by_the_run_style() -> None:
     made = plan(a=host(components={"imagenet": {"path": "/data/imagenet"}}))
-    assert cell(made, "Server/accuracy").expected is None
-    assert cell(made, "Offline/performance").expected is not None
-    offline = cell(made, "Offline/accuracy").expected
+    server, offline = (cell(made, f"{name}/accuracy").expected for name in ("Server", "Offline"))
+    assert server is not None
+    assert (server.source, server.low) == ("rule", 2648.1)  # 50,000 samples at 17 per second
     assert offline is not None
     assert offline.source == "prior"
+    assert cell(made, "Offline/performance").expected is not None
 
 
 def test_a_cell_of_which_nothing_is_known_is_taken_to_last_as_long_as_published_runs() -> None:

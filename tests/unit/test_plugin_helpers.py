@@ -50,11 +50,11 @@ def test_cells_are_named_and_asked_for_as_in_the_package() -> None:
     assert controller.cell_key(cell) == Cell("s", "b", "Offline", "accuracy").key
     planned = {"cell": cell, "host": "h", "status": "planned", "request": {"x": 1}}
     others = [{**planned, "status": "impossible"}, {**planned, "host": "other"}]
-    plan = {"run_id": "r", "hosts": [{"name": "h"}], "cells": [planned, *others]}
+    plan = {"run_id": "r", "cells": [planned, *others]}
     (own,) = controller.planned_cells(plan, "h")
     second = {**planned, "cell": {**cell, "mode": "performance"}}
-    ordered = {**plan, "hosts": [{"name": "h", "order": ["s/b/Offline/performance"]}], "cells": [planned, second]}
-    assert controller.planned_cells(ordered, "h") == [second, planned]
+    assert controller.in_turn([planned, second], {"name": "h"}) == [planned, second]
+    assert controller.in_turn([planned, second], {"order": ["s/b/Offline/performance"]}) == [second, planned]
     assert controller.question(plan, [own]) == {
         "run_id": "r",
         "cells": [{"key": "s/b/Offline/accuracy", "request": {"x": 1}, "request_sha256": sha256_json({"x": 1})}],
