@@ -38,14 +38,13 @@ def prior_seconds(
 
 def around(catalogue: Catalogue) -> tuple[float, float]:
     """Return the least and the most that a cell takes beside LoadGen's measurement and the warm-up."""
-    for durations in reversed(tuple(catalogue.durations.values())):
-        return durations.around_seconds.shortest, durations.around_seconds.longest
-    return 0.0, 0.0
+    found = next((one.around_seconds for one in reversed(tuple(catalogue.durations.values()))), None)
+    return (0.0, 0.0) if found is None else (found.shortest, found.longest)
 
 
 def repeat_share(catalogue: Catalogue) -> float:
     """Return the share of a campaign's time that is kept for cells which have to be repeated."""
-    return max((one.repeat_share for one in catalogue.durations.values()), default=0.0)
+    return next((one.repeat_share for one in reversed(tuple(catalogue.durations.values()))), 0.0)
 
 
 def _shortened(mode: Mode, run_style: RunStyle, round_: Round) -> int:
