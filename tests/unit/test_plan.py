@@ -467,7 +467,7 @@ def test_cells_that_share_a_meter_are_ordered_so_that_hosts_do_not_wait() -> Non
 @pytest.mark.parametrize(
     ("shared", "sentence"),
     [
-        ({"meter1": ["performence"]}, "performence"),
+        ({"meter1": ["perf"]}, "perf"),
         ({"meter1": []}, "meter1"),
         ({"a meter": ["performance"]}, "a meter"),
     ],
