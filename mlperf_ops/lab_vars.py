@@ -165,6 +165,8 @@ class HostVars(LabModel):
     tuning_profile: str | None = None  # a platform of the catalogue; None: nothing is tuned
     tuning: Tuning = Tuning()  # single settings, over those of the profile
     host_state: HostStateLimits = HostStateLimits()
+    # What only one cell of the lab may use at a time, such as a power analyzer: its name, and the modes that need it.
+    shared: dict[PathName, Annotated[tuple[EntryMode, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""

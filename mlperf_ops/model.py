@@ -20,6 +20,7 @@ RunStyle = Literal["test", "fast", "valid"]
 ComplianceTest = Literal["TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 Mode = Literal["accuracy", "performance", "TEST01", "TEST04", "TEST06", "TEST07", "TEST08", "TEST09"]
 Verdict = Literal["valid", "invalid", "failed"]
+Estimate = Literal["rule", "target", "history", "prior"]
 OnConflict = Literal["refuse", "best"]
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -212,11 +213,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """An expected duration and where it comes from."""
+    """An expected duration and where it comes from.
+
+    rule: the round and the run style fix it; target: computed with a speed that the inventory states, given or
+    measured; history: an earlier run of the cell on its host; prior: published runs of others; None: a sum.
+    """
 
     low: float
     high: float
     why: str
+    source: Estimate | None = field(default=None, metadata=UNSET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +248,7 @@ class PlannedCell:
     request: dict[str, Json] | None  # None when impossible
     division: Division | None = None  # None: that of the plan
     also: tuple[Filing, ...] = ()
+    holds: tuple[str, ...] = field(default=(), metadata=UNSET)  # shared things that no other cell may use meanwhile
 
     @property
     def request_sha256(self) -> str | None:
@@ -262,6 +269,7 @@ class PlannedHost:
     requirements: str  # name of the Python lock for the harness, "" when none is needed
     tuning: dict[str, Json] = field(default_factory=dict)  # settings of mlperf_ops.tuning; {}: nothing is tuned
     host_state: dict[str, Json] = field(default_factory=dict)  # what taints a result: harness.host_drift.Limits
+    order: tuple[str, ...] = field(default=(), metadata=UNSET)  # cell keys as they run; (): as the plan lists them
 
 
 @dataclass(frozen=True, slots=True)

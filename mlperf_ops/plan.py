@@ -20,10 +20,12 @@ from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits
+from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
-from mlperf_ops.plan_time import expected_seconds
+from mlperf_ops.plan_shared import held_by, with_order
+from mlperf_ops.plan_time import Assumed, expected_seconds
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
 from mlperf_ops.tuning import Tuning, resolve
 from mlperf_ops.typed import dump
@@ -224,11 +226,21 @@ class _Planner:
                 status="planned",
                 reason=None,
                 notes=made.notes,
-                expected=expected_seconds(made.conf, cell.mode, wanted.run_style, samples),
+                expected=expected_seconds(made.conf, cell.mode, wanted.run_style, samples, self._assumed(wanted, cell)),
                 request=dump(made.spec),
                 division=None if division == self.lab.division else division,
                 also=also,
+                holds=held_by(wanted.host, cell.mode),
             )
+        )
+
+    def _assumed(self, wanted: Wanted, cell: Cell) -> Assumed:
+        """Return what an estimate takes from published runs and from the inventory."""
+        official, style = wanted.benchmark.maps_to, wanted.run_style
+        return Assumed(
+            prior=prior_seconds(self.catalogue, self.round_, official, cell.scenario, cell.mode, style),
+            warmup_seconds=wanted.entry.warmup_seconds,
+            around=around(self.catalogue),
         )
 
     def _claim(self, cell: Cell, wanted: Wanted, division: Division) -> None:
@@ -273,7 +285,7 @@ class _Planner:
             run_id=self.lab.run_id,
             run_style=self.lab.run_style,
             inventory=self.lab.inventory,
-            hosts=tuple(self.hosts),
+            hosts=with_order(self.hosts, self.cells),
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
             limits=(

@@ -8,11 +8,21 @@ from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.model import ComplianceTest, Division, Plan, Scenario
 from mlperf_ops.plan_compliance import lacking_tests
 from mlperf_ops.plan_request import Wanted
+from mlperf_ops.plan_shared import queues
 
 
 def remarks(plan: Plan, catalogue: Catalogue) -> tuple[str, ...]:
     """Return sentences about what the plan's cells will not give."""
-    return (*_simulated(plan), *_lacking_tests(plan, catalogue.round(plan.round)))
+    return (*_simulated(plan), *_lacking_tests(plan, catalogue.round(plan.round)), *_shared(plan))
+
+
+def _shared(plan: Plan) -> Iterator[str]:
+    """Say which hosts wait for one another."""
+    for thing, hosts in queues(plan):
+        yield (
+            f"{thing} is shared by {', '.join(hosts[:-1])} and {hosts[-1]}: the order of their cells and the times of "
+            "--deadline let them take turns, but the run itself does not keep two hosts from using it at once"
+        )
 
 
 def _simulated(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 from mlperf_ops.loadgen_settings import LoadgenSettings
 from mlperf_ops.model import Mode, RunStyle, Seconds
@@ -15,18 +16,50 @@ _STYLE_TEST_SECONDS = (1.0, 30.0)
 _FEW_SAMPLES = 1000  # a user's whole data set is not a matter of seconds, in no style
 
 
-def expected_seconds(conf: UserConf, mode: Mode, run_style: RunStyle, sample_count: int | None) -> Seconds | None:
-    """Return the expected duration of a cell, without loading and warm-up.
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """What an estimate takes from elsewhere.
+
+    Attributes:
+        prior: LoadGen's measurement in runs of others, for a cell whose speed is not known.
+        warmup_seconds: As the inventory asks for it.
+        around: Least and most seconds of a cell beside measurement and warm-up: loading, scoring.
+    """
+
+    prior: Seconds | None = None
+    warmup_seconds: float = 0.0
+    around: tuple[float, float] = (0.0, 0.0)
+
+
+def expected_seconds(
+    conf: UserConf, mode: Mode, run_style: RunStyle, sample_count: int | None, assumed: Assumed = Assumed()
+) -> Seconds | None:
+    """Return the expected duration of a cell, from its start to its result.
 
     Args:
         conf: The cell's settings and known speed.
         mode: Accuracy or performance.
         run_style: The cell's style.
         sample_count: Samples of an accuracy run.
+        assumed: What the settings do not tell.
 
     Returns:
         A range, or None when it depends on a speed that nobody knows yet.
     """
+    found = _measured(conf, mode, sample_count) or _guessed(conf, mode, run_style, sample_count)
+    if found is None and assumed.prior is not None:
+        # What LoadGen is told to last at least, it lasts, whatever others took.
+        least = conf.settings.integer("min_duration") / 1000 if mode != "accuracy" and run_style == "valid" else 0.0
+        low = max(assumed.prior.low, least)
+        found = replace(assumed.prior, low=low, high=max(assumed.prior.high, low))
+    if found is None:
+        return None
+    shortest, longest = (assumed.warmup_seconds + seconds for seconds in assumed.around)
+    return replace(found, low=round(found.low + shortest, 1), high=round(found.high + longest, 1))
+
+
+def _measured(conf: UserConf, mode: Mode, sample_count: int | None) -> Seconds | None:
+    """Return how long LoadGen measures, where settings and speed say so."""
     known = conf.known_per_second
     if mode == "accuracy":
         found = _accuracy(conf.settings, known, sample_count)
@@ -36,13 +69,18 @@ def expected_seconds(conf: UserConf, mode: Mode, run_style: RunStyle, sample_cou
         found = _server(conf.settings, known)
     else:
         found = _stream(conf.settings, known)
-    few = mode == "performance" or (sample_count is not None and sample_count <= _FEW_SAMPLES)
-    if found is None and run_style == "test" and few:
-        # A query of MultiStream holds several samples; of an accuracy run only the number of samples counts.
-        size = conf.settings.samples_per_query if conf.scenario == "MultiStream" and mode == "performance" else 1
-        low, high = (seconds * size for seconds in _STYLE_TEST_SECONDS)
-        found = Seconds(low, high, "style test; the speed is not known yet")
-    return found
+    return found and replace(found, source="rule" if known is None else "target")
+
+
+def _guessed(conf: UserConf, mode: Mode, run_style: RunStyle, sample_count: int | None) -> Seconds | None:
+    """Return what style test makes of a cell whose speed is not known: seconds."""
+    few = mode != "accuracy" or (sample_count is not None and sample_count <= _FEW_SAMPLES)
+    if run_style != "test" or not few:
+        return None
+    # A query of MultiStream holds several samples; of an accuracy run only the number of samples counts.
+    size = conf.settings.samples_per_query if conf.scenario == "MultiStream" and mode != "accuracy" else 1
+    low, high = (seconds * size for seconds in _STYLE_TEST_SECONDS)
+    return Seconds(low, high, "style test; the speed is not known yet", "rule")
 
 
 def _range(low: float, high: float, why: str) -> Seconds:

@@ -19,6 +19,7 @@ from mlperf_ops import model
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.durations import Durations
 from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
@@ -39,6 +40,7 @@ _CATALOGUE: dict[str, type[BaseModel]] = {
     "implementation": Implementation,
     "platform": Platform,
     "scorer": Scorer,
+    "durations": Durations,
     "import-map": ImportMap,
 }
 _FILES: dict[str, type] = {

@@ -40,7 +40,10 @@ def refined(planned: PlannedCell, earlier: Iterable[Timed]) -> Seconds | None:
         return planned.expected
     took = ended[-1].elapsed_seconds
     return Seconds(
-        round(took * (1 - _SPREAD), 1), round(took * (1 + _SPREAD), 1), f"{ended[-1].attempt} took {took:.0f} s"
+        round(took * (1 - _SPREAD), 1),
+        round(took * (1 + _SPREAD), 1),
+        f"{ended[-1].attempt} took {took:.0f} s",
+        "history",
     )
 
 
@@ -49,7 +52,9 @@ def left_of(expected: Seconds | None, elapsed_seconds: float) -> Seconds | None:
     if expected is None:
         return None
     low, high = (max(0.0, round(value - elapsed_seconds, 1)) for value in (expected.low, expected.high))
-    return Seconds(low, high, "longer than expected" if elapsed_seconds > expected.high else expected.why)
+    return Seconds(
+        low, high, "longer than expected" if elapsed_seconds > expected.high else expected.why, expected.source
+    )
 
 
 def total(parts: Iterable[Seconds | None]) -> Seconds | None:

@@ -79,19 +79,22 @@ def status_of(
         cells=cells,
         remaining=_longest([host.remaining for host in hosts if host.remaining is not None]),
         unknown=sum(host.unknown for host in hosts),
-        critical_path=None if last is None else _path(last, cells, play),
+        critical_path=None if last is None else _path(last, plan, cells, play),
         next=tuple(_actions(("-i", inventory, *flags), cells, hosts, results, asked=asked is not None, play=play)),
         problems=collection.problems,
     )
 
 
-def in_order(host: str, cells: Sequence[CellStatus], play: Play | None) -> list[CellStatus]:
-    """Return what a host still runs, in the order in which it does: the running cell first, then that of the plan.
+def in_order(host: PlannedHost, cells: Sequence[CellStatus], play: Play | None) -> list[CellStatus]:
+    """Return what a host still runs, in the order in which it does: the running cell first, then as its plan says.
 
     A cell that ended and was not collected yet has had its turn in the play that goes on; it waits for the next one.
     """
-    mine = [cell for cell in cells if cell.host == host and cell.state in TO_COME and not _had_its_turn(cell, play)]
-    return sorted(mine, key=lambda cell: cell.state != "running")
+    mine = [
+        cell for cell in cells if cell.host == host.name and cell.state in TO_COME and not _had_its_turn(cell, play)
+    ]
+    turns = {key: turn for turn, key in enumerate(host.order)}
+    return sorted(mine, key=lambda cell: (cell.state != "running", turns.get(cell.key, len(turns))))
 
 
 def _had_its_turn(cell: CellStatus, play: Play | None) -> bool:
@@ -110,7 +113,7 @@ def _busy(plan: Plan, heard: Asked) -> dict[str, str]:
 
 
 def _host(host: PlannedHost, cells: Sequence[CellStatus], heard: Asked, blocked: str, play: Play | None) -> HostStatus:
-    ahead = in_order(host.name, cells, play)
+    ahead = in_order(host, cells, play)
     running = [cell for cell in ahead if cell.state == "running"]
     state: HostState = "not asked"
     detail = ""
@@ -146,9 +149,10 @@ def _longest(parts: Sequence[Seconds]) -> Seconds | None:
     return Seconds(max(part.low for part in parts), max(part.high for part in parts), "the host that finishes last")
 
 
-def _path(host: HostStatus, cells: Sequence[CellStatus], play: Play | None) -> CriticalPath:
+def _path(host: HostStatus, plan: Plan, cells: Sequence[CellStatus], play: Play | None) -> CriticalPath:
     assert host.remaining is not None  # noqa: S101  # for the type checker: chosen among those
-    return CriticalPath(host.name, tuple(cell.key for cell in in_order(host.name, cells, play)), host.remaining)
+    planned = next(one for one in plan.hosts if one.name == host.name)
+    return CriticalPath(host.name, tuple(cell.key for cell in in_order(planned, cells, play)), host.remaining)
 
 
 # --- what to do next --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.component import ComponentEntry
+from mlperf_ops.catalogue.durations import Durations
 from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.implementation import Implementation
 from mlperf_ops.catalogue.platform import Platform
@@ -32,6 +33,7 @@ class Catalogue:
     locks: Mapping[str, Path]
     origins: Mapping[str, Path] = field(repr=False)  # "benchmarks/resnet50" -> its file
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
+    durations: Mapping[str, Durations] = field(default_factory=dict)
 
     def round(self, name: str, where: str = "") -> Round:
         """Return a round, or raise ConfigError with the nearest name and where the name was written."""

@@ -12,7 +12,7 @@ ENVIRONMENT = "MLPERF_OPS_CATALOGUE"
 BUILT_IN = Path(__file__).parent
 _FOLDERS = (
     *("rounds", "earlier_rounds", "benchmarks", "implementations"),
-    *("components", "platforms", "scorers", "locks"),
+    *("components", "platforms", "scorers", "durations", "locks"),
 )
 
 

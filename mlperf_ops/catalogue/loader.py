@@ -1,8 +1,8 @@
 """Read the catalogue's folders into one checked object.
 
-A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/, platforms/ and scorers/,
-with one YAML file per entry, and locks/ with Python locks. The built-in folder comes first; more are named by the
-environment variable MLPERF_OPS_CATALOGUE.
+A catalogue folder has rounds/, earlier_rounds/, benchmarks/, implementations/, components/, platforms/, scorers/ and
+durations/, with one YAML file per entry, and locks/ with Python locks. The built-in folder comes first; more are named
+by the environment variable MLPERF_OPS_CATALOGUE.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mlperf_ops.catalogue.base import CatalogueModel, Entry
 from mlperf_ops.catalogue.benchmark import Benchmark, Family, expand
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.component import CONVERT_OPTIONS, ComponentEntry
+from mlperf_ops.catalogue.durations import Durations
 from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.folders import all_folders, lock_files, more_folders, yaml_files
 from mlperf_ops.catalogue.implementation import Implementation
@@ -92,6 +93,7 @@ class _Reader:
     components: dict[str, ComponentEntry] = field(default_factory=dict)
     platforms: dict[str, Platform] = field(default_factory=dict)
     scorers: dict[str, Scorer] = field(default_factory=dict)
+    durations: dict[str, Durations] = field(default_factory=dict)
     locks: dict[str, Path] = field(default_factory=dict)
     places: dict[str, _Place] = field(default_factory=dict)
 
@@ -108,6 +110,8 @@ class _Reader:
             self._add("platforms", self.platforms, Platform, path)
         for path in yaml_files(folder / "scorers"):
             self._add("scorers", self.scorers, Scorer, path)
+        for path in yaml_files(folder / "durations"):
+            self._add("durations", self.durations, Durations, path)
         for path in yaml_files(folder / "benchmarks"):
             self._add_benchmarks(path)
         for path in lock_files(folder):
@@ -164,6 +168,7 @@ class _Reader:
             self.locks,
             origins,
             self.scorers,
+            self.durations,
         )
         for reference in references(made):
             if reference.name not in reference.known:

@@ -19,6 +19,10 @@ def references(catalogue: Catalogue) -> Iterator[Reference]:
         yield from _of_benchmark(benchmark, catalogue)
     for scorer in catalogue.scorers.values():
         yield from _of_scorer(scorer, catalogue)
+    for durations in catalogue.durations.values():
+        models = {model for round_ in catalogue.rounds.values() for model in round_.models}
+        for name in durations.models:
+            yield Reference(f"durations/{durations.name}", ("models", name), "benchmark of a round", name, models)
     for component in catalogue.components.values():
         if component.convert is not None:
             key = f"components/{component.name}"

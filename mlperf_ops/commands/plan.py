@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -19,14 +20,19 @@ from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
+from mlperf_ops.commands import plan_deadline
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
-from mlperf_ops.errors import BusyError, ConfigError
+from mlperf_ops.deadline import as_json as forecast_json
+from mlperf_ops.deadline import forecast, parse_deadline
+from mlperf_ops.errors import EXIT_VERDICT, BusyError, ConfigError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
 from mlperf_ops.plan import make_plan, refuse_other_round
+from mlperf_ops.plan_prior import repeat_share
+from mlperf_ops.report.wording import duration
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 
@@ -47,6 +53,10 @@ def command(
         Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
     ] = None,
     extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(help="Say whether all is ready by then; ISO 8601, this machine's zone where no offset is given."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
@@ -55,10 +65,15 @@ def command(
     With -i Ansible resolves the inventory's variables (playbooks/validate.yml); that playbook calls this verb with
     --vars. The file is written only when the plan is different.
 
-    Example: mlperf-ops plan -i inventory/local -e mlperf_run_style=valid
+    With --deadline: which cells fit, which do not, and the critical path, were the run to start now. Exit code 1: not
+    all of them are sure to fit.
+
+    Example: mlperf-ops plan -i inventory/local -e mlperf_run_style=valid --deadline 2027-01-29T13:00
     """
     if (inventory is None) == (variables is None):
         raise ConfigError("give one of --inventory and --vars", hint="mlperf-ops plan -i inventory/local")
+    now = datetime.now(timezone.utc)
+    until = None if deadline is None else parse_deadline(deadline, now)
     if variables is not None:
         given = variables
         answer = leave_answer(ANSWER_VARIABLE, lambda: _plan(read_variables(given), results, dry_run=dry_run))
@@ -68,14 +83,22 @@ def command(
     plan = load(Plan, answer["plan"], PLAN_FILE)
     collection = read_collection(Path(str(answer["path"])).parent)
     seen = outlook(plan, collection.earlier)
+    made = None if until is None else forecast(plan, seen, until, now, repeat_share(load_catalogue()))
+    missed = made is not None and not made.met
     if as_json:
-        typer.echo(json.dumps({**answer, "outlook": [asdict(one) for one in seen]}))
-        return
+        ready = {} if made is None else {"deadline": forecast_json(made)}
+        typer.echo(json.dumps({**answer, "outlook": [asdict(one) for one in seen], **ready}))
+        raise typer.Exit(EXIT_VERDICT if missed else 0)
     for problem in (*cast("list[str]", answer["warnings"]), *collection.problems):
         typer.echo(f"mlperf-ops: {problem}", err=True)
-    _show(plan, seen, cast("list[str]", answer["remarks"]))
+    console = _console()
+    _show(console, plan, seen, cast("list[str]", answer["remarks"]))
+    if made is not None:
+        plan_deadline.show(console, made, shown_seconds)
     state = "would change" if dry_run and answer["changed"] else "written" if answer["changed"] else "is up to date"
     typer.echo(f"{answer['path']} {state}", err=True)
+    if missed:
+        raise typer.Exit(EXIT_VERDICT)
 
 
 # --- from variables that Ansible resolved ----------------------------------------------------------------------------
@@ -149,9 +172,12 @@ def plan_inventory(inventory: str, results: Path | None, extra_vars: list[str], 
 # --- for people ------------------------------------------------------------------------------------------------------
 
 
-def _show(plan: Plan, seen: Iterable[Outlook], remarks: Iterable[str]) -> None:
+def _console() -> Console:
     # Not on a terminal a line is a cell, however long.
-    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+
+
+def _show(console: Console, plan: Plan, seen: Iterable[Outlook], remarks: Iterable[str]) -> None:
     rows = list(seen)
     table = Table(box=None, pad_edge=False)
     columns = {"host": [escape(one.host) for one in rows]}
@@ -160,6 +186,7 @@ def _show(plan: Plan, seen: Iterable[Outlook], remarks: Iterable[str]) -> None:
     columns["cell"] = [escape(one.key) for one in rows]
     columns["status"] = [f"[{_COLOURS[one.status]}]{one.status}[/]" for one in rows]
     columns["expected"] = [shown_seconds(one.expected) or ("unknown" if is_unknown(one) else "") for one in rows]
+    columns["by"] = [(one.expected and one.expected.source) or "" for one in rows]
     if any(one.reason for one in rows):
         columns["reason"] = [escape(one.reason) for one in rows]
     for heading in columns:
@@ -176,7 +203,7 @@ def _show(plan: Plan, seen: Iterable[Outlook], remarks: Iterable[str]) -> None:
     console.print(
         escape(f"round {plan.round}, {plan.divisions_text}, run style {plan.run_style}: {said or 'no cells'}")
     )
-    if (expected := _expected(rows)) is not None:
+    if (expected := plan_deadline.turns(plan, rows, shown_seconds) or _expected(rows)) is not None:
         console.print(escape(f"expected: {expected}"))
 
 
@@ -188,16 +215,8 @@ def _expected(rows: Sequence[Outlook]) -> str | None:
         return cells if unknown else None
     host, seconds = slowest
     if unknown:
-        return f"at least {plain_duration(seconds.low)} on {host} ({cells})"
+        return f"at least {duration(seconds.low)} on {host} ({cells})"
     return f"{shown_seconds(seconds)} on {host}, the host with most to do"
-
-
-def plain_duration(seconds: float) -> str:
-    """Return a duration for people, down to the minute where it has hours: "2 h 10 min", "12 min", "40 s"."""
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(int(seconds // _MINUTE), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _show_notes(console: Console, rows: Iterable[Outlook]) -> None:

@@ -7,7 +7,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mlperf_ops.report import charts, figures, repeat, rows, sections, text, unchecked, verdict, wording
+from mlperf_ops.report import (
+    charts,
+    durations,
+    figures,
+    gantt,
+    repeat,
+    rows,
+    sections,
+    text,
+    unchecked,
+    verdict,
+    wording,
+)
 from mlperf_ops.report.evidence import CellRun, Run
 
 
@@ -54,6 +66,8 @@ def _context(run: Run) -> dict[str, Any]:
         "unfinished": verdict.unfinished(run),
         "benchmarks": charts.benchmark_charts(run),
         "timelines": charts.timelines(run),
+        "durations": durations.durations(run),
+        "colours": gantt.COLOURS,
         "refused": run.packaging.refused,
         "systems": sections.system_sections(run),
         "hosts": sections.host_sections(run),

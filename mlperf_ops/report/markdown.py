@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mlperf_ops.checker.model import Finding
-from mlperf_ops.report import text, unchecked, verdict
+from mlperf_ops.report import durations, text, unchecked, verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, result_rows
@@ -38,6 +38,7 @@ def verdict_markdown(run: Run) -> str:
         *_findings(run),
         list(_not_run(run)),
         [escape(line) for line in (host_line(run),) if line],
+        [escape(f"Durations: {line}.") for line in (durations.summary(run),) if line],
         [escape(verdict.official_line(run)), "", "The whole report: [report.html](report.html)"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"

@@ -179,7 +179,7 @@ def timeline_plot(name: str, label: str, stretches: Sequence[Stretch], total_sec
 
 def _timeline(figure: Any, stretches: Sequence[Stretch], total_seconds: float) -> None:  # noqa: ANN401
     axes = figure.subplots()
-    scale, unit = _time_unit(total_seconds)
+    scale, unit = time_unit(total_seconds)
     for row, one in enumerate(stretches):
         dark = _ACCURACY if one.accuracy else _PERFORMANCE
         plain = dark if one.accuracy else _AROUND
@@ -197,7 +197,8 @@ def _timeline(figure: Any, stretches: Sequence[Stretch], total_seconds: float) -
     axes.set_xlabel(f"{unit} since the first start")
 
 
-def _time_unit(total_seconds: float) -> tuple[float, str]:
+def time_unit(total_seconds: float) -> tuple[float, str]:
+    """Return the seconds and the name of the unit that suits a time axis."""
     if total_seconds > 3 * 3600:
         return 3600.0, "hours"
     return (60.0, "minutes") if total_seconds > 5 * 60 else (1.0, "seconds")

@@ -80,7 +80,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         plan = controller.read_plan(run, check_mode=self._task.check_mode)
         host = controller.host_of(plan, self._name)
         self._home = host["home"]
-        cells = controller.planned_cells(plan, self._name)
+        cells = controller.in_turn(controller.planned_cells(plan, self._name), host)
         wanted = only.patterns_of(given.get("only") or [])
         question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
         try:

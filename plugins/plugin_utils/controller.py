@@ -137,6 +137,12 @@ def planned_cells(plan: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [cell for cell in plan["cells"] if cell["host"] == name and cell["status"] == "planned"]
 
 
+def in_turn(cells: list[dict[str, Any]], host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return cells in the order in which their host runs them, as its entry of the plan says."""
+    turns: dict[str, int] = {key: turn for turn, key in enumerate(host.get("order", []))}
+    return sorted(cells, key=lambda cell: turns.get(cell_key(cell["cell"]), len(turns)))
+
+
 def question(plan: Mapping[str, Any], cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the agent is asked about cells."""
     asked = []

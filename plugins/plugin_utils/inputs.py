@@ -23,7 +23,9 @@ def given(plan: Mapping[str, Any], host: Mapping[str, Any], variables: Mapping[s
     """
     cells = controller.planned_cells(plan, host["name"])
     components = [one for one in plan["components"] if one["name"] in host["components"]]
-    asked = [host, controller.question(plan, cells)["cells"], components, plan["round"]]
+    # In which order the cells run depends on other hosts, and is nothing that this one has to be prepared for.
+    asked_host = {key: value for key, value in host.items() if key != "order"}
+    asked = [asked_host, controller.question(plan, cells)["cells"], components, plan["round"]]
     return {
         "plan": controller.files.sha256_json(asked),
         "variables": controller.files.sha256_json(_variables(host["name"], variables)),

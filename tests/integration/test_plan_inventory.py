@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,30 @@ def test_what_ansible_itself_cannot_read_is_shown_with_its_words(folder: Path) -
     assert done.stderr.splitlines()[-1].startswith(
         "mlperf-ops: error: ansible-playbook could not resolve lab (exit code 2)"
     )
+
+
+def test_a_deadline_is_compared_with_hosts_that_wait_for_one_another(folder: Path) -> None:
+    variables = folder / "lab/group_vars/all.yml"
+    variables.write_text(f"{ALL}mlperf_shared: {{meter1: [performance]}}\n")
+    words = ["--json", "-e", "style=valid", "-e", '{"modes": ["accuracy", "performance"]}']
+    targets = json.dumps({"efficientnet-lite0": {"Offline": {"target_qps": 100}, "Server": {"target_qps": 50}}})
+    words += ["-e", f'{{"mlperf_targets": {targets}}}']
+    soon = datetime.now(timezone.utc) + timedelta(minutes=30)
+    late = plan(folder, *words, "--deadline", soon.isoformat())
+    assert late.returncode == 1, late.stderr
+    answer = json.loads(late.stdout)
+    # Four cells of ten minutes each need the meter; every host alone would be ready in time.
+    assert answer["deadline"]["fit"] == "does not fit"
+    path = answer["deadline"]["critical_path"]
+    assert {step["host"] for step in path} == {"a", "b"}
+    assert {step["waits_for"] for step in path} == {None, "meter1"}
+    ends = [one["end"]["high"] for one in answer["deadline"]["cells"]]
+    assert [one["fit"] == "fits" for one in answer["deadline"]["cells"]] == [
+        datetime.fromisoformat(end) <= soon for end in ends
+    ]
+    orders = {host["name"]: host.get("order") for host in answer["plan"]["hosts"]}
+    assert any(orders.values())
+    again = plan(folder, *words, "--deadline", (soon + timedelta(hours=1)).isoformat())
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["deadline"]["fit"] == "fits"
+    assert json.loads(again.stdout)["changed"] is False

@@ -45,7 +45,7 @@ def lab(hosts: int, **more: Json) -> Plan:
         **{f"mlperf_{key}": value for key, value in more.items()},
     }
     names = [f"sut{number}" for number in range(1, hosts + 1)]
-    return make_plan(dict.fromkeys(names, variables), load_catalogue(), "lab", lambda _host, _path, _value: "")
+    return make_plan(dict.fromkeys(names, variables), load_catalogue(), "lab", lambda _host, _path, _value: "")[0]
 
 
 def begun(planned: PlannedCell, **changes: object) -> Begun:

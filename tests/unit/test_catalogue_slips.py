@@ -23,6 +23,7 @@ from mlperf_ops.catalogue import (
     read_catalogue,
 )
 from mlperf_ops.catalogue.benchmark import Family
+from mlperf_ops.catalogue.durations import Durations
 from mlperf_ops.catalogue.earlier import EarlierRound
 from mlperf_ops.catalogue.folders import BUILT_IN
 from mlperf_ops.catalogue.problems import validate
@@ -39,6 +40,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "components": ComponentEntry,
     "platforms": Platform,
     "scorers": Scorer,
+    "durations": Durations,
 }
 
 

@@ -178,7 +178,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.path = folder
         self.folder = folder / "hosts" / "a"
-        self.host = {"name": "a", "components": ["model"], "requirements": "harness-v6.1.txt"}
+        self.host: dict[str, Any] = {"name": "a", "components": ["model"], "requirements": "harness-v6.1.txt"}
         request = {"argv": ["python"]}
         self.plan: dict[str, Any] = {
             "run_id": "lab",
@@ -218,6 +218,7 @@ def test_inputs_are_the_plan_the_variables_and_the_code(run: Run) -> None:
         assert {**run.given(**{name: "other"}), "variables": ""} == {**before, "variables": ""} != before
         assert run.given(**{name: "other"}) != before
     run.plan["components"][1]["sha256"] = "3"  # of other hosts
+    run.host["order"] = [run.cell["key"]]  # follows from what other hosts do
     assert run.given() == before
     run.plan["components"][0]["sha256"] = "3"
     assert run.given()["plan"] != before["plan"]

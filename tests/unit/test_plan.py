@@ -400,23 +400,80 @@ def test_only_the_changed_cell_gets_another_request() -> None:
 def test_expected_seconds(style: str, targets: dict[str, Any], end: str, low: float, high: float) -> None:
     expected = cell(plan(a=host(run_style=style, targets={"efficientnet-lite0": targets})), end).expected
     assert expected is not None
-    assert (expected.low, expected.high) == (low, high)
+    # One second of warm-up, and none to half a minute of loading and scoring.
+    assert (expected.low, expected.high) == pytest.approx((low + 1, high + 31))
+    assert expected.source == ("target" if targets else "rule")
     assert expected.why
 
 
 def test_an_unknown_speed_gives_no_invented_duration() -> None:
     made = plan(a=host(run_style="valid"))
-    assert cell(made, "Offline/performance").expected is None
+    assert cell(made, "Server/performance").expected is None  # nobody published a Server run of resnet in v5.1
     note = cell(made, "Offline/performance").notes[0]
     assert "no target is known" in note
     assert "`mlperf-ops run -i inventory/lab --style test` and then `mlperf-ops targets -i inventory/lab" in note
     assert cell(made, "Offline/accuracy").notes == ()
 
 
-def test_a_whole_data_set_is_not_promised_in_seconds() -> None:
+def test_a_whole_data_set_is_no_matter_of_seconds_by_the_run_style() -> None:
     made = plan(a=host(components={"imagenet": {"path": "/data/imagenet"}}))
-    assert cell(made, "Offline/accuracy").expected is None
+    server, offline = (cell(made, f"{name}/accuracy").expected for name in ("Server", "Offline"))
+    assert server is not None
+    assert (server.source, server.low) == ("rule", 2648.1)  # 50,000 samples at 17 per second
+    assert offline is not None
+    assert offline.source == "prior"
     assert cell(made, "Offline/performance").expected is not None
+
+
+def test_a_cell_of_which_nothing_is_known_is_taken_to_last_as_long_as_published_runs() -> None:
+    made = plan(a=host(run_style="valid"))
+    expected = cell(made, "Offline/performance").expected
+    assert expected is not None
+    assert expected.source == "prior"
+    assert expected.why == "7 published runs of resnet Offline took 617 to 689 s (published-v5.1)"
+    # Not less than LoadGen's 600 s, whatever others took; a tenth and the loading more than their longest.
+    assert (expected.low, expected.high) == (601.0, 788.9)
+
+
+def test_a_published_duration_is_shortened_by_style_fast_and_no_claim_for_style_test() -> None:
+    fast = cell(plan(a=host(run_style="fast")), "Offline/performance").expected
+    assert fast is not None
+    assert (fast.low, fast.high, fast.source) == (112.1, 788.9, "prior")  # a fifth of 0.9 x 617 s at least
+    seconds = cell(plan(a=host()), "Offline/performance").expected
+    assert seconds is not None
+    assert seconds.source == "rule"
+
+
+# --- shared things ---------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_without_shared_things_says_nothing_of_them() -> None:
+    made = pretty_json(dump(plan(a=host(), b=host(system="b"))))
+    assert '"holds"' not in made
+    assert '"order"' not in made
+
+
+def test_cells_that_share_a_meter_are_ordered_so_that_hosts_do_not_wait() -> None:
+    shared: Json = {"meter1": ["performance"]}
+    made = plan(**{name: host(run_style="valid", system=name, shared=shared) for name in "ab"})
+    assert {one.holds for one in made.cells if one.cell.mode == "performance"} == {("meter1",)}
+    assert {one.holds for one in made.cells if one.cell.mode == "accuracy"} == {()}
+    orders = [host.order for host in made.hosts]
+    own = {host.name: [one.cell.key for one in made.cells if one.host == host.name] for host in made.hosts}
+    assert all(sorted(order or own[name]) == sorted(own[name]) for name, order in zip("ab", orders, strict=True))
+    assert load(Plan, dump(made), "plan.json") == made
+
+
+@pytest.mark.parametrize(
+    ("shared", "sentence"),
+    [
+        ({"meter1": ["perf"]}, "perf"),
+        ({"meter1": []}, "meter1"),
+        ({"a meter": ["performance"]}, "a meter"),
+    ],
+)
+def test_a_slip_in_a_shared_thing_is_refused(shared: Json, sentence: str) -> None:
+    assert sentence in refused(a=host(shared=shared))
 
 
 def test_a_drop_in_catalogue_with_a_fixed_batch_is_respected(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from mlperf_ops.campaign.durations import shown_seconds
-from mlperf_ops.commands.plan import plain_duration
 from mlperf_ops.files import read_json
 from mlperf_ops.model import Seconds
 from mlperf_ops.runlock import acquire, current_owner
@@ -200,7 +199,7 @@ def test_a_duration_that_is_not_known_is_counted_and_not_summed_as_nothing(folde
     assert "expected: at least 56 min on a (1 cell of unknown duration)" in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("a/efficientnet-lite0/Server/performance")]
     assert line.split()[1:] == ["missing", "unknown"]
-    offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Offline"]}
+    offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Server"]}
     alone = asked(folder, mlperf_run_style="valid", mlperf_benchmarks=[offline])
     assert "expected: 1 cell of unknown duration" in mlperf_ops(folder, "plan", "--vars=-", stdin=alone).stdout
 
@@ -217,14 +216,6 @@ def test_what_the_plan_as_a_whole_lacks_is_a_note(folder: Path) -> None:
     assert "no cells" in empty.stdout.splitlines()[-1]
     remarks = json.loads(mlperf_ops(folder, "plan", "--vars=-", "--json", stdin=asked(folder)).stdout)["remarks"]
     assert remarks == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(40, "40 s"), (119, "119 s"), (750, "12 min"), (7800, "2 h 10 min"), (36_000, "10 h 0 min")],
-)
-def test_a_least_duration_is_plain(seconds: float, shown: str) -> None:
-    assert plain_duration(seconds) == shown
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,12 @@ def test_cells_are_named_and_asked_for_as_in_the_package() -> None:
     cell = {"system": "s", "benchmark": "b", "scenario": "Offline", "mode": "accuracy"}
     assert controller.cell_key(cell) == Cell("s", "b", "Offline", "accuracy").key
     planned = {"cell": cell, "host": "h", "status": "planned", "request": {"x": 1}}
-    plan = {"run_id": "r", "cells": [planned, {**planned, "status": "impossible"}, {**planned, "host": "other"}]}
+    others = [{**planned, "status": "impossible"}, {**planned, "host": "other"}]
+    plan = {"run_id": "r", "cells": [planned, *others]}
     (own,) = controller.planned_cells(plan, "h")
+    second = {**planned, "cell": {**cell, "mode": "performance"}}
+    assert controller.in_turn([planned, second], {"name": "h"}) == [planned, second]
+    assert controller.in_turn([planned, second], {"order": ["s/b/Offline/performance"]}) == [second, planned]
     assert controller.question(plan, [own]) == {
         "run_id": "r",
         "cells": [{"key": "s/b/Offline/accuracy", "request": {"x": 1}, "request_sha256": sha256_json({"x": 1})}],
