@@ -133,7 +133,7 @@ def test_a_running_cell_has_phase_elapsed_and_what_is_left(tmp_path: Path) -> No
     assert (server.state, server.phase, server.elapsed_seconds) == ("running", "measuring", 20.0)
     assert server.expected is not None
     assert server.remaining is not None
-    assert (server.expected.low, server.remaining.low) == (70.0, 50.0)
+    assert (server.expected.low, server.remaining.low) == (71.0, 51.0)
 
 
 def test_a_running_cell_of_an_earlier_plan_says_that_it_will_run_again() -> None:

@@ -196,7 +196,7 @@ def test_run_in_check_mode_asks_for_a_diff_and_reports_as_json(folder: Path) -> 
 def test_a_duration_that_is_not_known_is_counted_and_not_summed_as_nothing(folder: Path) -> None:
     targets = {"efficientnet-lite0": {"Offline": {"target_qps": 10}, "SingleStream": {"target_latency_ms": 5}}}
     done = mlperf_ops(folder, "plan", "--vars=-", stdin=asked(folder, mlperf_run_style="valid", mlperf_targets=targets))
-    assert "expected: at least 56 min on a (1 cell of unknown duration)" in done.stdout
+    assert "expected: at least 56 min 55 s on a (1 cell of unknown duration)" in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("a/efficientnet-lite0/Server/performance")]
     assert line.split()[1:] == ["missing", "unknown"]
     offline = {**asked(folder)["hosts"]["a"]["mlperf_benchmarks"][0], "scenarios": ["Server"]}
