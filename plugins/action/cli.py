@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             words = [word.replace(name, value) for word in words]
         files = [Path(str(path).replace("{run}", str(run))) for path in given.get("writes", [])]
         before = [_content(path) for path in files]
+        began_ns = time.time_ns()
         answer = controller.mlperf_ops(words)
         changed = bool(answer.data.get("changed", False)) or before != [_content(path) for path in files]
-        return {**result, "changed": changed, "exit_code": answer.returncode, "answer": answer.data}
+        told = {"exit_code": answer.returncode, "began_ns": began_ns, "answer": answer.data}
+        return {**result, "changed": changed, **told}
 
 
 def _content(path: Path) -> str:

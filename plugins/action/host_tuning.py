@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
@@ -30,7 +31,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if not settings and state != "reverted" and not _was_tuned(record):
             return {**result, "skipped": True, "skip_reason": "no tuning is asked for, and this run has done none"}
         try:
-            answer = tuned.tune(self, variables, home, state=state, settings=settings, strict=bool(given.get("strict")))
+            answer = tuned.tune(
+                self, variables, home, state=state, settings=settings, strict=boolean(given.get("strict", False))
+            )
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         if answer.get("changes") is None:

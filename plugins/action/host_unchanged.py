@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, inputs, once, tuned
 
@@ -27,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         remember = given.get("state", "compared") == "remembered"
         try:
             run = controller.run_folder(given.get("results", ""), variables)
-            trust = bool(given.get("trust", True))
+            trust = boolean(given.get("trust", True))
             why = self._remember(run, variables) if remember else self._compare(run, variables, trust=trust)
         except (AnsibleActionFail, OSError, ValueError, KeyError, TypeError) as error:
             why = str(error)  # nothing here may keep a host from the roles' own look
@@ -81,7 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "inputs": known,
             "settings": tuned.state_of(host.get("tuning", {})),
             "folders": [str(one["path"]) for one in of("host_packages_folders") or []],
-            "keeps_clock": bool(of("time_sync_manage")),
+            "keeps_clock": boolean(of("time_sync_manage") or False),
             "clock_limit_ms": limit if of("time_sync_required") else 0,
         }
         answer: dict[str, Any] = self._execute_module(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
@@ -115,7 +116,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 tally.failed.append(told)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
-        return {**result, **_outcome(tally, len(cells), plan["run_style"], keep_going=bool(given.get("keep_going")))}
+        return {
+            **result,
+            **_outcome(tally, len(cells), plan["run_style"], keep_going=boolean(given.get("keep_going", False))),
+        }
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(

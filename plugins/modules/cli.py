@@ -53,6 +53,10 @@ answer:
   description: The JSON object that the verb printed; empty in check mode.
   returned: success
   type: dict
+began_ns:
+  description: When the verb was started, in nanoseconds since 1970.
+  returned: success
+  type: int
 exit_code:
   description: The exit code, 0 or 1.
   returned: success

@@ -35,6 +35,10 @@ class Lab:
     def play(self, *arguments: str) -> Played:
         return play(_PLAY, self.inventory, self.folder, *arguments)
 
+    def submission(self, *arguments: str) -> Played:
+        """Play only the building and checking of the submission."""
+        return play(str(CHECKOUT / "playbooks" / "submission.yml"), self.inventory, self.folder, *arguments)
+
     def start(self, log: str) -> Running:
         """Start a play in a session of its own, as a terminal would."""
         return start(command(_PLAY, self.inventory), self.folder, environ(), self.folder / log)
@@ -101,6 +105,36 @@ def test_a_second_run_changes_nothing_and_runs_nothing(measured: Lab) -> None:
     assert again.exit_code == 0, again.output
     assert again.total("changed") == 0, again.output
     assert measured.attempts() == before
+
+
+def test_a_verdict_is_remembered_until_anything_that_it_rests_on_is_changed(measured: Lab) -> None:
+    plain = measured.play()
+    assert plain.exit_code == 0, plain.output
+    built, checked = "Build the submission tree", "Check the tree"
+    same = measured.submission()
+    assert _ran(same, built, checked, "Write the report") == []
+    assert "DEMONSTRATION" in same.output
+    assert f"Report: {measured.run / 'report' / 'report.html'}" in same.output
+    assert _ran(measured.submission("-e", "submission_trust=false"), built, checked) == [built, checked]
+
+    page = measured.run / "report" / "report.html"
+    text = page.read_text()
+    page.unlink()
+    assert _ran(measured.submission(), built) == [built]
+    assert page.read_text() == text
+
+    system = next((measured.run / "submission" / "open" / "example" / "systems").glob("*.json"))
+    system.write_text(system.read_text().replace('"edge"', '"edgy"', 1))  # as many bytes as before
+    assert _ran(measured.submission(), checked) == [checked]
+    system.write_text(system.read_text().replace('"edgy"', '"edge"', 1))
+    assert _ran(measured.submission(), checked) == [checked]
+    assert _ran(measured.submission(), checked) == []
+
+
+def _ran(played: Played, *names: str) -> list[str]:
+    """Return which of these tasks of the submission were run and not skipped."""
+    parts = played.output.split("TASK [mlperf_ops.lab.submission : ")[1:]
+    return [name for name in names for part in parts if part.startswith(f"{name}]") and "skipping: " not in part]
 
 
 def test_a_changed_option_runs_its_scenario_again_and_no_other(measured: Lab) -> None:
