@@ -20,9 +20,9 @@ from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
 from mlperf_ops.files import sha256_file, sha256_text, write_json
 from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, page
-from mlperf_ops.report.wording import plural
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.typed import dump
+from mlperf_ops.wording import plural
 
 _SHOWN = 5
 _MODE = 0o644

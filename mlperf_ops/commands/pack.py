@@ -15,8 +15,8 @@ from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.pack import beside, pack_tree
 from mlperf_ops.pack_manifest import PAGE
-from mlperf_ops.report.wording import plural
 from mlperf_ops.typed import dump
+from mlperf_ops.wording import plural
 
 _ENDING = ".tar.gz"
 

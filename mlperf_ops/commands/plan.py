@@ -32,9 +32,9 @@ from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
 from mlperf_ops.plan import make_plan, refuse_other_round
 from mlperf_ops.plan_prior import repeat_share
-from mlperf_ops.report.wording import duration
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
+from mlperf_ops.wording import duration
 
 PLAN_FILE = "plan.json"
 # The outer `plan -i` tells the inner `plan --vars`, which its playbook calls, where to leave the answer.

@@ -14,7 +14,7 @@ from mlperf_ops.deadline import FITS, CellForecast, Fit, Forecast, Window, campa
 from mlperf_ops.model import Plan, Seconds
 from mlperf_ops.outlook import Outlook
 from mlperf_ops.plan_shared import queues
-from mlperf_ops.report.wording import duration, plural
+from mlperf_ops.wording import duration, plural
 
 _COLOURS: dict[Fit, str] = {"fits": "green", "may not fit": "yellow", "does not fit": "red"}
 _DAY_SECONDS = 24 * 3600

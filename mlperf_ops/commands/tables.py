@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlperf_ops.report.wording import one_line
+from mlperf_ops.wording import one_line
 
 
 def print_table(heading: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] | None = None) -> None:

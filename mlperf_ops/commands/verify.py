@@ -14,9 +14,9 @@ from mlperf_ops.checker.show import show
 from mlperf_ops.commands.tables import print_table
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError
 from mlperf_ops.pack_manifest import BESIDE, PAGE
-from mlperf_ops.report.wording import plural
 from mlperf_ops.typed import dump
 from mlperf_ops.verify_pack import VerifyReport, verify
+from mlperf_ops.wording import plural
 
 
 def command(

@@ -9,7 +9,7 @@ from mlperf_ops.model import SCENARIOS
 from mlperf_ops.report import figures, plots
 from mlperf_ops.report.evidence import CellRun, Run
 from mlperf_ops.report.rows import accuracy_target
-from mlperf_ops.report.wording import number, one_line, percent
+from mlperf_ops.wording import number, one_line, percent
 
 _PERCENTILES = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)
 _FULL_PERCENT = 100.0

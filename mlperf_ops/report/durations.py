@@ -11,8 +11,8 @@ from mlperf_ops.plan_shared import in_order, job_of
 from mlperf_ops.report import figures, gantt
 from mlperf_ops.report.evidence import CellRun, Run
 from mlperf_ops.report.rows import Tone
-from mlperf_ops.report.wording import duration, one_line, plural
 from mlperf_ops.schedule import Schedule, Slot, simulate
+from mlperf_ops.wording import duration, one_line, plural
 
 _PACK_FROM_RATIO = 3.0  # of what was planned: then the campaign was interrupted, and its pauses would hide its cells
 _PERCENT = 100.0

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 
+from mlperf_ops import wording
 from mlperf_ops.catalogue import Round
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Result
 from mlperf_ops.power_log import power_time
-from mlperf_ops.report import wording
 from mlperf_ops.report.evidence import CellRun
 
 _NS_PER_MS = 1e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlperf_ops.report.evidence import CellRun, Run
-from mlperf_ops.report.wording import one_line, plural
+from mlperf_ops.wording import one_line, plural
 
 _LACKING = ("missing", "failed", "unreadable")
 

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mlperf_ops import wording
 from mlperf_ops.report import (
     charts,
     durations,
@@ -18,7 +19,6 @@ from mlperf_ops.report import (
     text,
     unchecked,
     verdict,
-    wording,
 )
 from mlperf_ops.report.evidence import CellRun, Run
 

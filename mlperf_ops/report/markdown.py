@@ -10,7 +10,7 @@ from mlperf_ops.report import durations, text, unchecked, verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, result_rows
-from mlperf_ops.report.wording import one_line, plural
+from mlperf_ops.wording import one_line, plural
 
 # What Markdown reads inside a line; "_" within a word, as in file names, is text already.
 _SPECIAL = re.compile(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])")

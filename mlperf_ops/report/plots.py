@@ -8,7 +8,7 @@ from typing import Any
 
 from mlperf_ops.report import svg
 from mlperf_ops.report.figures import Latencies
-from mlperf_ops.report.wording import duration, number
+from mlperf_ops.wording import duration, number
 
 # Okabe-Ito: told apart by colour-blind readers and in grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")

@@ -10,7 +10,7 @@ from mlperf_ops.checker.model import CheckedResult, OfficialResult
 from mlperf_ops.model import COMPLIANCE_TESTS, AccuracyOutcome, AccuracyRequest, Cell
 from mlperf_ops.report import figures
 from mlperf_ops.report.evidence import CellRun, Run
-from mlperf_ops.report.wording import one_line, percent, plural
+from mlperf_ops.wording import one_line, percent, plural
 
 Tone: TypeAlias = Literal["good", "expected", "bad", "none"]
 """How a value is to be taken: as it should be; short of it as planned; wrong; nothing to say."""

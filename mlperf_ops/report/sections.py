@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlperf_ops import wording
 from mlperf_ops.files import Json, canonical_json
-from mlperf_ops.report import figures, repeat, wording
+from mlperf_ops.report import figures, repeat
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Run
-from mlperf_ops.report.wording import one_line, visible
+from mlperf_ops.wording import one_line, visible
 
 _FACT_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Machine", ("system_", "product_", "board_", "bios_", "chassis_", "hypervisor", "hostname")),

@@ -11,7 +11,7 @@ from mlperf_ops.report import unchecked, verdict
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.hosts import host_line
 from mlperf_ops.report.rows import Row, Word, result_rows
-from mlperf_ops.report.wording import one_line, plural
+from mlperf_ops.wording import one_line, plural
 
 _GAP = "  "
 _PLACES_NAMED = 3

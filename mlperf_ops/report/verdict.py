@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.report.evidence import CellRun, Run
-from mlperf_ops.report.wording import one_line, plural
+from mlperf_ops.wording import one_line, plural
 
 ReportVerdict: TypeAlias = Literal["submittable", "demonstration", "rejected", "unchecked"]
 

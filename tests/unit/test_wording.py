@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
+from mlperf_ops import wording
 from mlperf_ops.files import Json
-from mlperf_ops.report import wording
 
 
 @pytest.mark.parametrize(
