@@ -153,7 +153,8 @@ def summary(result: JsonObject) -> str | None:
     fields = cast("JsonObject", loadgen["fields"])
     scenario = cast("JsonObject", result["cell"])["scenario"]
     for key, unit, scale in _FIGURES[str(scenario)]:
-        if isinstance(value := fields.get(key), (int, float)):
+        # LoadGen writes 0 for an estimate that it could not make.
+        if isinstance(value := fields.get(key), (int, float)) and value > 0:
             return f"{value * scale:.4g} {unit}"
     return None
 
@@ -163,10 +164,13 @@ _FIGURES: dict[str, tuple[tuple[str, str, float], ...]] = {
     "Offline": (("result_samples_per_second", "samples/s", 1.0),),
     "Server": (("result_completed_samples_per_sec", "queries/s", 1.0),),
     "Interactive": (("result_completed_samples_per_sec", "queries/s", 1.0),),
-    "SingleStream": (("early_stopping_latency_ss", "ms p90", 1e-6), ("result_90.00_percentile_latency_ns", "ms", 1e-6)),
+    "SingleStream": (
+        ("early_stopping_latency_ss", "ms p90", 1e-6),
+        ("result_90.00_percentile_latency_ns", "ms p90", 1e-6),
+    ),
     "MultiStream": (
         ("early_stopping_latency_ms", "ms p99", 1e-6),
-        ("result_99.00_percentile_per_query_latency_ns", "ms", 1e-6),
+        ("result_99.00_percentile_per_query_latency_ns", "ms p99", 1e-6),
     ),
 }
 
