@@ -7,7 +7,6 @@ import pytest
 from mlperf_ops.files import JsonObject
 from mlperf_ops.harness.agent import summary
 
-
 _EARLY, _MEASURED = "early_stopping_latency_ss", "result_90.00_percentile_latency_ns"
 
 
