@@ -1,18 +1,17 @@
-"""Ansible module: what a host has to hand over, and an archive of it."""
+"""Ansible module: what a host has to hand over."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: results_fetch
-short_description: List the attempts that stand for a host's cells, and pack those that the controller lacks
+short_description: List the attempts that stand for a host's cells
 version_added: "0.1.0"
 description:
   - Asks the host's agent which attempt stands for each cell, and returns the digests of its C(manifest.json) and
     C(result.json).
-  - With O(archive) it packs attempts into one tar file. Attempts are never changed.
-  - Usually called through the action of the same name, which fetches only what is missing on the controller, verifies
-    it and writes C(cells.json).
+  - Usually called through the action of the same name, which fetches only what is missing on the controller, piece by
+    piece, verifies it and writes C(cells.json). A fetch that was interrupted goes on where it stopped.
 options:
   results:
     description:
@@ -27,15 +26,6 @@ options:
     description: The agent's input. Given by the action.
     type: dict
     default: {}
-  attempts:
-    description: Attempt folders to pack, relative to O(home). Given by the action.
-    type: list
-    elements: str
-    default: []
-  archive:
-    description: Tar file to write on the host. Empty only lists. Given by the action.
-    type: str
-    default: ""
 attributes:
   check_mode:
     description: Lists what would be fetched.
@@ -59,12 +49,15 @@ cells:
   returned: success
   type: list
   elements: dict
+home:
+  description: The absolute path of mlperf_home.
+  returned: success
+  type: str
+  sample: /home/lab/mlperf
 """
 
 # Ansible reads the documentation above as the head of the file.
 import json  # noqa: E402
-import os  # noqa: E402
-import tarfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -75,8 +68,6 @@ ARGUMENTS = {
     "results": {"type": "str", "default": ""},
     "home": {"type": "str"},
     "question": {"type": "dict", "default": {}},
-    "attempts": {"type": "list", "elements": "str", "default": []},
-    "archive": {"type": "str", "default": ""},
 }
 
 
@@ -104,33 +95,20 @@ def listed(home: Path, question: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def pack(home: Path, attempts: list[str], archive: Path) -> None:
-    """Write the files of the manifests, the manifests and the results into one archive."""
-    with tarfile.open(archive, "w") as tar:
-        for attempt in attempts:
-            manifest = json.loads((home / attempt / "manifest.json").read_text(encoding="utf-8"))
-            for name in [*sorted(manifest["files"]), "manifest.json", "result.json"]:
-                tar.add(home / attempt / name, arcname=f"{attempt}/{name}", recursive=False)
-    os.chmod(archive, 0o644)  # the connection's own user has to read it after become
-
-
 def main() -> None:
-    """List, and pack when asked to."""
+    """List."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         home = host_store.expand(module.params["home"])
         if module.check_mode and host_agent.provision(home) is None:
-            module.exit_json(changed=False, cells=[])
-        if module.params["archive"]:
-            pack(home, module.params["attempts"], Path(module.params["archive"]))
-            module.exit_json(changed=True)
+            module.exit_json(changed=False, home=str(home), cells=[])
         cells = listed(home, module.params["question"])
     except host_store.HostError as error:
         module.fail_json(msg=str(error))
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=f"the results below {module.params['home']} cannot be read: {error}")
     else:
-        module.exit_json(changed=False, cells=cells)
+        module.exit_json(changed=False, home=str(home), cells=cells)
 
 
 if __name__ == "__main__":
