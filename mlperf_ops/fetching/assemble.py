@@ -1,8 +1,8 @@
 """Put an attempt together beside its place, go on with what is there, verify it, and only then rename it into place.
 
-`.attempt_1.partial` beside `attempt_1` holds the files as far as they have come; each is a beginning of the host's file.
-Whoever comes next, after a kill or a cut cable, reads them once for their digest and asks for the missing bytes only. A
-file whose digest is not the manifest's is fetched once more from its first byte; then it is told in a sentence.
+`.attempt_1.partial` beside `attempt_1` holds the files as far as they have come; each is a beginning of the host's
+file. Whoever comes next, after a kill or a cut cable, reads them once for their digest and asks for the missing bytes
+only. A file whose digest is not the manifest's is fetched once more from its first byte; then it is told in a sentence.
 """
 
 from __future__ import annotations
@@ -115,11 +115,19 @@ class Copy:
         self.wanted = wanted
         self._described = check_described(wanted.key, wanted.path, described)
         self.problem = ""
+        self._listed = False
         with _sentences(wanted.partial):
             wanted.target.parent.mkdir(parents=True, exist_ok=True)
             self._set_aside_another()
             wanted.partial.mkdir(exist_ok=True)
         self.files = [self._file(name, self._described.digests[name]) for name in _IDENTITY]
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """Do a step; what it says when it fails is this copy's problem, and nobody else's."""
+        try:
+            step()
+        except MlperfOpsError as error:
+            self.problem = str(error)
 
     def _set_aside_another(self) -> None:
         """Keep what was begun of an attempt that this host does not have any more: a host that was set up anew."""
@@ -158,6 +166,7 @@ class Copy:
                 raise ResultError(f"{self.wanted.key}: {MANIFEST} of {self.wanted.path} names an unexpected '{name}'")
         files = [self._file(name, str(sha256)) for name, sha256 in listed.items()]
         self.files += sorted(files, key=lambda one: (one.size, one.source))
+        self._listed = True
 
     @property
     def bytes_in_all(self) -> int:
@@ -167,14 +176,16 @@ class Copy:
     @property
     def whole(self) -> bool:
         """Every file is here and is the manifest's."""
-        return not self.problem and all(one.whole and one.good for one in self.files)
+        return self._listed and not self.problem and all(one.whole and one.good for one in self.files)
 
     def take(self) -> None:
-        """Rename the attempt into place.
+        """Rename the attempt into place, once.
 
         Raises:
             ToolError: That cannot be done.
         """
+        if not self.wanted.partial.exists():
+            return
         target = self.wanted.target
         with _sentences(target):
             if target.exists():  # left by an interrupted fetch: it has no result.json or no manifest.json
@@ -229,16 +240,14 @@ def bring(
     copies: list[Copy] = []
     problems: list[str] = []
     for one in wanted:
-        try:
-            copies.append(Copy(one, described.get(one.path)))
-        except MlperfOpsError as error:
-            problems.append(str(error))
+        made = _begun(one, described.get(one.path))
+        if isinstance(made, Copy):
+            copies.append(made)
+        else:
+            problems.append(made)
     _transfer([(copy, file) for copy in copies for file in copy.files], source, None)
     for copy in _sound(copies):
-        try:
-            copy.read_manifest()
-        except MlperfOpsError as error:
-            copy.problem = str(error)
+        copy.attempt(copy.read_manifest)
     sound = sorted(_sound(copies), key=lambda copy: copy.bytes_in_all)
     chosen: list[tuple[Copy, _File]] = []
     for copy in sound:
@@ -249,11 +258,15 @@ def bring(
     _transfer(chosen, source, progress)
     for copy in sound:
         if copy.whole:
-            try:
-                copy.take()
-            except MlperfOpsError as error:
-                copy.problem = str(error)
+            copy.attempt(copy.take)
     return problems + [copy.problem for copy in copies if copy.problem]
+
+
+def _begun(wanted: Wanted, described: Described | None) -> Copy | str:
+    try:
+        return Copy(wanted, described)
+    except MlperfOpsError as error:
+        return str(error)
 
 
 def _sound(copies: Iterable[Copy]) -> list[Copy]:
@@ -286,9 +299,13 @@ def _no_room(wanted: Wanted, others_bytes: int, files: Sequence[_File]) -> str:
 
 def _transfer(files: Sequence[tuple[Copy, _File]], source: Source, progress: Progress | None) -> None:
     """Bring files: several small ones as one piece, what is larger than a piece as a stream of its own."""
-    told = progress or (lambda here, total: None)
     total = sum(file.size for _, file in files)
     queue = deque(one for one in files if not _settled(*one, source))
+
+    def told() -> None:
+        if progress is not None:
+            progress(sum(file.here for _, file in files), total)
+
     while queue:
         batch = _next_batch(queue)
         try:
@@ -297,7 +314,7 @@ def _transfer(files: Sequence[tuple[Copy, _File]], source: Source, progress: Pro
             elif queue:
                 batch = [queue.popleft()]
                 for _ in _streamed(*batch[0], source):
-                    told(sum(file.here for _, file in files), total)
+                    told()
         except ToolError as error:
             if len(batch) > 1:  # one of them is shorter than it was, or gone; the others are not to blame
                 for one in batch:
@@ -305,7 +322,9 @@ def _transfer(files: Sequence[tuple[Copy, _File]], source: Source, progress: Pro
             else:
                 batch[0][0].problem = f"{batch[0][0].wanted.key}: {error}"
         queue.extendleft(one for one in reversed(batch) if not _settled(*one, source))
-        told(sum(file.here for _, file in files), total)
+        for copy in dict.fromkeys(copy for copy, _ in batch if copy.whole):
+            copy.attempt(copy.take)
+        told()
 
 
 def _next_batch(queue: deque[tuple[Copy, _File]]) -> list[tuple[Copy, _File]]:
@@ -364,8 +383,8 @@ def _settled(copy: Copy, file: _File, source: Source) -> bool:
     wrong = source.sha256(file.source) != file.sha256
     where = "on the host itself: look at its disk" if wrong else "on the way: look at the network and this disk"
     copy.problem = (
-        f"{copy.wanted.key}: {file.target.name} of {copy.wanted.path} does not match its manifest, twice; it is damaged "
-        f"{where} (nothing was taken over)"
+        f"{copy.wanted.key}: {file.target.name} of {copy.wanted.path} does not match its manifest, twice; it is "
+        f"damaged {where} (nothing was taken over)"
     )
     return True
 

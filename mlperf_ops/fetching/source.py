@@ -1,7 +1,7 @@
 """Read pieces of files below a host's mlperf_home: by a shell over any connection, or from this machine's own disk.
 
-The shell needs `tail`, `head`, `stat` and `sha256sum`, which every Linux has (coreutils or BusyBox); no Python starts on
-the host, and `tail` seeks, so that a piece costs what it holds wherever it lies in its file.
+The shell needs `tail`, `head`, `stat` and `sha256sum`, which every Linux has (coreutils or BusyBox); no Python starts
+on the host, and `tail` seeks, so that a piece costs what it holds wherever it lies in its file.
 """
 
 from __future__ import annotations

@@ -28,16 +28,15 @@ _LINE_SECONDS = (5.0, 60.0)  # between two progress lines: a tenth of what is ex
 _LAST_LINES = 5
 _LOST_POLLS = 30  # in a row, before the host counts as unreachable
 
-# Costs the measuring host two short processes, unlike a module call with its Python interpreter. Where there is time, the
-# host waits for the end itself: a sleeping shell costs less than another look over the connection.
+# Costs the measuring host two short processes, unlike a module call with its Python interpreter. Where there is time,
+# the host waits for the end itself: a sleeping shell costs less than another look over the connection.
 _LOOK = (
     "cd {attempt} || exit 1; {wait}if test -f result.json; then echo ended; exit; fi; "
     """pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' state.json 2>/dev/null); """
     'if test -n "$pid" && test -d "/proc/$pid"; then echo "running $(cat phase 2>/dev/null)"; else echo gone; fi'
 )
-_WAIT = f"for step in {' '.join('x' * (_SLOW_POLL_SECONDS // _STEP_SECONDS))}; do " + (
-    f"test -f result.json && break; sleep {_STEP_SECONDS}; done; "
-)
+_STEPS = " ".join("x" * (_SLOW_POLL_SECONDS // _STEP_SECONDS))
+_WAIT = f"for step in {_STEPS}; do test -f result.json && break; sleep {_STEP_SECONDS}; done; "
 display = Display()
 
 

@@ -1,7 +1,7 @@
 """Bring what a cell has left as soon as it has ended: its small files at once, the large ones when the host is done.
 
-Between two cells, so that no copy disturbs a measurement. Nothing of it decides over a cell: what cannot come now is told
-in a sentence and comes with the collecting.
+Between two cells, so that no copy disturbs a measurement. Nothing of it decides over a cell: what cannot come now is
+told in a sentence and comes with the collecting.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Bring attempts over an action's own connection, and keep cells.json of their host: what `results_fetch` and
-`loadgen_run` share.
+"""Bring attempts over an action's own connection, and keep cells.json of their host.
+
+What `results_fetch` and `loadgen_run` share.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -43,7 +44,7 @@ def source_of(action: ActionBase, home: str) -> Any:  # noqa: ANN401  # mlperf_o
 def _opener(action: ActionBase) -> Callable[[str], AbstractContextManager[IO[bytes]]] | None:
     """Return how to read along what a script prints, which Ansible's own connection only gives at its end.
 
-    Over ssh, where the login needs no word from us: the same command line as Ansible's, over the same shared connection.
+    Over ssh, where the login needs no word from us: Ansible's own command line, over the same shared connection.
     """
     connection = action._connection  # noqa: SLF001
     build = getattr(connection, "_build_command", None)
@@ -63,9 +64,9 @@ def _opener(action: ActionBase) -> Callable[[str], AbstractContextManager[IO[byt
             start_new_session=True,  # no terminal: it never asks
         )
         try:
-            with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+            with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", process.stdin) as stream:
                 stream.write(script.encode())
-            with process.stdout as stream:
+            with cast("IO[bytes]", process.stdout) as stream:
                 yield stream
         finally:
             process.kill()
@@ -90,7 +91,7 @@ def _run(action: ActionBase, script: str) -> bytes:
                 "/bin/sh -s", in_data=script.encode(), encoding_errors="surrogateescape"
             )
             return str(answer["stdout"]).encode(errors="surrogateescape")
-        except AnsibleConnectionFailure:
+        except AnsibleConnectionFailure:  # noqa: PERF203  # a retry is a loop
             if time.monotonic() - began > _LOST_SECONDS:
                 raise
             action._connection.reset()  # noqa: SLF001

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import stat
@@ -13,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -89,7 +89,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("collect")
     bin_folder = folder / "bin"
     bin_folder.mkdir()
-    sockets = tempfile.mkdtemp(prefix="masters-", dir="/tmp")  # noqa: S108  # a socket's path has at most 107 characters
+    sockets = tempfile.mkdtemp(prefix="masters-", dir="/tmp")  # a socket's path has at most 107 characters
     with sshd.running(folder / "sshd", SetEnv=f"PATH={bin_folder}:{os.environ['PATH']}") as host:
         yield Lab(folder, host, bin_folder, sockets)
     shutil.rmtree(sockets)
@@ -105,7 +105,7 @@ def planted(lab: Lab) -> Path:
     attempt = lab.attempt()
     large = attempt / _LARGE
     if not large.exists() or large.stat().st_size != _LARGE_BYTES:
-        large.write_bytes(random.Random(1).randbytes(_LARGE_BYTES))
+        large.write_bytes(np.random.default_rng(1).bytes(_LARGE_BYTES))
         manifest = json.loads((attempt / "manifest.json").read_text())
         manifest["files"][_LARGE] = sha256_file(large)
         (attempt / "manifest.json").write_text(json.dumps(manifest))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import random
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pytest
 
 from mlperf_ops.errors import ToolError
@@ -54,7 +54,7 @@ def attempt(home: Path, path: str = _PATH, *, large_bytes: int = 4321) -> Path:
         "console.log": b"",
         "mlperf_log_detail.txt": b":::MLLOG {}\r\n" * 20,
         "mlperf_log_summary.txt": b"Result is : VALID\n",
-        _LARGE: random.Random(path).randbytes(large_bytes),
+        _LARGE: np.random.default_rng(len(path)).bytes(large_bytes),
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -139,6 +139,19 @@ def test_a_fetch_that_was_cut_goes_on_with_the_missing_bytes_only(home: Path, tm
     assert same(one.target, original)
     assert rest.bytes_of(_LARGE) == 4321 - here
     assert [piece.path.rpartition("/")[2] for piece in rest.asked] == [_LARGE] * len(rest.asked)
+
+
+def test_what_is_whole_counts_although_the_rest_was_cut_off(home: Path, tmp_path: Path) -> None:
+    other = _PATH.replace("attempt_1", "attempt_2")
+    small = attempt(home, other, large_bytes=10)
+    attempt(home)
+    cut = Recorded(home)
+    cut.cut_after = 3000
+    ones = [wanted(tmp_path), wanted(tmp_path, other)]
+    with pytest.raises(ConnectionResetError):
+        bring(ones, cut)
+    assert not ones[0].target.exists()
+    assert same(ones[1].target, small)
 
 
 def test_a_part_of_an_attempt_has_its_small_files_and_does_not_count(home: Path, tmp_path: Path) -> None:
@@ -257,7 +270,7 @@ def test_too_little_room_is_told_before_anything_large_comes(
 ) -> None:
     attempt(home)
     usage = type("Usage", (), {"free": (64 << 20) + 2000})
-    monkeypatch.setattr("mlperf_ops.fetching.assemble.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("mlperf_ops.fetching.assemble.shutil.disk_usage", lambda _: usage)
     one = wanted(tmp_path)
     (problem,) = bring([one], LocalSource(home))
     assert "needs 4.6 kB more below" in problem or "needs 5 kB more below" in problem
@@ -307,7 +320,7 @@ def test_two_fetches_into_one_folder_wait_for_each_other(tmp_path: Path) -> None
 
 def test_a_host_that_sends_too_little_is_a_sentence() -> None:
     with pytest.raises(ToolError, match="the host sent 3 of 5 bytes of a/b"):
-        ShellSource("/", lambda script: b"abc").read([Piece("a/b", 0, 5)])
+        ShellSource("/", lambda _: b"abc").read([Piece("a/b", 0, 5)])
 
 
 def test_the_shell_reads_digests_and_sizes_as_this_machine_does(home: Path) -> None:
