@@ -20,8 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.errors import MlperfOpsError, ResultError, ToolError
-from mlperf_ops.fetching.source import CHUNK_BYTES, MANIFEST, RESULT, Described, Piece, Source, check_described
-from mlperf_ops.files import read_json
+from mlperf_ops.fetching.source import (
+    CHUNK_BYTES,
+    COLLECTED,
+    MANIFEST,
+    RESULT,
+    Described,
+    Piece,
+    Source,
+    check_described,
+)
+from mlperf_ops.files import read_json, sha256_file
 
 SMALL_BYTES = 2 * CHUNK_BYTES  # an attempt up to this comes whole at the end of its cell, of a larger one so much
 _BLOCK_BYTES = 1 << 20
@@ -143,9 +152,10 @@ class Copy:
 
     def _file(self, name: str, sha256: str) -> _File:
         if name not in self._described.sizes:
-            raise ResultError(
-                f"{self.wanted.key}: {name} of {self.wanted.path} is missing on the host, but its manifest lists it"
-            )
+            why = "is missing on the host, but its manifest lists it"
+            if COLLECTED in self._described.sizes:
+                why = "was removed from the host on request, after another copy had been verified"
+            raise ResultError(f"{self.wanted.key}: {name} of {self.wanted.path} {why}")
         source = f"{self.wanted.path}/{name}"
         made = _File(source, self.wanted.partial / name, self._described.sizes[name], sha256)
         with _sentences(made.target):
@@ -192,6 +202,18 @@ class Copy:
                 aside = tempfile.mkdtemp(dir=target.parent, prefix=f".incomplete.{target.name}.")
                 os.replace(target, aside)
             os.replace(self.wanted.partial, target)
+
+
+def verify(target: Path) -> None:
+    """Read every file of an attempt in place again, and compare it with its manifest.
+
+    Raises:
+        ResultError: A file is missing or differs.
+    """
+    listed = read_json(target / MANIFEST).get("files")
+    for name, sha256 in (listed if isinstance(listed, dict) else {}).items():
+        if not (target / name).is_file() or sha256_file(target / name) != sha256:
+            raise ResultError(f"{target / name} does not match {MANIFEST}, so nothing was removed from the host")
 
 
 @contextlib.contextmanager

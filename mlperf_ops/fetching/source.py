@@ -18,6 +18,7 @@ from mlperf_ops.errors import ResultError, ToolError
 from mlperf_ops.files import sha256_file
 
 MANIFEST, RESULT = "manifest.json", "result.json"
+COLLECTED = "collected.json"  # of an attempt whose logs were removed from the host on request
 CHUNK_BYTES = 4 << 20  # Ansible's connection joins what it reads: its time grows with the square of a piece
 _BLOCK_BYTES = 1 << 20
 _IDENTITY = (MANIFEST, RESULT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result["changed"] = changed or result["changed"]
         if problems:
             return {**result, "failed": True, "msg": "; ".join(problems)}
-        return result
+        return self._clean(answer["home"], held, result, variables) if given.get("clean_hosts") else result
+
+    def _clean(self, home: str, held: list[_Held], result: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Remove from the host what was verified here just now, and nothing else."""
+        todo = [one for one in held if not one.cell["cleaned"]]
+        if not todo:
+            return result
+        with controller.sentences():
+            for one in todo:
+                assemble.verify(one.wanted.target)
+        os.sync()  # what the host gives up is on this disk
+        verified = [one.identity() for one in todo]
+        try:
+            answer = self._module({"home": home, "clean": verified}, variables)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001
+        if answer.get("failed"):
+            return {**result, **answer}
+        removed = assemble.shown_bytes(answer["removed_bytes"])
+        message = f"{result['msg']}; {removed} of {len(todo)} verified attempts were removed from the host"
+        return {**result, "changed": True, "msg": message}
 
     def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -76,6 +97,11 @@ class _Held:
         self.cell = cell
         self.place = fetch.place_of(cell["path"], run_id, system)
         self.wanted = assemble.Wanted(cell["key"], cell["path"], folder / self.place)
+
+    def identity(self) -> dict[str, str]:
+        """Return what tells the host which attempt is meant."""
+        digests = {"manifest.json": self.cell["manifest_sha256"], "result.json": self.cell["result_sha256"]}
+        return {"path": self.cell["path"], **digests}
 
     def is_here(self) -> bool:
         """Tell whether the very attempt is here already; it never changes once it is."""

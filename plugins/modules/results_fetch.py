@@ -26,9 +26,20 @@ options:
     description: The agent's input. Given by the action.
     type: dict
     default: {}
+  clean_hosts:
+    description:
+      - Remove the logs of each attempt from the host after every file of the controller's copy was verified.
+      - Read by the action only.
+    type: bool
+    default: false
+  clean:
+    description: Path and digests of the attempts whose copy was verified just now. Given by the action.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
-    description: Lists what would be fetched.
+    description: Lists what would be fetched, removes nothing.
     support: full
   diff_mode:
     description: Shows the attempts that would be fetched.
@@ -49,6 +60,11 @@ cells:
   returned: success
   type: list
   elements: dict
+removed_bytes:
+  description: Size of the logs that were removed from the host.
+  returned: when O(clean) was given
+  type: int
+  sample: 1250000000
 home:
   description: The absolute path of mlperf_home.
   returned: success
@@ -64,10 +80,15 @@ from typing import Any  # noqa: E402
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store  # noqa: E402
 
+COLLECTED = "collected.json"
+KEPT = ("spec.json",)  # with result.json and manifest.json: the cell still counts as done
+
 ARGUMENTS = {
     "results": {"type": "str", "default": ""},
     "home": {"type": "str"},
     "question": {"type": "dict", "default": {}},
+    "clean_hosts": {"type": "bool", "default": False},
+    "clean": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -90,18 +111,46 @@ def listed(home: Path, question: dict[str, Any]) -> list[dict[str, Any]]:
                 "simulated": result["simulated"],
                 "manifest_sha256": host_store.sha256_file(attempt / "manifest.json"),
                 "result_sha256": host_store.sha256_file(attempt / "result.json"),
+                "cleaned": (attempt / COLLECTED).is_file(),
             }
         )
     return found
 
 
+def clean(home: Path, verified: list[dict[str, Any]]) -> int:
+    """Remove the logs of attempts whose copy was verified, and return their size.
+
+    Raises:
+        HostError: An attempt is not the one that was verified; it is left alone.
+    """
+    in_all = 0
+    for one in verified:
+        attempt = home / one["path"]
+        for name in ("manifest.json", "result.json"):
+            if host_store.sha256_file(attempt / name) != one[name]:
+                changed = f"{attempt / name} has changed since its copy was verified"
+                raise host_store.HostError(changed, "nothing was removed of this attempt")
+        listed = json.loads((attempt / "manifest.json").read_text(encoding="utf-8"))["files"]
+        logs = [attempt / name for name in sorted(listed) if name not in KEPT and "/" not in name]
+        sizes = {path.name: path.stat().st_size for path in logs if path.is_file()}
+        note = host_store.pretty_json({"schema": 1, "removed": sizes})
+        host_store.write_atomic(attempt / COLLECTED, note)  # first: a half-cleaned attempt says what it is
+        for name, size in sizes.items():
+            (attempt / name).unlink()
+            in_all += size
+    return in_all
+
+
 def main() -> None:
-    """List."""
+    """List, or clean."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         home = host_store.expand(module.params["home"])
         if module.check_mode and host_agent.provision(home) is None:
             module.exit_json(changed=False, home=str(home), cells=[])
+        if module.params["clean"]:
+            removed = 0 if module.check_mode else clean(home, module.params["clean"])
+            module.exit_json(changed=True, home=str(home), removed_bytes=removed)
         cells = listed(home, module.params["question"])
     except host_store.HostError as error:
         module.fail_json(msg=str(error))

@@ -121,20 +121,25 @@ def same(lab: Lab) -> bool:
     )
 
 
+def cells_of(lab: Lab) -> list[str]:
+    path = lab.here / "cells.json"
+    return [json.dumps(cell) for cell in json.loads(path.read_text())["cells"]] if path.exists() else []
+
+
+def short_key(cell: dict[str, str]) -> str:
+    return cell["key"].partition("/efficientnet-lite0/")[2]
+
+
 def test_a_cell_is_here_within_five_seconds_of_its_end_without_the_collect_step(lab: Lab, first: Played) -> None:
     assert first.exit_code == 0, first.output
     assert same(lab)
     ended, here = (lab.attempt() / "result.json").stat().st_mtime, (lab.here / "cells.json").stat().st_mtime
     assert 0 < here - ended < 5
     (cell,) = json.loads((lab.here / "cells.json").read_text())["cells"]
-    assert (cell["verdict"], self_key(cell)) == ("valid", "Offline/performance")
+    assert (cell["verdict"], short_key(cell)) == ("valid", "Offline/performance")
     again = lab.play(_COLLECT)
     assert again.exit_code == 0, again.output
     assert json.loads((lab.here / "cells.json").read_text())["cells"] == [cell]
-
-
-def self_key(cell: dict[str, str]) -> str:
-    return cell["key"].partition("/efficientnet-lite0/")[2]
 
 
 def test_a_fetch_whose_controller_was_killed_goes_on_where_it_stopped(lab: Lab, first: Played) -> None:
@@ -165,11 +170,6 @@ def test_a_fetch_whose_controller_was_killed_goes_on_where_it_stopped(lab: Lab, 
     assert third.total("changed") == 0, third.output
 
 
-def cells_of(lab: Lab) -> list[str]:
-    path = lab.here / "cells.json"
-    return [json.dumps(cell) for cell in json.loads(path.read_text())["cells"]] if path.exists() else []
-
-
 def test_a_byte_that_was_changed_on_the_way_is_fetched_again(lab: Lab, first: Played) -> None:
     assert first.exit_code == 0, first.output
     planted(lab)
@@ -193,3 +193,30 @@ def test_a_byte_that_was_changed_on_the_way_is_fetched_again(lab: Lab, first: Pl
     done = lab.play(_COLLECT)
     assert done.exit_code == 0, done.output
     assert same(lab)
+
+
+def test_a_host_is_cleaned_on_request_of_what_was_verified_and_its_cell_stays_done(lab: Lab, first: Played) -> None:
+    assert first.exit_code == 0, first.output
+    planted(lab)
+    damaged = lab.place() / "mlperf_log_summary.txt"
+    assert lab.play(_COLLECT).exit_code == 0
+    text = damaged.read_text()
+    damaged.write_text(text + "x")
+    before = sorted(path.name for path in lab.attempt().iterdir())
+    refused = lab.play(_COLLECT, "-e", "results_fetch_clean_hosts=true")
+    assert refused.exit_code == 2
+    assert "so nothing was removed from the host" in " ".join(refused.output.split())
+    assert sorted(path.name for path in lab.attempt().iterdir()) == before
+    damaged.write_text(text)
+    done = lab.play(_COLLECT, "-e", "results_fetch_clean_hosts=true")
+    assert done.exit_code == 0, done.output
+    kept = {"collected.json", "manifest.json", "result.json", "spec.json", "state.json"}
+    assert {path.name for path in lab.attempt().iterdir()} == kept
+    again = lab.play(_PLAY, "--tags", "validate,run,collect", "-e", "results_fetch_clean_hosts=true")
+    assert again.exit_code == 0, again.output
+    assert "starting" not in again.output
+    assert again.recap["sut1"]["changed"] == 0, again.output
+    lab.forget()
+    lost = lab.play(_COLLECT)
+    assert lost.exit_code == 2
+    assert "was removed from the host on request, after another copy had been verified" in " ".join(lost.output.split())
