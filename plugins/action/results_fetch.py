@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
-    from mlperf_ops.fetching import assemble
+    from mlperf_ops.fetching import assemble, parts
 
 _MODULE = "mlperf_ops.lab.results_fetch"
 
@@ -70,7 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return result
         with controller.sentences():
             for one in todo:
-                assemble.verify(one.wanted.target)
+                parts.verify(one.wanted.target)
         os.sync()  # what the host gives up is on this disk
         verified = [one.identity() for one in todo]
         try:
@@ -96,7 +96,7 @@ class _Held:
     def __init__(self, cell: dict[str, Any], folder: Path, run_id: str, system: str) -> None:
         self.cell = cell
         self.place = fetch.place_of(cell["path"], run_id, system)
-        self.wanted = assemble.Wanted(cell["key"], cell["path"], folder / self.place)
+        self.wanted = parts.Wanted(cell["key"], cell["path"], folder / self.place)
 
     def identity(self) -> dict[str, str]:
         """Return what tells the host which attempt is meant."""

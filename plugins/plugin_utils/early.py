@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
-    from mlperf_ops.fetching import assemble
+    from mlperf_ops.fetching import assemble, parts
 
 display = Display()
 
@@ -73,7 +73,7 @@ class EarlyCopies:
 
     def _wanted(self, key: str, path: str) -> Any:  # noqa: ANN401  # mlperf_ops.fetching, which may not be installed
         place = fetch.place_of(path, self._run_id, self._system)
-        return assemble.Wanted(key, path, self._folder / place)
+        return parts.Wanted(key, path, self._folder / place)
 
     def _keep(self, here: list[Any]) -> None:
         """Let cells.json name new attempts, as the host itself does: a tainted one gives way to one that is not."""

@@ -18,7 +18,8 @@ import pytest
 
 from mlperf_ops.errors import ToolError
 from mlperf_ops.fetching import assemble, source
-from mlperf_ops.fetching.assemble import Wanted, bring, shown_bytes
+from mlperf_ops.fetching.assemble import bring, shown_bytes
+from mlperf_ops.fetching.parts import Wanted
 from mlperf_ops.fetching.source import Described, LocalSource, Piece, ShellSource, read_description
 from mlperf_ops.files import sha256_bytes, sha256_file
 
