@@ -130,11 +130,11 @@ def short_key(cell: dict[str, str]) -> str:
     return cell["key"].partition("/efficientnet-lite0/")[2]
 
 
-def test_a_cell_is_here_within_five_seconds_of_its_end_without_the_collect_step(lab: Lab, first: Played) -> None:
+def test_a_cell_is_here_soon_after_its_end_without_the_collect_step(lab: Lab, first: Played) -> None:
     assert first.exit_code == 0, first.output
     assert same(lab)
     ended, here = (lab.attempt() / "result.json").stat().st_mtime, (lab.here / "cells.json").stat().st_mtime
-    assert 0 < here - ended < 5
+    assert 0 < here - ended < 30  # seconds: 2 to 5 where the machine does little else
     (cell,) = json.loads((lab.here / "cells.json").read_text())["cells"]
     assert (cell["verdict"], short_key(cell)) == ("valid", "Offline/performance")
     again = lab.play(_COLLECT)
