@@ -234,7 +234,7 @@ class _Run:
         """Early stopping, where the latency constraint itself was met."""
         told = "early stopping was not satisfied"
         text = " ".join(str(self._fields.get(f"early_stopping_{name}result") or "") for name in ("", "ttft_", "tpot_"))
-        processed = [int(one) for one in re.findall(r"[Pp]rocessed (\d+) queries", text)]
+        processed = [int(one) for one in re.findall(r"processed (\d+) queries", text, re.IGNORECASE)]
         more = [int(one) for one in re.findall(r"at least (\d+) more queries", text)]
         least = [int(one) for one in re.findall(r"process at least (\d+) queries", text)]
         if self._scenario == "Server" and processed and more:
