@@ -133,15 +133,12 @@ class Copy:
 
     def _set_aside_another(self) -> None:
         """Keep what was begun of an attempt that this host does not have any more: a host that was set up anew."""
-        for name in _IDENTITY:
+        for name in _IDENTITY:  # they come first, in one piece
             known = self.wanted.partial / name
-            size = self._described.sizes.get(name)
-            if known.is_file() and size == known.stat().st_size:
-                digest = hashlib.sha256(known.read_bytes()).hexdigest()
-                if digest != self._described.digests[name]:
-                    aside = tempfile.mkdtemp(dir=known.parent.parent, prefix=f".other.{self.wanted.target.name}.")
-                    os.replace(self.wanted.partial, aside)
-                    return
+            if known.is_file() and sha256_file(known) != self._described.digests[name]:
+                aside = tempfile.mkdtemp(dir=known.parent.parent, prefix=f".other.{self.wanted.target.name}.")
+                os.replace(self.wanted.partial, aside)
+                return
 
     def _file(self, name: str, sha256: str) -> PartialFile:
         if name not in self._described.sizes:

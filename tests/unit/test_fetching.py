@@ -221,16 +221,17 @@ def test_a_file_that_was_cut_off_on_the_host_keeps_no_other_attempt(home: Path, 
     assert same(ones[1].target, good)
 
 
-def test_what_was_begun_of_another_attempt_is_set_aside(home: Path, tmp_path: Path) -> None:
-    attempt(home)
+@pytest.mark.parametrize("other", ['{"verdict": "VALID"}', '{"verdict": "invalid"}'], ids=["as long", "longer"])
+def test_what_was_begun_of_another_attempt_is_set_aside(home: Path, tmp_path: Path, other: str) -> None:
+    original = attempt(home)
     one = wanted(tmp_path)
     cut = Recorded(home)
     cut.cut_after = 3000
     with pytest.raises(ConnectionResetError):
         bring([one], cut)
-    (home / _PATH / "result.json").write_text('{"verdict": "VALID"}')  # as long, and another
+    (home / _PATH / "result.json").write_text(other)
     assert bring([one], LocalSource(home)) == []
-    assert (one.target / "result.json").read_text() == '{"verdict": "VALID"}'
+    assert same(one.target, original)
     (aside,) = one.target.parent.glob(".other.attempt_1.*")
     assert (aside / "result.json").read_text() == '{"verdict": "valid"}'
 
