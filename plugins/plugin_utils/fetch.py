@@ -38,7 +38,19 @@ def source_of(action: ActionBase, home: str) -> Any:  # noqa: ANN401  # mlperf_o
     connection = action._connection  # noqa: SLF001  # as Ansible's own actions do
     if connection.transport == "local" and connection.become is None:
         return source.LocalSource(Path(home))
-    return source.ShellSource(home, lambda script: _run(action, script), _opener(action))
+    goes_on = _play_goes_on()
+    return source.ShellSource(home, lambda script: _run(action, script, goes_on), _opener(action))
+
+
+def _play_goes_on() -> Callable[[], None]:
+    """Return a check that fails when the play of this process has ended: a worker survives the SIGKILL of its play."""
+    play = os.getppid()
+
+    def check() -> None:
+        if os.getppid() != play:
+            raise AnsibleActionFail("the play that wanted this has ended")
+
+    return check
 
 
 def _opener(action: ActionBase) -> Callable[[str], AbstractContextManager[IO[bytes]]] | None:
@@ -81,10 +93,11 @@ def alone(name: str, folder: Path) -> AbstractContextManager[None]:
     return assemble.alone(folder, lambda: display.display(said))
 
 
-def _run(action: ActionBase, script: str) -> bytes:
+def _run(action: ActionBase, script: str, goes_on: Callable[[], None]) -> bytes:
     """Run a script with the host's shell; a lost connection is tried again for a while, as a long fetch meets some."""
     began = time.monotonic()
     while True:
+        goes_on()
         try:
             # With something on standard input there is no terminal, which would change line ends.
             answer = action._low_level_execute_command(  # noqa: SLF001
@@ -102,12 +115,11 @@ def progress_lines(name: str) -> Callable[[int, int], None]:
     """Return a progress that shows a line now and then, none of what is quick, and ends with its play."""
     began = shown_at = time.monotonic()
     first: list[int] = []
-    play = os.getppid()
+    goes_on = _play_goes_on()
 
     def told(here: int, total: int) -> None:
         nonlocal shown_at
-        if os.getppid() != play:
-            raise AnsibleActionFail("the play that wanted this has ended")
+        goes_on()
         first[:] = first or [here]
         now = time.monotonic()
         if now - shown_at < _LINE_SECONDS[shown_at > began] or here == total:
