@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -74,6 +75,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _home: str
     _tuning: tuned.CellTuning
     _early: early.EarlyCopies
+    _goes_on: Callable[[], None]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -115,6 +117,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             tally = _Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
+            self._goes_on = fetch.play_goes_on()  # a worker of a killed play must not start the next cell
             for place, index in enumerate(todo, start=1):
                 self._one(f"{place}/{len(todo)}", cells[index], states[index], question, index, tally)
             if told := self._tuning.finish(ran=True):
@@ -143,6 +146,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         tally: _Tally,
     ) -> None:
         """Start a cell, or re-attach to it, and wait for its end."""
+        self._goes_on()
         key = controller.cell_key(cell["cell"])
         words = cell["cell"]
         title = f"{self._name}  {place}  {words['benchmark']} {words['scenario']} {words['mode']}"
@@ -186,6 +190,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         elapsed_before = self._elapsed(path) if attached else 0.0
         lost, elapsed = 0, elapsed_before
         while True:
+            self._goes_on()
             late, looked_at = elapsed >= _SLOW_AFTER_SECONDS, time.monotonic()
             words, lost = self._look(slow if late else quick, attempt, lost)
             if words[:1] != ["running"] and not lost:

@@ -38,11 +38,11 @@ def source_of(action: ActionBase, home: str) -> Any:  # noqa: ANN401  # mlperf_o
     connection = action._connection  # noqa: SLF001  # as Ansible's own actions do
     if connection.transport == "local" and connection.become is None:
         return source.LocalSource(Path(home))
-    goes_on = _play_goes_on()
+    goes_on = play_goes_on()
     return source.ShellSource(home, lambda script: _run(action, script, goes_on), _opener(action))
 
 
-def _play_goes_on() -> Callable[[], None]:
+def play_goes_on() -> Callable[[], None]:
     """Return a check that fails when the play of this process has ended: a worker survives the SIGKILL of its play."""
     play = os.getppid()
 
@@ -104,7 +104,7 @@ def _run(action: ActionBase, script: str, goes_on: Callable[[], None]) -> bytes:
                 "/bin/sh -s", in_data=script.encode(), encoding_errors="surrogateescape"
             )
             return str(answer["stdout"]).encode(errors="surrogateescape")
-        except AnsibleConnectionFailure:  # noqa: PERF203  # a retry is a loop
+        except AnsibleConnectionFailure:
             if time.monotonic() - began > _LOST_SECONDS:
                 raise
             action._connection.reset()  # noqa: SLF001
@@ -115,7 +115,7 @@ def progress_lines(name: str) -> Callable[[int, int], None]:
     """Return a progress that shows a line now and then, none of what is quick, and ends with its play."""
     began = shown_at = time.monotonic()
     first: list[int] = []
-    goes_on = _play_goes_on()
+    goes_on = play_goes_on()
 
     def told(here: int, total: int) -> None:
         nonlocal shown_at

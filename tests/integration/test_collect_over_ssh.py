@@ -195,6 +195,38 @@ def test_a_byte_that_was_changed_on_the_way_is_fetched_again(lab: Lab, first: Pl
     assert same(lab)
 
 
+def test_a_play_that_was_killed_in_a_cell_leaves_no_worker_and_the_next_takes_the_result(
+    lab: Lab, first: Played
+) -> None:
+    assert first.exit_code == 0, first.output
+    words = ("--tags", "validate,run", "-e", "mlperf_run_id=killed", "-e", "mlperf_test_query_count=2500")
+    log = lab.folder / "cell.log"
+    killed = start(command(_PLAY, lab.inventory, *words), lab.folder, environ(), log)
+    killed.until("measuring", seconds=180)
+    pid = killed.process.pid
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert workers
+    os.kill(pid, signal.SIGKILL)
+    killed.process.wait()
+    deadline = time.monotonic() + 60
+    while any(is_ansible(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlives its play"
+        time.sleep(0.2)
+    again = lab.play(_PLAY, *words)
+    assert again.exit_code == 0, again.output
+    attempts = list(lab.home.glob("runs/killed/*/*/*/*/*/attempt_*"))
+    assert [path.name for path in attempts] == ["attempt_1"]
+    (cell,) = json.loads((lab.folder / "results/killed/hosts/sut1/cells.json").read_text())["cells"]
+    assert (cell["attempt"], cell["verdict"]) == ("attempt_1", "valid")
+
+
+def is_ansible(pid: str) -> bool:
+    try:
+        return b"ansible-playbook" in Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def test_a_host_is_cleaned_on_request_of_what_was_verified_and_its_cell_stays_done(lab: Lab, first: Played) -> None:
     assert first.exit_code == 0, first.output
     planted(lab)
