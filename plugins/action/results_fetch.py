@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch
 
@@ -61,7 +62,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result["changed"] = changed or result["changed"]
         if problems:
             return {**result, "failed": True, "msg": "; ".join(problems)}
-        return self._clean(answer["home"], held, result, variables) if given.get("clean_hosts") else result
+        # A text on the command line: "false" must remove nothing.
+        wanted = boolean(given.get("clean_hosts") or False)
+        return self._clean(answer["home"], held, result, variables) if wanted else result
 
     def _clean(self, home: str, held: list[_Held], result: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Remove from the host what was verified here just now, and nothing else."""

@@ -240,6 +240,9 @@ def test_a_host_is_cleaned_on_request_of_what_was_verified_and_its_cell_stays_do
     assert "so nothing was removed from the host" in " ".join(refused.output.split())
     assert sorted(path.name for path in lab.attempt().iterdir()) == before
     damaged.write_text(text)
+    kept_all = lab.play(_COLLECT, "-e", "results_fetch_clean_hosts=false")
+    assert kept_all.exit_code == 0, kept_all.output
+    assert sorted(path.name for path in lab.attempt().iterdir()) == before
     done = lab.play(_COLLECT, "-e", "results_fetch_clean_hosts=true")
     assert done.exit_code == 0, done.output
     kept = {"collected.json", "manifest.json", "result.json", "spec.json", "state.json"}
