@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, sha256_file
-from mlperf_ops.harness import failures, scoring
+from mlperf_ops.harness import constraints, failures, scoring
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.loadgen_log import DETAIL_LOG, ENDED_EARLY, SUMMARY_LOG, DetailLog, read_detail
@@ -18,6 +19,8 @@ from mlperf_ops.model import AccuracyOutcome, LoadgenOutcome, Spec, Verdict
 
 ACCURACY_TXT = "accuracy.txt"
 LABELS = "labels.txt"
+LoadgenScenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
+_TEST_QUERIES = "mlperf_test_query_count"
 _SAMPLING_TARGET = "effective_accuracy_log_sampling_target"
 
 # Keys of the detail log that a result shows; those that LoadGen does not write for a scenario are absent.
@@ -59,6 +62,7 @@ RESULT_KEYS = frozenset(
         "effective_min_duration_ms",
         "effective_accuracy_sample_count",
         "qsl_reported_total_count",
+        *constraints.KEYS,
     }
 )
 
@@ -160,7 +164,9 @@ def judge(spec: Spec, outcome: LoadgenOutcome, accuracy: AccuracyOutcome | None)
     if errors:
         reasons.append(f"LoadGen logged {len(errors)} error(s): {errors[0]}")
     if outcome.validity == "INVALID":
-        reasons.append(invalid_reason(outcome))
+        # The inventory fixes the number of queries of a short run by a variable of its own.
+        knobs = constraints.Knobs(queries=_TEST_QUERIES) if spec.run_style == "test" else None
+        reasons.append(invalid_reason(spec.loadgen.scenario, outcome, knobs))
     if accuracy is not None and accuracy.met is False and spec.accuracy.gate:
         reasons.append(
             f"{accuracy.metric} is {accuracy.value:g}{accuracy.unit}, the target is "
@@ -175,19 +181,16 @@ def _range(minimum: float | None, maximum: float | None) -> str:
     return f"at least {minimum:g}" if minimum is not None else f"at most {maximum:g}"
 
 
-def invalid_reason(outcome: LoadgenOutcome) -> str:
-    """Say which of LoadGen's conditions a performance run missed."""
-    fields = outcome.fields
-    causes = []
-    if fields.get("result_min_duration_met") is False:
-        causes.append("shorter than its minimum duration")
-    if fields.get("result_min_queries_met") is False:
-        causes.append("fewer queries than its minimum")
-    if fields.get("result_perf_constraints_met") is False:
-        causes.append("the latency constraint was missed")
-    if fields.get("early_stopping_met") is False:
-        causes.append("early stopping was not satisfied")
-    return "LoadGen says INVALID" + (f": {', '.join(causes)}" if causes else "")
+def invalid_reason(scenario: LoadgenScenario, outcome: LoadgenOutcome, knobs: constraints.Knobs | None = None) -> str:
+    """Say which of LoadGen's conditions a performance run missed, by how much, and what to change.
+
+    Args:
+        scenario: LoadGen's.
+        outcome: What its logs show.
+        knobs: What the user calls the settings.
+    """
+    causes = constraints.missed(scenario, outcome.fields, outcome.errors, knobs)
+    return "LoadGen says INVALID" + (f": {'; '.join(causes)}" if causes else "")
 
 
 def last_lines(console: Path, count: int = 12) -> tuple[str, ...]:

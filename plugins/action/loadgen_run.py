@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -22,18 +23,22 @@ with contextlib.suppress(ImportError):  # `controller.package` says it in a sent
 _MODULE = "mlperf_ops.lab.loadgen_agent"
 _STARTING = "starting"
 _POLL_SECONDS = 2.0
-_SLOW_POLL_SECONDS = 10.0
+_SLOW_POLL_SECONDS = 12
+_STEP_SECONDS = 3  # how late the end of a cell may be seen: the controller has its verdict within 5 s
 _SLOW_AFTER_SECONDS = 120.0
 _LINE_SECONDS = (5.0, 60.0)  # between two progress lines: a tenth of what is expected, within these
 _LAST_LINES = 5
 _LOST_POLLS = 30  # in a row, before the host counts as unreachable
 
-# Costs the measuring host two short processes, unlike a module call with its Python interpreter.
+# Costs the measuring host two short processes, unlike a module call with its Python interpreter. Where there is time,
+# the host waits for the end itself: a sleeping shell costs less than another look over the connection.
 _LOOK = (
-    "cd {attempt} || exit 1; if test -f result.json; then echo ended; exit; fi; "
+    "cd {attempt} || exit 1; {wait}if test -f result.json; then echo ended; exit; fi; "
     """pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' state.json 2>/dev/null); """
     'if test -n "$pid" && test -d "/proc/$pid"; then echo "running $(cat phase 2>/dev/null)"; else echo gone; fi'
 )
+_STEPS = " ".join("x" * (_SLOW_POLL_SECONDS // _STEP_SECONDS))
+_WAIT = f"for step in {_STEPS}; do test -f result.json && break; sleep {_STEP_SECONDS}; done; "
 display = Display()
 
 
@@ -70,6 +75,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _name: str
     _home: str
     _tuning: tuned.CellTuning
+    _early: early.EarlyCopies
+    _goes_on: Callable[[], None]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -110,10 +117,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             tally = _Tally()
+            self._early = early.EarlyCopies(self, self._home, run, plan, host)
+            self._goes_on = fetch.play_goes_on()  # a worker of a killed play must not start the next cell
             for place, index in enumerate(todo, start=1):
                 self._one(f"{place}/{len(todo)}", cells[index], states[index], question, index, tally)
             if told := self._tuning.finish(ran=True):
                 tally.failed.append(told)
+            self._early.bring_rest()
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         return {
@@ -140,6 +150,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         tally: _Tally,
     ) -> None:
         """Start a cell, or re-attach to it, and wait for its end."""
+        self._goes_on()
         key = controller.cell_key(cell["cell"])
         words = cell["cell"]
         title = f"{self._name}  {place}  {words['benchmark']} {words['scenario']} {words['mode']}"
@@ -168,20 +179,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return
         if self._note(title, key, answer["answer"], tally) == "failed":
             self._show_last_lines(path)
+        if answer["answer"]["state"] == "ended":
+            self._early.bring(key, path)
 
     def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool) -> None:
         """Wait until an attempt has ended, with a progress line now and then."""
         expected = _expected(cell)
         attempt = Path(self._home, path)
-        look = _LOOK.format(attempt=shlex.quote(str(attempt)))
+        quick, slow = (_LOOK.format(attempt=shlex.quote(str(attempt)), wait=wait) for wait in ("", _WAIT))
         low, high = _LINE_SECONDS
         line_seconds = min(max((cell["expected"] or {}).get("high", 0.0) / 10, low), high)
         began = shown_at = time.monotonic()
         shown_phase = _STARTING
         elapsed_before = self._elapsed(path) if attached else 0.0
-        lost = 0
+        lost, elapsed = 0, elapsed_before
         while True:
-            words, lost = self._look(look, attempt, lost)
+            self._goes_on()
+            late, looked_at = elapsed >= _SLOW_AFTER_SECONDS, time.monotonic()
+            words, lost = self._look(slow if late else quick, attempt, lost)
             if words[:1] != ["running"] and not lost:
                 return
             elapsed = elapsed_before + time.monotonic() - began
@@ -189,7 +204,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             if phase != shown_phase or time.monotonic() - shown_at >= line_seconds:
                 display.display(f"{title}   {phase}  {_so_far(elapsed, cell, expected)}")
                 shown_at, shown_phase = time.monotonic(), phase
-            time.sleep(_POLL_SECONDS if elapsed < _SLOW_AFTER_SECONDS else _SLOW_POLL_SECONDS)
+            waits = _STEP_SECONDS if self._connection.transport == "local" else _SLOW_POLL_SECONDS
+            pause = waits if late else _POLL_SECONDS
+            time.sleep(max(looked_at + pause - time.monotonic(), 0.0))
 
     def _elapsed(self, path: str) -> float:
         """Ask how long an attempt has been running when this play found it."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
-import tarfile
-import tempfile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch
+
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops.fetching import assemble, parts
 
 _MODULE = "mlperf_ops.lab.results_fetch"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
-    """Ask, compare by digest, fetch one archive, verify, rename into place."""
+    """Ask, compare by digest, fetch what is missing piece by piece, verify, rename into place."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return how many attempts came; a second, no-change run costs one module call."""
@@ -32,25 +34,57 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         host = controller.host_of(plan, name)
         cells = controller.planned_cells(plan, name)
         folder = run / "hosts" / name
-        question = controller.question(plan, cells)
         try:
-            answer = self._module({"home": host["home"], "question": question}, variables)
+            answer = self._module({"home": host["home"], "question": controller.question(plan, cells)}, variables)
             if answer.get("failed"):
                 return {**result, **answer}
             held = [_Held(cell, folder, plan["run_id"], host["system"]) for cell in answer["cells"]]
             lacking = [one for one in held if not one.is_here()]
             result["msg"] = f"{len(lacking)} of {len(held)} attempts fetched, {len(cells)} cells are planned"
-            result["diff"] = {"before": "", "after": "".join(f"{one.target}\n" for one in lacking)}
+            result["diff"] = {"before": "", "after": "".join(f"{one.wanted.target}\n" for one in lacking)}
             result["changed"] = bool(lacking)
             if self._task.check_mode:
                 return result
+            problems: list[str] = []
             if lacking:
-                with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as scratch:
-                    self._fetch(host["home"], lacking, Path(scratch), variables)
+                with controller.sentences():
+                    controller.runlock.acquire(run)
+                    source = fetch.source_of(self, answer["home"])
+                    with fetch.alone(name, folder):
+                        wanted = [one.wanted for one in lacking if not one.is_here()]
+                        problems = assemble.bring(wanted, source, progress=fetch.progress_lines(name))
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
-        result["changed"] = _write_cells(run, folder, name, host["system"], held) or result["changed"]
-        return result
+        # What could not come keeps the line that it had: cells.json names only what is here and whole.
+        known = fetch.known_cells(folder) if problems else {}
+        lines = [one.line() if one.wanted.target.is_dir() else known.get(one.cell["key"]) for one in held]
+        changed = fetch.write_cells(run, name, host["system"], [line for line in lines if line is not None])
+        result["changed"] = changed or result["changed"]
+        if problems:
+            return {**result, "failed": True, "msg": "; ".join(problems)}
+        # A text on the command line: "false" must remove nothing.
+        wanted = boolean(given.get("clean_hosts") or False)
+        return self._clean(answer["home"], held, result, variables) if wanted else result
+
+    def _clean(self, home: str, held: list[_Held], result: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Remove from the host what was verified here just now, and nothing else."""
+        todo = [one for one in held if not one.cell["cleaned"]]
+        if not todo:
+            return result
+        with controller.sentences():
+            for one in todo:
+                parts.verify(one.wanted.target)
+        os.sync()  # what the host gives up is on this disk
+        verified = [one.identity() for one in todo]
+        try:
+            answer = self._module({"home": home, "clean": verified}, variables)
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001
+        if answer.get("failed"):
+            return {**result, **answer}
+        removed = assemble.shown_bytes(answer["removed_bytes"])
+        message = f"{result['msg']}; {removed} of {len(todo)} verified attempts were removed from the host"
+        return {**result, "changed": True, "msg": message}
 
     def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -58,103 +92,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         )
         return answer
 
-    def _fetch(self, home: str, lacking: list[_Held], scratch: Path, variables: dict[str, Any]) -> None:
-        self._make_tmp_path()
-        shell = self._connection._shell  # noqa: SLF001  # as Ansible's own actions do
-        remote = shell.join_path(shell.tmpdir, "attempts.tar")
-        packed = self._module(
-            {"home": home, "archive": remote, "attempts": [one.cell["path"] for one in lacking]}, variables
-        )
-        if packed.get("failed"):
-            raise AnsibleActionFail(packed["msg"])
-        archive = scratch / "attempts.tar"
-        self._connection.fetch_file(remote, str(archive))
-        _unpack(archive, scratch)
-        for one in lacking:
-            one.take(scratch / one.cell["path"])
-
 
 class _Held:
     """One attempt that a host holds, and its place on the controller."""
 
     def __init__(self, cell: dict[str, Any], folder: Path, run_id: str, system: str) -> None:
         self.cell = cell
-        prefix = f"runs/{run_id}/{system}/"
-        if not cell["path"].startswith(prefix):
-            raise AnsibleActionFail(f"{cell['key']}: unexpected folder {cell['path']} on the host")
-        self.place = cell["path"][len(prefix) :]
-        self.target = folder / self.place
+        self.place = fetch.place_of(cell["path"], run_id, system)
+        self.wanted = parts.Wanted(cell["key"], cell["path"], folder / self.place)
+
+    def identity(self) -> dict[str, str]:
+        """Return what tells the host which attempt is meant."""
+        digests = {"manifest.json": self.cell["manifest_sha256"], "result.json": self.cell["result_sha256"]}
+        return {"path": self.cell["path"], **digests}
 
     def is_here(self) -> bool:
         """Tell whether the very attempt is here already; it never changes once it is."""
+        target = self.wanted.target
         wanted = {"manifest.json": self.cell["manifest_sha256"], "result.json": self.cell["result_sha256"]}
-        found = {name: self.target / name for name in wanted}
+        found = {name: target / name for name in wanted}
         if not all(path.is_file() for path in found.values()):
             return False
         different = [name for name, path in found.items() if controller.files.sha256_file(path) != wanted[name]]
         if different:
             raise AnsibleActionFail(
-                f"{self.target} holds another attempt than the host: {', '.join(different)} differ "
+                f"{target} holds another attempt than the host: {', '.join(different)} differ "
                 "(measured data is never overwritten; move the folder away, or use another mlperf_run_id)"
             )
         return True
 
-    def take(self, source: Path) -> None:
-        """Verify a fetched attempt by its manifest and move it into place.
-
-        Raises:
-            AnsibleActionFail: A file is missing or has another digest.
-        """
+    def line(self) -> Any:  # noqa: ANN401  # mlperf_ops.model.CollectedCell, which may not be installed
+        """Return the attempt's line of cells.json."""
         with controller.sentences():
-            files = dict(cast("dict[str, str]", controller.files.read_json(source / "manifest.json")["files"]))
-        files["manifest.json"] = self.cell["manifest_sha256"]
-        files["result.json"] = self.cell["result_sha256"]
-        for name, sha256 in files.items():
-            if not (source / name).is_file() or controller.files.sha256_file(source / name) != sha256:
-                raise AnsibleActionFail(
-                    f"{self.cell['key']}: {name} of {self.cell['path']} does not match its manifest "
-                    "(nothing was taken over; look at the host's disk)"
-                )
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=self.target.parent, prefix=f".{self.target.name}."))
-        shutil.rmtree(temporary)
-        shutil.move(source, temporary)
-        if self.target.exists():  # left by an interrupted fetch: it has no result.json or no manifest.json
-            os.rename(self.target, self.target.with_name(f".incomplete.{temporary.name}"))
-        os.rename(temporary, self.target)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack what a host has sent: plain files below the folder, and nothing else."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            stream = tar.extractfile(member) if member.isreg() else None
-            if stream is None or member.name.startswith("/") or ".." in member.name.split("/"):
-                raise AnsibleActionFail(f"the host sent an unexpected entry '{member.name}' (nothing was taken over)")
-            target = folder / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with stream, target.open("wb") as out:
-                shutil.copyfileobj(stream, out)
-
-
-def _write_cells(run: Path, folder: Path, name: str, system: str, held: list[_Held]) -> bool:
-    """Write cells.json when it is different."""
-    with controller.sentences():
-        cells = controller.model.CollectedHost(
-            host=name,
-            system=system,
-            cells=tuple(
-                controller.model.CollectedCell(
-                    key=one.cell["key"],
-                    spec_sha256=one.cell["spec_sha256"],
-                    request_sha256=one.cell["request_sha256"],
-                    attempt=one.cell["attempt"],
-                    path=one.place,
-                    verdict=one.cell["verdict"],
-                    simulated=one.cell["simulated"],
-                )
-                for one in held
-            ),
-        )
-        controller.runlock.acquire(run)
-        return controller.files.write_json(folder / "cells.json", controller.typed.dump(cells))
+            return fetch.collected_cell(self.place, controller.files.read_json(self.wanted.target / "result.json"))

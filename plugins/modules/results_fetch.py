@@ -1,18 +1,17 @@
-"""Ansible module: what a host has to hand over, and an archive of it."""
+"""Ansible module: what a host has to hand over."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: results_fetch
-short_description: List the attempts that stand for a host's cells, and pack those that the controller lacks
+short_description: List the attempts that stand for a host's cells
 version_added: "0.1.0"
 description:
   - Asks the host's agent which attempt stands for each cell, and returns the digests of its C(manifest.json) and
     C(result.json).
-  - With O(archive) it packs attempts into one tar file. Attempts are never changed.
-  - Usually called through the action of the same name, which fetches only what is missing on the controller, verifies
-    it and writes C(cells.json).
+  - Usually called through the action of the same name, which fetches only what is missing on the controller, piece by
+    piece, verifies it and writes C(cells.json). A fetch that was interrupted goes on where it stopped.
 options:
   results:
     description:
@@ -27,18 +26,20 @@ options:
     description: The agent's input. Given by the action.
     type: dict
     default: {}
-  attempts:
-    description: Attempt folders to pack, relative to O(home). Given by the action.
+  clean_hosts:
+    description:
+      - Remove the logs of each attempt from the host after every file of the controller's copy was verified.
+      - Read by the action only.
+    type: bool
+    default: false
+  clean:
+    description: Path and digests of the attempts whose copy was verified just now. Given by the action.
     type: list
-    elements: str
+    elements: dict
     default: []
-  archive:
-    description: Tar file to write on the host. Empty only lists. Given by the action.
-    type: str
-    default: ""
 attributes:
   check_mode:
-    description: Lists what would be fetched.
+    description: Lists what would be fetched, removes nothing.
     support: full
   diff_mode:
     description: Shows the attempts that would be fetched.
@@ -59,24 +60,35 @@ cells:
   returned: success
   type: list
   elements: dict
+removed_bytes:
+  description: Size of the logs that were removed from the host.
+  returned: when O(clean) was given
+  type: int
+  sample: 1250000000
+home:
+  description: The absolute path of mlperf_home.
+  returned: success
+  type: str
+  sample: /home/lab/mlperf
 """
 
 # Ansible reads the documentation above as the head of the file.
 import json  # noqa: E402
-import os  # noqa: E402
-import tarfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store  # noqa: E402
 
+COLLECTED = "collected.json"
+KEPT = ("spec.json",)  # with result.json and manifest.json: the cell still counts as done
+
 ARGUMENTS = {
     "results": {"type": "str", "default": ""},
     "home": {"type": "str"},
     "question": {"type": "dict", "default": {}},
-    "attempts": {"type": "list", "elements": "str", "default": []},
-    "archive": {"type": "str", "default": ""},
+    "clean_hosts": {"type": "bool", "default": False},
+    "clean": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -99,38 +111,53 @@ def listed(home: Path, question: dict[str, Any]) -> list[dict[str, Any]]:
                 "simulated": result["simulated"],
                 "manifest_sha256": host_store.sha256_file(attempt / "manifest.json"),
                 "result_sha256": host_store.sha256_file(attempt / "result.json"),
+                "cleaned": (attempt / COLLECTED).is_file(),
             }
         )
     return found
 
 
-def pack(home: Path, attempts: list[str], archive: Path) -> None:
-    """Write the files of the manifests, the manifests and the results into one archive."""
-    with tarfile.open(archive, "w") as tar:
-        for attempt in attempts:
-            manifest = json.loads((home / attempt / "manifest.json").read_text(encoding="utf-8"))
-            for name in [*sorted(manifest["files"]), "manifest.json", "result.json"]:
-                tar.add(home / attempt / name, arcname=f"{attempt}/{name}", recursive=False)
-    os.chmod(archive, 0o644)  # the connection's own user has to read it after become
+def clean(home: Path, verified: list[dict[str, Any]]) -> int:
+    """Remove the logs of attempts whose copy was verified, and return their size.
+
+    Raises:
+        HostError: An attempt is not the one that was verified; it is left alone.
+    """
+    in_all = 0
+    for one in verified:
+        attempt = home / one["path"]
+        for name in ("manifest.json", "result.json"):
+            if host_store.sha256_file(attempt / name) != one[name]:
+                changed = f"{attempt / name} has changed since its copy was verified"
+                raise host_store.HostError(changed, "nothing was removed of this attempt")
+        listed = json.loads((attempt / "manifest.json").read_text(encoding="utf-8"))["files"]
+        logs = [attempt / name for name in sorted(listed) if name not in KEPT and "/" not in name]
+        sizes = {path.name: path.stat().st_size for path in logs if path.is_file()}
+        note = host_store.pretty_json({"schema": 1, "removed": sizes})
+        host_store.write_atomic(attempt / COLLECTED, note)  # first: a half-cleaned attempt says what it is
+        for name, size in sizes.items():
+            (attempt / name).unlink()
+            in_all += size
+    return in_all
 
 
 def main() -> None:
-    """List, and pack when asked to."""
+    """List, or clean."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         home = host_store.expand(module.params["home"])
         if module.check_mode and host_agent.provision(home) is None:
-            module.exit_json(changed=False, cells=[])
-        if module.params["archive"]:
-            pack(home, module.params["attempts"], Path(module.params["archive"]))
-            module.exit_json(changed=True)
+            module.exit_json(changed=False, home=str(home), cells=[])
+        if module.params["clean"]:
+            removed = 0 if module.check_mode else clean(home, module.params["clean"])
+            module.exit_json(changed=True, home=str(home), removed_bytes=removed)
         cells = listed(home, module.params["question"])
     except host_store.HostError as error:
         module.fail_json(msg=str(error))
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=f"the results below {module.params['home']} cannot be read: {error}")
     else:
-        module.exit_json(changed=False, cells=cells)
+        module.exit_json(changed=False, home=str(home), cells=cells)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
-"""What the action plugins share: plain values, run folders, answers of the command, and distrust of archives."""
+"""What the action plugins share: plain values, run folders, and answers of the command."""
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from mlperf_ops.model import Cell
 from tests.support.plugins import plugin
 
 controller = plugin("plugin_utils.controller")
-results_fetch = plugin("action.results_fetch")
 
 
 class TaggedText(str):  # noqa: SLOT000  # stands for ansible-core's own subclasses
@@ -67,27 +64,3 @@ def test_an_error_of_the_command_is_its_sentence_and_hint() -> None:
     with pytest.raises(AnsibleActionFail, match="'mlperf-ops check' failed: line 2; line 3; line 4"):
         controller.Answer(["check"], 1, "", "line 1\nline 2\nline 3\nline 4\n")
     assert controller.Answer(["check"], 1, '{"verdict": "demonstration"}', "").data["verdict"] == "demonstration"
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("../outside", tarfile.REGTYPE),
-        ("/etc/passwd", tarfile.REGTYPE),
-        ("link", tarfile.SYMTYPE),
-        ("dev", tarfile.CHRTYPE),
-    ],
-)
-def test_an_archive_of_a_host_cannot_write_elsewhere(tmp_path: Path, name: str, kind: bytes) -> None:
-    archive = tmp_path / "attempts.tar"
-    with tarfile.open(archive, "w") as tar:
-        member = tarfile.TarInfo(name)
-        member.type = kind
-        member.linkname = "/etc"
-        member.size = 1 if kind == tarfile.REGTYPE else 0
-        tar.addfile(member, io.BytesIO(b"x"))
-    target = tmp_path / "in" / "scratch"
-    target.mkdir(parents=True)
-    with pytest.raises(AnsibleActionFail, match="the host sent an unexpected entry"):
-        results_fetch._unpack(archive, target)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["attempts.tar", "in", "scratch"]

@@ -7,6 +7,7 @@ from typing import cast
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json
+from mlperf_ops.harness.constraints import Knobs
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.generic.request import GenericScenario
 from mlperf_ops.harness.verdicts import RESULT_KEYS, invalid_reason
@@ -14,6 +15,7 @@ from mlperf_ops.loadgen_log import DETAIL_LOG, ENDED_EARLY, SUMMARY_LOG, read_de
 from mlperf_ops.model import LoadgenOutcome
 
 _NS_PER_MS = 1e6
+_KNOBS = Knobs("--expected-qps", "--target-latency-ms", "--min-queries")
 _PERCENTILES = ("50.00", "90.00", "95.00", "97.00", "99.00", "99.90")
 # Settings that LoadGen logs under two prefixes: what was asked, and what came of it.
 _SETTING_PREFIXES = ("effective_", "requested_")
@@ -51,7 +53,7 @@ def read_outcome(scenario: GenericScenario, folder: Path) -> dict[str, Json]:
     reasons = [f"LoadGen logged an error: {text}" for text in errors[:1]]
     if validity == "INVALID":
         advice = str(fields.get("result_invalid_reason") or "").strip()
-        reasons.append(invalid_reason(outcome) + (f" ({advice})" if advice else ""))
+        reasons.append(invalid_reason(scenario, outcome, _KNOBS) + (f" ({advice})" if advice else ""))
     return {
         "verdict": "invalid" if reasons else "valid",
         "reasons": cast("list[Json]", reasons),
