@@ -135,19 +135,22 @@ def _live(access: Access, home: Path, host: Sshd) -> float:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, object]:
-    python = next(iter(sorted(arguments.home.glob("python/*/bin/python"))), None)
+    provision = arguments.home / "state" / "provision.json"
+    held = json.loads(provision.read_text()) if provision.is_file() else None
     attempts = {
         path.parts[-5]: path.parent
         for path in sorted(arguments.home.glob("runs/*/*/*/*/performance/*/attempt_*/result.json"))
         if path.parts[-5] in _FIGURES
     }
-    if python is None or not attempts:
+    if held is None or not attempts:
         sys.exit(f"benchmarks.watch: {arguments.home} has no performance cell that has run: mlperf-ops run first")
+    python = held["python"]["path"]
+    os.environ["PYTHONPATH"] = os.pathsep.join([held["harness"]["path"], str(Path.cwd())])
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder, sshd.running(Path(folder, "sshd")) as host:
         home = Path(folder, "home")
         (home / "runs").mkdir(parents=True)
-        access = load(Access, {**host.access(), "python": str(python)}, "access")
+        access = load(Access, {**host.access(), "python": python}, "access")
         for scenario, attempt in attempts.items():
             spec = _prepared(attempt, arguments.seconds, Path(folder))
             figures: dict[bool, list[float]] = {True: [], False: []}
@@ -155,7 +158,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
             for turn in range(arguments.pairs * 2):
                 wanted = turn % 4 in {1, 2}  # without, with, with, without
                 with _watched(access, home, wanted=wanted):
-                    figure, took, cost = _run(spec, home, str(python), host)
+                    figure, took, cost = _run(spec, home, python, host)
                 figures[wanted].append(figure)
                 cell_seconds.append(took)
                 if wanted:

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from mlperf_ops.campaign.host_side import HELLO
-from mlperf_ops.files import JsonObject, read_json
+from mlperf_ops.files import JsonObject
+from mlperf_ops.run_plan import read_plan
 from tests.support import sshd
 from tests.support.playbooks import environ, local_inventory
 from tests.support.sshd import Sshd
@@ -48,11 +49,11 @@ class Scene:
     def begin(self) -> None:
         """Take the host's lock and begin an attempt, as a supervisor does; this process stands for it."""
         self.attempt.mkdir(parents=True)
-        plan = read_json(self.folder / "results/mini/plan.json")
-        (planned,) = (one for one in plan["cells"] if one["request"]["cell"]["mode"] == "accuracy")  # type: ignore[union-attr, index, call-overload]
+        plan = read_plan(self.folder / "results/mini")
+        planned = next(one for one in plan.cells if one.cell.mode == "accuracy")
         stat = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()
         state: JsonObject = {
-            "pid": os.getpid(), "start_ticks": int(stat[19]), "request_sha256": planned["request_sha256"],  # type: ignore[index, call-overload]
+            "pid": os.getpid(), "start_ticks": int(stat[19]), "request_sha256": planned.request_sha256,
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         }  # fmt: skip
         (self.home / "runs/.lock").write_text(f"{_CELL} (pid {os.getpid()})\n")
@@ -105,7 +106,7 @@ def watchers(scene: Scene) -> list[int]:
             words = path.read_bytes().rstrip(b"\0").split(b"\0")
         except OSError:
             continue
-        if words[-1] == str(scene.home).encode() and any(repr(HELLO).encode() in word for word in words):
+        if words[-1] == str(scene.home).encode() and any(HELLO.strip() in word for word in words):
             found.append(int(path.parent.name))
     return found
 
