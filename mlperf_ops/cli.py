@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Say what is wrong with the hosts, before anything is changed."),
     "run": ("run", "Run the whole flow: shows and starts the ansible-playbook command."),
     "status": ("status", "Show where every cell stands, how long the rest takes and what to do next."),
+    "watch": ("watch", "Follow a campaign live: what starts, its phases and verdicts, hosts that are lost."),
     "logs": ("logs", "Show what a cell's process printed and LoadGen's summary, also while it runs."),
     "shell": ("shell", "Print or enter the exact environment, folder and command line of a cell."),
     "targets": ("targets", "Learn LoadGen targets from earlier results, into a file beside the inventory."),

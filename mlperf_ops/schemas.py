@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from mlperf_ops import model
+from mlperf_ops.campaign.board import Event
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
 from mlperf_ops.catalogue.component import ComponentEntry
@@ -51,6 +52,7 @@ _FILES: dict[str, type] = {
     "checks": CheckReport,
     "pack-manifest": PackManifest,
     "status": Status,
+    "watch-event": Event,
 }
 
 

@@ -50,8 +50,8 @@ def show(status: Status, console: Console, *, now: dt.datetime, every_cell: bool
         now: For the time at which it will be ready; with a time zone.
         every_cell: Print a line for each cell instead of the matrix.
     """
-    marks = _letters(console)
-    console.print(escape(_headline(status)), style="bold")
+    marks = letters(console)
+    console.print(escape(headline(status)), style="bold")
     if status.play is not None:
         console.print(escape(f"at work: {status.play.command} (process {status.play.pid})"))
     console.print()
@@ -66,8 +66,8 @@ def show(status: Status, console: Console, *, now: dt.datetime, every_cell: bool
         for line in (*_running(status, marks), *_told(status, marks)):
             console.print(line)
     console.print()
-    arrow = " → " if _speaks_utf(console) else " > "
-    for text in _times(status, now, arrow):
+    arrow = " → " if speaks_utf(console) else " > "
+    for text in times(status, now, arrow):
         console.print(escape(text))
     if status.next:
         console.print("next:")
@@ -76,17 +76,19 @@ def show(status: Status, console: Console, *, now: dt.datetime, every_cell: bool
         console.print(f"  [bold]{escape(action.command.ljust(width))}[/]  [dim]# {escape(action.why)}[/]")
 
 
-def _letters(console: Console) -> dict[CellState, str]:
+def letters(console: Console) -> dict[CellState, str]:
     """Return the mark of each state with its colour."""
-    place = 0 if _speaks_utf(console) else 1
+    place = 0 if speaks_utf(console) else 1
     return {state: f"[{mark[2]}]{mark[place]}[/]" for state, mark in _MARKS.items()}
 
 
-def _speaks_utf(console: Console) -> bool:
+def speaks_utf(console: Console) -> bool:
+    """Tell whether a console has more than the letters of ASCII."""
     return console.encoding.lower().startswith("utf")
 
 
-def _headline(status: Status) -> str:
+def headline(status: Status) -> str:
+    """Say whose status it is, and how much is done."""
     runnable = [cell for cell in status.cells if cell.state != "impossible"]
     done = sum(1 for cell in runnable if cell.state in DONE)
     told = f"{status.results}: round {status.round}, run style {status.run_style}: {done} of {len(runnable)} cells done"
@@ -227,7 +229,8 @@ def _told(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
 # --- how long ---------------------------------------------------------------------------------------------------------
 
 
-def _times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
+def times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
+    """Yield how many cells are in each state, how long the rest takes, and what finishes last."""
     counts = {state: sum(1 for cell in status.cells if cell.state == state) for state in CELL_STATES}
     yield ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "the plan has no cells"
     path = status.critical_path
