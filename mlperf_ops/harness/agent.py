@@ -149,7 +149,7 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
         phase = "starting"
     return {
         "state": "running" if _alive(attempt) else "vanished",
-        "elapsed_seconds": round(time.time() - (attempt / STATE).stat().st_mtime, 1) if state else 0.0,
+        "elapsed_seconds": max(0.0, round(time.time() - (attempt / STATE).stat().st_mtime, 1)) if state else 0.0,
         "phase": phase,
         "verdict": None,
         "reasons": [],

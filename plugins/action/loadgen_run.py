@@ -33,7 +33,8 @@ _RETRIED = frozenset({"host_rebooted", "killed", "out_of_memory", "crash", "no_l
 # the very one: after a reboot another one soon has its number.
 _LOOK = (
     "cd {attempt} || exit 1; if test -f result.json; then echo ended; exit; fi; "
-    """set -- $(sed -n 's/.*"\\(boot_id\\|pid\\|start_ticks\\)": *"\\{{0,1\\}}\\([^",]*\\).*/\\2/p' state.json 2>/dev/null); """
+    """set -- $(sed -n 's/.*"\\(boot_id\\|pid\\|start_ticks\\)": *"\\{{0,1\\}}\\([^",]*\\).*/\\2/p' state.json """
+    "2>/dev/null); "
     "boot=$1 pid=$2 began=$3 now= stat=; read -r now < /proc/sys/kernel/random/boot_id; "
     'test -n "$pid" && test -r "/proc/$pid/stat" && read -r stat < "/proc/$pid/stat"; set -- ${{stat##*) }}; '
     'if test -n "$stat" && test "$boot" = "$now" && test "$began" = "${{20}}"; '
@@ -47,11 +48,14 @@ def look_here(attempt: Path) -> list[str]:
     if (attempt / "result.json").is_file():
         return ["ended"]
     try:
-        pid = json.loads((attempt / "state.json").read_text())["pid"]
+        state = json.loads((attempt / "state.json").read_text())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        ticks = Path(f"/proc/{state['pid']}/stat").read_text().rpartition(")")[2].split()[19]
+        alive = (boot, int(ticks)) == (state["boot_id"], state["start_ticks"])
     except (OSError, ValueError, KeyError):
-        return ["gone"]
-    if not Path(f"/proc/{pid}").is_dir():
-        return ["gone"]
+        alive = False
+    if not alive:
+        return ["ended" if (attempt / "result.json").is_file() else "gone"]
     try:
         return ["running", *(attempt / "phase").read_text().split()]
     except OSError:
@@ -261,8 +265,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             silent_seconds = time.monotonic() - lost_at
             if silent_seconds >= self._lost_seconds:
                 raise AnsibleConnectionFailure(
-                    f"the host has not answered for {silent_seconds:.0f} s while it ran a cell; if it is alive the cell "
-                    "goes on there (start the plan again: it takes the result, or runs what was lost)"
+                    f"the host has not answered for {silent_seconds:.0f} s while it ran a cell; if it is alive "
+                    "the cell goes on there (start the plan again: it takes the result, or runs what was lost)"
                 ) from None
             self._connection.reset()
             return [], lost_at
