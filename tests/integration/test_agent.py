@@ -188,7 +188,8 @@ def test_what_a_killed_supervisor_left_running_is_ended_before_the_next_attempt(
 
 def test_a_run_of_another_boot_failed_because_the_host_rebooted(busy_host: Host) -> None:
     started = busy_host.start()
-    kill_supervisor(busy_host, started["path"])
+    _, child = kill_supervisor(busy_host, started["path"])
+    os.kill(child, signal.SIGKILL)
     file = busy_host.home / started["path"] / "state.json"
     write_json(file, {**json.loads(file.read_text()), "boot_id": "of another boot"})
     told = busy_host.ask("poll", {"path": started["path"]})[1]
