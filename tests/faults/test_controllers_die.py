@@ -15,6 +15,7 @@ from tests.faults.conftest import Begin
 pytestmark = [pytest.mark.lab, pytest.mark.network]
 
 
+@pytest.mark.slow
 def test_a_killed_controller_started_again_takes_the_running_cell_and_its_workers_are_gone(begin: Begin) -> None:
     campaign = begin("killed")
     host, other = campaign.hosts

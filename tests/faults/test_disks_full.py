@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.network]
 _FILL = "dd if=/dev/zero of={0}/fill bs=64k status=none || true"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_on_a_host_in_a_cell_is_named_and_the_result_is_still_written(begin: Begin) -> None:
     campaign = begin("disk")
     host, other = campaign.hosts
@@ -39,6 +40,7 @@ def test_a_disk_that_fills_up_on_a_host_in_a_cell_is_named_and_the_result_is_sti
         host.exec(f"umount -l {run}", check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_of_the_controller_loses_nothing(begin: Begin) -> None:
     campaign = begin("full")
     host, other = campaign.hosts

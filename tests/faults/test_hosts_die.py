@@ -12,6 +12,7 @@ from tests.faults.conftest import Begin
 pytestmark = [pytest.mark.lab, pytest.mark.network]
 
 
+@pytest.mark.slow
 def test_a_host_without_power_in_a_cell_and_back_runs_the_cell_again_and_says_why(begin: Begin) -> None:
     campaign = begin("power")
     lost, other = campaign.hosts
@@ -31,6 +32,7 @@ def test_a_host_without_power_in_a_cell_and_back_runs_the_cell_again_and_says_wh
     assert all(name.endswith("attempt_2") for name in campaign.collected(lost))
 
 
+@pytest.mark.slow
 def test_a_host_that_stays_away_fails_alone_and_the_next_run_finishes_it(begin: Begin) -> None:
     campaign = begin("away", loadgen_run_lost_seconds=10)
     lost, other = campaign.hosts
@@ -51,6 +53,7 @@ def test_a_host_that_stays_away_fails_alone_and_the_next_run_finishes_it(begin: 
     assert campaign.valid(lost) == 1
 
 
+@pytest.mark.slow
 def test_a_reboot_in_order_is_named_as_such_and_without_retries_the_run_ends_with_it(begin: Begin) -> None:
     campaign = begin("reboot", mlperf_retries=0)
     lost, other = campaign.hosts
@@ -68,6 +71,7 @@ def test_a_reboot_in_order_is_named_as_such_and_without_retries_the_run_ends_wit
     assert campaign.valid(other) == 1
 
 
+@pytest.mark.slow
 def test_a_host_that_hangs_in_a_cell_goes_on_with_it_and_nothing_runs_twice(begin: Begin) -> None:
     campaign = begin("frozen")
     hung, other = campaign.hosts
@@ -88,6 +92,7 @@ def test_a_host_that_hangs_in_a_cell_goes_on_with_it_and_nothing_runs_twice(begi
     assert campaign.valid(other) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [60])
 def test_a_cut_cable_for_a_minute_in_a_cell_loses_nothing(begin: Begin, seconds: float) -> None:
     campaign = begin("cut")

@@ -30,6 +30,7 @@ def test_a_crash_of_the_harness_is_told_by_its_signal_and_the_cell_runs_again(be
     assert (campaign.valid(host), campaign.valid(other)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_without_retries_left_a_killed_cell_is_failed_and_the_next_cell_runs(begin: Begin) -> None:
     campaign = begin(
         "kill", 1, mlperf_retries=0, mlperf_benchmarks=cells("SingleStream", "Offline"), mlperf_test_query_count=300
@@ -63,6 +64,7 @@ def test_a_killed_supervisor_leaves_no_process_and_no_second_copy(begin: Begin) 
     assert campaign.valid(host) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_that_the_kernel_ends_for_memory_says_so(begin: Begin) -> None:
     campaign = begin("memory", 2, mlperf_retries=0, mlperf_cmd_prefix=_ENTER)
     host, other = campaign.hosts
