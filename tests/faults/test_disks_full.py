@@ -22,14 +22,15 @@ def test_a_disk_that_fills_up_on_a_host_in_a_cell_is_named_and_the_result_is_sti
     host.exec(f"mkdir -p {run} && mount -t tmpfs -o size=96m,uid=$(id -u ops) tmpfs {run}")
     try:
         running = campaign.start()
-        running.until("measuring")
-        host.exec(f"cd {run}; until cat */*/*/*/*/attempt_1/phase | grep -q measuring; do sleep 0.1; done 2>/dev/null")
+        host.exec(
+            f"cd {run}; until grep -qs measuring */*/*/performance/*/attempt_1/phase; do sleep 0.1; done", timeout=120
+        )
         host.exec(_FILL.format(run))
         done = running.end()
         assert done.exit_code != 0
         assert "the disk below mlperf_home is full" in words(done), done.output
         assert campaign.valid(other) == 1
-        result = host.exec(f"cat {run}/*/*/*/*/*/attempt_1/result.json").stdout
+        result = host.exec(f"cat {run}/*/*/*/performance/*/attempt_1/result.json").stdout
         assert '"disk_full"' in result
         host.exec(["rm", f"{run}/fill"])
         again = campaign.play()
