@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import time
@@ -14,7 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, looks, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -29,37 +28,7 @@ _LAST_LINES = 5
 # Failures that may not come again: a reboot, a kill, a crash. Others would, such as a missing data set.
 _RETRIED = frozenset({"host_rebooted", "killed", "out_of_memory", "crash", "no_log", "incomplete_log"})
 
-# Costs the measuring host two short processes, unlike a module call with its Python interpreter. The process must be
-# the very one: after a reboot another one soon has its number.
-_LOOK = (
-    "cd {attempt} || exit 1; if test -f result.json; then echo ended; exit; fi; "
-    """set -- $(sed -n 's/.*"\\(boot_id\\|pid\\|start_ticks\\)": *"\\{{0,1\\}}\\([^",]*\\).*/\\2/p' state.json """
-    "2>/dev/null); "
-    "boot=$1 pid=$2 began=$3 now= stat=; read -r now < /proc/sys/kernel/random/boot_id; "
-    'test -n "$pid" && test -r "/proc/$pid/stat" && read -r stat < "/proc/$pid/stat"; set -- ${{stat##*) }}; '
-    'if test -n "$stat" && test "$boot" = "$now" && test "$began" = "${{20}}"; '
-    'then echo "running $(cat phase 2>/dev/null)"; elif test -f result.json; then echo ended; else echo gone; fi'
-)
 display = Display()
-
-
-def look_here(attempt: Path) -> list[str]:
-    """Answer as _LOOK does, for an attempt on this machine, by reading files only."""
-    if (attempt / "result.json").is_file():
-        return ["ended"]
-    try:
-        state = json.loads((attempt / "state.json").read_text())
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        ticks = Path(f"/proc/{state['pid']}/stat").read_text().rpartition(")")[2].split()[19]
-        alive = (boot, int(ticks)) == (state["boot_id"], state["start_ticks"])
-    except (OSError, ValueError, KeyError):
-        alive = False
-    if not alive:
-        return ["ended" if (attempt / "result.json").is_file() else "gone"]
-    try:
-        return ["running", *(attempt / "phase").read_text().split()]
-    except OSError:
-        return ["running"]
 
 
 @dataclass(slots=True)
@@ -228,7 +197,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Wait until an attempt has ended, with a progress line now and then."""
         expected = _expected(cell)
         attempt = Path(self._home, path)
-        look = _LOOK.format(attempt=shlex.quote(str(attempt)))
+        look = looks.script(attempt)
         low, high = _LINE_SECONDS
         line_seconds = min(max((cell["expected"] or {}).get("high", 0.0) / 10, low), high)
         began = shown_at = time.monotonic()
@@ -256,7 +225,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Look once; a lost connection is looked over for a while, because the cell does not need it."""
         if self._connection.transport == "local":
             # Controller and SUT share their cores: even two short processes would show in a 99th percentile.
-            return look_here(attempt), None
+            return looks.here(attempt), None
         asked_at = time.monotonic()
         try:
             return str(self._low_level_execute_command(look)["stdout"]).split(), None
