@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.network]
 
 @pytest.mark.slow
 def test_a_killed_controller_started_again_takes_the_running_cell_and_its_workers_are_gone(begin: Begin) -> None:
-    campaign = begin("killed")
+    campaign = begin("killed", mlperf_test_query_count=1000)  # it is still running when the second play comes
     host, other = campaign.hosts
     for one in campaign.hosts:
         campaign.count_copies(one)

@@ -80,7 +80,7 @@ def test_a_host_that_hangs_in_a_cell_goes_on_with_it_and_nothing_runs_twice(begi
     campaign.until_measuring(hung)
     hung.freeze()
     wait_until(lambda: campaign.verdicts(other) == ["valid"], "the other host did not go on")
-    time.sleep(15)  # longer than ssh's keep-alives: the connection is lost
+    time.sleep(15)  # longer than ssh waits for an answer: the connection is lost
     assert running.process.poll() is None
     hung.thaw()
     done = running.end()
