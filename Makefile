@@ -1,7 +1,7 @@
 # Everything a person or a CI job calls. Each target is at most a few lines; the work is done by the tools they name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test acceptance lab lab-down test-lab lint check docs lock clean
+.PHONY: help setup run test acceptance lab lab-down lab-faults test-lab lint check docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,10 +45,15 @@ lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 lab-down: ## Take them down again
 	@$(BIN)/python -m tests.lab down --id lab
 
+lab-faults: ## Run all tests of faults that a campaign survives (Linux, root; about ten minutes)
+	@tools/bootstrap dev
+	@$(BIN)/python -m tests.lab install
+	@$(BIN)/pytest -q tests/faults
+
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/hosts
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/hosts tests/faults
 
 lint: ## Run all linters and type checkers
 	@tools/bootstrap dev

@@ -15,8 +15,8 @@ from mlperf_ops.campaign.answers import HostAnswer
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject, pretty_json
+from mlperf_ops.harness.attempt_files import AUDIT_CONFIG, SPEC, USER_CONF
 from mlperf_ops.harness.resolve import resolve
-from mlperf_ops.harness.supervisor import AUDIT_CONFIG, SPEC, USER_CONF
 from mlperf_ops.model import PlannedCell
 from mlperf_ops.typed import dump
 

@@ -7,7 +7,9 @@ verdict is valid; never because files exist. Standard library only: an answer mu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,10 +18,11 @@ from typing import cast
 
 from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
+from mlperf_ops.harness.attempt_files import PHASE, RESULT, SPEC, STATE, SUPERVISOR_LOG
 from mlperf_ops.harness.host_drift import drift_now
 from mlperf_ops.harness.host_readings import HostReader
 from mlperf_ops.harness.resolve import resolve
-from mlperf_ops.harness.supervisor import PHASE, RESULT, SPEC, STATE, boot_id, new_attempt, start_ticks
+from mlperf_ops.harness.supervisor import boot_id, new_attempt, settle, start_ticks
 from mlperf_ops.model import Spec
 from mlperf_ops.typed import dump
 
@@ -33,22 +36,25 @@ def folder_of(home: Path, run_id: str, spec: Spec) -> Path:
 
 
 def status(home: Path, question: JsonObject) -> JsonObject:
-    """Say of each cell whether its result is good, needed or under way."""
+    """Say of each cell whether its result is good, needed or under way; what vanished becomes failed."""
     provision = read_json(home / "state" / "provision.json")
     answers: list[Json] = []
     for item in cast("list[JsonObject]", question["cells"]):
         spec = resolve(cast("JsonObject", item["request"]), provision)
-        answers.append({"key": item["key"], **_state(home, str(question["run_id"]), spec)})
+        state = _state(home, str(question["run_id"]), spec, settles=not question.get("read_only"))
+        answers.append({"key": item["key"], **state})
     return {"cells": answers}
 
 
-def _state(home: Path, run_id: str, spec: Spec) -> JsonObject:
+def _state(home: Path, run_id: str, spec: Spec, *, settles: bool = True) -> JsonObject:
     folder = folder_of(home, run_id, spec)
     attempts = sorted(folder.glob("attempt_*"), key=lambda path: int(path.name.partition("_")[2]))
     found: JsonObject = {"state": "needed", "path": None, "attempt": None, "verdict": None, "reasons": []}
     clean = False
     for attempt in attempts:
         where: JsonObject = {"path": str(attempt.relative_to(home)), "attempt": attempt.name}
+        if settles:
+            _settle(attempt)
         if (attempt / RESULT).is_file():
             result = read_json(attempt / RESULT)
             if result.get("spec_sha256") != spec.sha256:
@@ -73,6 +79,9 @@ def _state(home: Path, run_id: str, spec: Spec) -> JsonObject:
 def start(home: Path, question: JsonObject) -> JsonObject:
     """Start a cell detached from the caller: it survives the connection.
 
+    Another controller may have started it, or have its result, since this one asked: then that is the answer, in
+    `state` "running" or "good", and nothing is started.
+
     Raises:
         BusyError: The host runs another cell.
         ToolError: The supervisor did not start.
@@ -80,6 +89,9 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     item = cast("JsonObject", question["cell"])
     provision = read_json(home / "state" / "provision.json")
     spec = resolve(cast("JsonObject", item["request"]), provision)
+    found = _state(home, str(question["run_id"]), spec)
+    if found["state"] in ("running", "good"):
+        return {"key": item["key"], **found}
     attempt = new_attempt(folder_of(home, str(question["run_id"]), spec))
     write_atomic(attempt / SPEC, pretty_json(dump(spec)))
     lock = home / "runs" / ".lock"
@@ -88,7 +100,7 @@ def start(home: Path, question: JsonObject) -> JsonObject:
         "--lock", str(lock), "--request-sha256", str(item["request_sha256"]), "--home", str(home),
         "--host-state", json.dumps(question.get("host_state", {})),
     ]  # fmt: skip
-    log = attempt / "supervisor.log"
+    log = attempt / SUPERVISOR_LOG
     with log.open("wb") as stream:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd=attempt
@@ -99,10 +111,13 @@ def start(home: Path, question: JsonObject) -> JsonObject:
         if returncode is not None or time.monotonic() > deadline:
             told = log.read_text().strip().rpartition("error: ")[2] or "it said nothing"
             kind = BusyError if returncode == BusyError.exit_code else ToolError
+            if kind is BusyError:
+                shutil.rmtree(attempt)  # nothing was measured there
             raise kind(f"the cell {item['key']} did not start: {told}")
         time.sleep(0.02)
     return {
         "key": item["key"],
+        "state": "started",
         "spec_sha256": spec.sha256,
         "path": str(attempt.relative_to(home)),
         "attempt": attempt.name,
@@ -113,6 +128,7 @@ def start(home: Path, question: JsonObject) -> JsonObject:
 def poll(home: Path, question: JsonObject) -> JsonObject:
     """Say how far an attempt is."""
     attempt = home / str(question["path"])
+    _settle(attempt)
     if (attempt / RESULT).is_file():
         result = read_json(attempt / RESULT)
         return {
@@ -122,6 +138,7 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
             "verdict": result["verdict"],
             "reasons": result["reasons"],
             "tainted": result.get("tainted", []),
+            "kind": cast("JsonObject", result["failure"])["kind"] if result["failure"] else None,
             "hint": cast("JsonObject", result["failure"])["hint"] if result["failure"] else None,
             "summary": summary(result),
         }
@@ -132,11 +149,12 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
         phase = "starting"
     return {
         "state": "running" if _alive(attempt) else "vanished",
-        "elapsed_seconds": round(time.time() - (attempt / STATE).stat().st_mtime, 1) if state else 0.0,
+        "elapsed_seconds": max(0.0, round(time.time() - (attempt / STATE).stat().st_mtime, 1)) if state else 0.0,
         "phase": phase,
         "verdict": None,
         "reasons": [],
         "tainted": [],
+        "kind": None,
         "hint": None,
         "summary": None,
     }
@@ -188,6 +206,15 @@ def _alive(attempt: Path) -> bool:
         and state.get("start_ticks") is not None
         and start_ticks(pid) == state["start_ticks"]
     )
+
+
+def _settle(attempt: Path) -> None:
+    """Make an attempt that vanished a failed one; one that never began, or cannot be written, stays as it is."""
+    if (attempt / RESULT).is_file() or not (attempt / STATE).is_file() or _alive(attempt):
+        return
+    if not (attempt / RESULT).is_file():  # looked for again: it may have ended in between
+        with contextlib.suppress(ToolError, ResultError):
+            settle(attempt)
 
 
 def state(home: Path, question: JsonObject) -> JsonObject:  # noqa: ARG001  # every verb is called alike

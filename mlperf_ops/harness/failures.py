@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 from mlperf_ops.model import Failure
@@ -40,6 +41,11 @@ def tells_of_memory(text: str) -> bool:
     return any(words in text for words in _OUT_OF_MEMORY)
 
 
+def tells_of_full_disk(text: str) -> bool:
+    """Whether a message is the system's way to say that the disk is full."""
+    return any(os.strerror(number) in text for number in (errno.ENOSPC, errno.EDQUOT))
+
+
 def describe(error: BaseException) -> CellError:
     """Turn any exception into a CellError with the most useful kind."""
     if isinstance(error, CellError):
@@ -47,7 +53,7 @@ def describe(error: BaseException) -> CellError:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or tells_of_memory(text):
         return CellError("out_of_memory", f"memory ran out: {text}", "lower max_batch, streams or the sample count")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or tells_of_full_disk(text):
         return CellError("disk_full", f"no disk space is left for the run: {text}", "free space below mlperf_home")
     hint = getattr(error, "hint", None) or "the last lines of console.log show where"
     message = getattr(error, "message", None) or f"{type(error).__name__}: {text}"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import mlperf_loadgen as loadgen
 
+from mlperf_ops.harness.attempt_files import USER_CONF
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.scenarios import Sut
-from mlperf_ops.harness.supervisor import USER_CONF
 
 
 def settings_of(conf_model: str, scenario: str, mode: str) -> loadgen.TestSettings:

@@ -22,7 +22,21 @@ from types import FrameType
 
 from mlperf_ops.errors import BusyError, ToolError
 from mlperf_ops.files import Json, read_json, sha256_file, write_json
-from mlperf_ops.harness import failures, verdicts
+from mlperf_ops.harness import failures, vanished, verdicts
+from mlperf_ops.harness.attempt_files import (
+    AUDIT_CONFIG,
+    CHILD,
+    CONSOLE,
+    EFFECTIVE,
+    MANIFEST,
+    PHASE,
+    RESERVE,
+    RESULT,
+    SPEC,
+    STATE,
+    SUPERVISOR_LOG,
+    USER_CONF,
+)
 from mlperf_ops.harness.cpus import parse_cpu_list
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.host_drift import Limits
@@ -31,14 +45,12 @@ from mlperf_ops.harness.host_state import HostWatch
 from mlperf_ops.model import AccuracyOutcome, Failure, LoadgenOutcome, Result, Spec, Verdict
 from mlperf_ops.typed import dump
 
-SPEC, USER_CONF, CONSOLE, STATE = "spec.json", "user.conf", "console.log", "state.json"
-AUDIT_CONFIG = "audit.config"  # LoadGen's own name: an implementation that is not ours finds it in its current folder
-RESULT, MANIFEST = "result.json", "manifest.json"
-PHASE, EFFECTIVE = "phase", "effective.json"
-# The process's own notes: folded into result.json, not part of the raw result.
-_NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, "supervisor.log"})
+_NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, SUPERVISOR_LOG, CHILD})
 _BEFORE_THE_CELL = "drop_caches"  # of the host profile: done once, no state of the host
 _MINIMUM_FREE_BYTES = 64 * 1024 * 1024
+_RESERVED_BYTES = 1 << 20
+# What a full disk looks like to those who did not meet the error themselves: LoadGen writes on without a word.
+_OF_FULL_DISK = frozenset({"no_log", "incomplete_log", "crash"})
 
 
 @contextlib.contextmanager
@@ -106,6 +118,7 @@ def run_cell(
     clock = time.monotonic()
     write_json(attempt / STATE, {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(),
                                  "started_at": started_at.isoformat(timespec="seconds"),
+                                 "oom_kills": vanished.oom_kills(),
                                  "request_sha256": request_sha256})  # fmt: skip
     write_json(attempt / SPEC, dump(spec))
     (attempt / USER_CONF).write_text(spec.loadgen.user_conf)
@@ -133,7 +146,7 @@ def run_cell(
             verdicts.keep_labels(spec, attempt)
         verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
     except Exception as error:  # noqa: BLE001  # a supervisor's crash must be a failed cell, never a silent one
-        told = failures.describe(error)
+        told = _or_full_disk(failures.describe(error), attempt)
         failure = Failure(told.kind, told.message, told.hint, verdicts.last_lines(attempt / CONSOLE))
         verdict, reasons = "failed", (told.message,)
     result = Result(
@@ -161,8 +174,9 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None
         raise CellError(
             "disk_full", f"only {free_bytes >> 20} MiB are free for the run's logs", "free space below mlperf_home"
         )
+    _reserve(attempt)
     argv = [word.replace("{python}", python).replace("{attempt}", str(attempt)) for word in spec.argv]
-    oom_before = oom_kills()
+    oom_before = vanished.oom_kills()
     with (attempt / CONSOLE).open("wb") as console:
         try:
             child = subprocess.Popen(
@@ -178,10 +192,29 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None
             raise CellError(
                 "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
             ) from error
+        (attempt / CHILD).write_text(f"{child.pid} {start_ticks(child.pid)}")
         with _passing_signals(child), watch.during(child.pid):
             returncode = child.wait()
     if returncode != 0:
-        raise verdicts.explain_exit(returncode, attempt, oom_kills=oom_kills() - oom_before)
+        told = verdicts.explain_exit(returncode, attempt, oom_kills=vanished.oom_kills() - oom_before)
+        if told.kind == "out_of_memory" and returncode == -signal.SIGKILL:
+            told = vanished.out_of_memory(vanished.kernel_words({child.pid}))
+        raise told
+
+
+def _reserve(attempt: Path) -> None:
+    """Take the space for the result now: when the disk is full at the end, it is there."""
+    with (attempt / RESERVE).open("wb") as stream:
+        os.posix_fallocate(stream.fileno(), 0, _RESERVED_BYTES)
+
+
+def _or_full_disk(told: CellError, attempt: Path) -> CellError:
+    """Return the failure, or that the disk is full where that explains it; then give the reserved space free."""
+    full = told.kind in _OF_FULL_DISK and shutil.disk_usage(attempt).free < vanished.NEARLY_FULL_BYTES
+    (attempt / RESERVE).unlink(missing_ok=True)
+    if full:
+        return CellError("disk_full", f"the disk below mlperf_home is full: {told.message}", "free space there")
+    return told
 
 
 @contextlib.contextmanager
@@ -191,6 +224,8 @@ def _passing_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the handler's signature
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
+        if vanished.shutting_down():
+            raise CellError("host_rebooted", "the host was shut down or rebooted during the cell", "")
         raise CellError("interrupted", f"the run was stopped by {signal.Signals(number).name}", "start the plan again")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -206,7 +241,20 @@ def _effective(attempt: Path) -> dict[str, Json]:
     return read_json(path) if path.is_file() else {}
 
 
+def settle(attempt: Path) -> None:
+    """Give an attempt whose supervisor is gone the failed result that it lacks, and end what it left running.
+
+    Raises:
+        MlperfOpsError: Its files are damaged, or nothing can be written.
+    """
+    state = read_json(attempt / STATE)
+    vanished.end_orphans(attempt, same_boot=state.get("boot_id") == boot_id())
+    told = vanished.cause(state, attempt, boot_id())
+    _finish(attempt, vanished.result_of(attempt, state, told))
+
+
 def _finish(attempt: Path, result: Result) -> None:
+    (attempt / RESERVE).unlink(missing_ok=True)
     files = {
         path.name: sha256_file(path)
         for path in sorted(attempt.iterdir())
@@ -230,11 +278,3 @@ def start_ticks(pid: int) -> int | None:
     except OSError:
         return None
     return int(text.rpartition(")")[2].split()[19])
-
-
-def oom_kills() -> int:
-    """Processes that the kernel's out-of-memory killer has ended since boot."""
-    for line in Path("/proc/vmstat").read_text().splitlines():
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0

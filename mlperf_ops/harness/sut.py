@@ -19,12 +19,12 @@ from pathlib import Path
 
 from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.harness import failures
+from mlperf_ops.harness.attempt_files import AUDIT_CONFIG, EFFECTIVE, PHASE
 from mlperf_ops.harness.backends import Backend, image_layout, open_backend
 from mlperf_ops.harness.backends.oracle import OracleBackend
 from mlperf_ops.harness.cpus import apply_affinity, format_cpu_list, thread_counts
 from mlperf_ops.harness.measure import measure, settings_of
 from mlperf_ops.harness.scenarios import Guard, QueueSut, make_sut
-from mlperf_ops.harness.supervisor import AUDIT_CONFIG, EFFECTIVE, PHASE
 from mlperf_ops.harness.tasks import Task, open_task
 from mlperf_ops.model import Spec
 from mlperf_ops.typed import load

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, looks, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -28,34 +27,10 @@ _STEP_SECONDS = 3  # how late the end of a cell may be seen: the controller has 
 _SLOW_AFTER_SECONDS = 120.0
 _LINE_SECONDS = (5.0, 60.0)  # between two progress lines: a tenth of what is expected, within these
 _LAST_LINES = 5
-_LOST_POLLS = 30  # in a row, before the host counts as unreachable
+# Failures that may not come again: a reboot, a kill, a crash. Others would, such as a missing data set.
+_RETRIED = frozenset({"host_rebooted", "killed", "out_of_memory", "crash", "no_log", "incomplete_log"})
 
-# Costs the measuring host two short processes, unlike a module call with its Python interpreter. Where there is time,
-# the host waits for the end itself: a sleeping shell costs less than another look over the connection.
-_LOOK = (
-    "cd {attempt} || exit 1; {wait}if test -f result.json; then echo ended; exit; fi; "
-    """pid=$(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' state.json 2>/dev/null); """
-    'if test -n "$pid" && test -d "/proc/$pid"; then echo "running $(cat phase 2>/dev/null)"; else echo gone; fi'
-)
-_STEPS = " ".join("x" * (_SLOW_POLL_SECONDS // _STEP_SECONDS))
-_WAIT = f"for step in {_STEPS}; do test -f result.json && break; sleep {_STEP_SECONDS}; done; "
 display = Display()
-
-
-def look_here(attempt: Path) -> list[str]:
-    """Answer as _LOOK does, for an attempt on this machine, by reading files only."""
-    if (attempt / "result.json").is_file():
-        return ["ended"]
-    try:
-        pid = json.loads((attempt / "state.json").read_text())["pid"]
-    except (OSError, ValueError, KeyError):
-        return ["gone"]
-    if not Path(f"/proc/{pid}").is_dir():
-        return ["gone"]
-    try:
-        return ["running", *(attempt / "phase").read_text().split()]
-    except OSError:
-        return ["running"]
 
 
 @dataclass(slots=True)
@@ -66,6 +41,7 @@ class _Tally:
     invalid: list[str] = field(default_factory=list)
     tainted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -77,13 +53,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _tuning: tuned.CellTuning
     _early: early.EarlyCopies
     _goes_on: Callable[[], None]
+    _lost_seconds: float
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
         self._variables = task_vars or {}
         self._name = self._variables["inventory_hostname"]
+        self._goes_on = fetch.play_goes_on()  # a worker of a killed play must not start the next cell
         result: dict[str, Any] = super().run(tmp, self._variables)
         given = controller.plain(self._task.args)
+        self._lost_seconds = float(given.get("lost_seconds", 600))
         run = controller.run_folder(given.get("results", ""), self._variables)
         plan = controller.read_plan(run, check_mode=self._task.check_mode)
         host = controller.host_of(plan, self._name)
@@ -118,9 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             tally = _Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
-            self._goes_on = fetch.play_goes_on()  # a worker of a killed play must not start the next cell
-            for place, index in enumerate(todo, start=1):
-                self._one(f"{place}/{len(todo)}", cells[index], states[index], question, index, tally)
+            self._all(todo, cells, states, question, tally, int(given.get("retries", 1)))
             if told := self._tuning.finish(ran=True):
                 tally.failed.append(told)
             self._early.bring_rest()
@@ -130,6 +107,42 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             **result,
             **_outcome(tally, len(cells), plan["run_style"], keep_going=boolean(given.get("keep_going", False))),
         }
+
+    def _all(
+        self,
+        todo: list[int],
+        cells: list[dict[str, Any]],
+        states: list[dict[str, Any]],
+        question: dict[str, Any],
+        tally: _Tally,
+        retries: int,
+    ) -> None:
+        """Run cells one after another. Another controller may work on the same plan: its cells are attached to."""
+        left, again = list(todo), dict.fromkeys(todo, retries)
+        while left:
+            index = left[0]
+            place = f"{len(todo) - len(left) + 1}/{len(todo)}"
+            came_to = self._one(place, cells[index], states[index], question, index, tally, again[index])
+            if came_to == "again":
+                again[index] -= 1
+                states[index] = {"state": "needed"}
+                self._tuning.forget()  # the host may have rebooted
+                continue
+            if came_to:  # a sentence why it did not start; somebody else may have been faster
+                told = self._ask("status", question)
+                states = states if told.get("failed") else told["answer"]["cells"]
+                running = [at for at, state in enumerate(states) if state["state"] == "running"]
+                if not running:
+                    key = controller.cell_key(cells[index]["cell"])
+                    tally.failed.append(f"{key}: {came_to}")
+                    display.display(f"{self._name}  {place}  {key}   failed: {came_to}", color="red")
+                elif running[0] in left:
+                    left.sort(key=lambda at: at != running[0])
+                    continue
+                else:  # not of this play's cells: this one's turn comes after it
+                    self._watch(f"{self._name}  {place}  waits", states[running[0]]["path"], cells[running[0]])
+                    continue
+            left.remove(index)
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -148,8 +161,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         question: dict[str, Any],
         index: int,
         tally: _Tally,
-    ) -> None:
-        """Start a cell, or re-attach to it, and wait for its end."""
+        retries: int,
+    ) -> str:
+        """Start a cell, or re-attach to it, and wait for its end.
+
+        Returns:
+            "again" where it is to run again, a sentence where it did not start, else "".
+        """
         self._goes_on()
         key = controller.cell_key(cell["cell"])
         words = cell["cell"]
@@ -162,45 +180,50 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         else:
             display.display(f"{title}   {_STARTING}, expected {expected}")
             if told := self._tuning.prepare(cell["request"]):
-                tally.failed.append(f"{key}: {told}")
-                display.display(f"{title}   failed: {told}", color="red")
-                return
+                return told
             started = self._ask("start", {**question, "cells": [], "cell": question["cells"][index]})
             if started.get("failed"):
-                tally.failed.append(f"{key}: {started['msg']}")
-                display.display(f"{title}   failed: {started['msg']}", color="red")
-                return
-            path = started["answer"]["path"]
+                return str(started["msg"])
+            path, state = started["answer"]["path"], started["answer"]
+            if state["state"] != "started":
+                display.display(f"{title}   another controller has started it: {state['attempt']}")
         tally.ran += 1
         self._watch(title, path, cell, attached=state["state"] == "running")
         answer = self._ask("poll", {"path": path})
         if answer.get("failed"):
             tally.failed.append(f"{key}: {answer['msg']}")
-            return
+            return ""
+        if retries and answer["answer"].get("kind") in _RETRIED:
+            why = "; ".join(answer["answer"]["reasons"])
+            tally.retried.append(f"{key}: {why}")
+            display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
+            return "again"
         if self._note(title, key, answer["answer"], tally) == "failed":
             self._show_last_lines(path)
         if answer["answer"]["state"] == "ended":
             self._early.bring(key, path)
+        return ""
 
-    def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool) -> None:
+    def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool = True) -> None:
         """Wait until an attempt has ended, with a progress line now and then."""
         expected = _expected(cell)
         attempt = Path(self._home, path)
-        quick, slow = (_LOOK.format(attempt=shlex.quote(str(attempt)), wait=wait) for wait in ("", _WAIT))
+        quick, slow = looks.script(attempt), looks.script(attempt, _SLOW_POLL_SECONDS, _STEP_SECONDS)
         low, high = _LINE_SECONDS
         line_seconds = min(max((cell["expected"] or {}).get("high", 0.0) / 10, low), high)
         began = shown_at = time.monotonic()
         shown_phase = _STARTING
         elapsed_before = self._elapsed(path) if attached else 0.0
-        lost, elapsed = 0, elapsed_before
+        lost_at: float | None = None
+        elapsed = elapsed_before
         while True:
             self._goes_on()
             late, looked_at = elapsed >= _SLOW_AFTER_SECONDS, time.monotonic()
-            words, lost = self._look(slow if late else quick, attempt, lost)
-            if words[:1] != ["running"] and not lost:
+            words, lost_at = self._look(slow if late else quick, attempt, lost_at)
+            if words[:1] != ["running"] and lost_at is None:
                 return
             elapsed = elapsed_before + time.monotonic() - began
-            phase = words[1] if len(words) > 1 else ("connection lost" if lost else _STARTING)
+            phase = words[1] if len(words) > 1 else ("no answer" if lost_at else _STARTING)
             if phase != shown_phase or time.monotonic() - shown_at >= line_seconds:
                 display.display(f"{title}   {phase}  {_so_far(elapsed, cell, expected)}")
                 shown_at, shown_phase = time.monotonic(), phase
@@ -212,18 +235,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Ask how long an attempt has been running when this play found it."""
         return float(self._ask("poll", {"path": path}).get("answer", {}).get("elapsed_seconds", 0.0))
 
-    def _look(self, look: str, attempt: Path, lost: int) -> tuple[list[str], int]:
+    def _look(self, look: str, attempt: Path, lost_at: float | None) -> tuple[list[str], float | None]:
         """Look once; a lost connection is looked over for a while, because the cell does not need it."""
         if self._connection.transport == "local":
             # Controller and SUT share their cores: even two short processes would show in a 99th percentile.
-            return look_here(attempt), 0
+            return looks.here(attempt), None
+        asked_at = time.monotonic()
         try:
-            return str(self._low_level_execute_command(look)["stdout"]).split(), 0
+            return str(self._low_level_execute_command(look)["stdout"]).split(), None
         except AnsibleConnectionFailure:
-            if lost >= _LOST_POLLS:
-                raise
+            lost_at = asked_at if lost_at is None else lost_at
+            silent_seconds = time.monotonic() - lost_at
+            if silent_seconds >= self._lost_seconds:
+                raise AnsibleConnectionFailure(
+                    f"the host has not answered for {silent_seconds:.0f} s while it ran a cell; if it is alive "
+                    "the cell goes on there (start the plan again: it takes the result, or runs what was lost)"
+                ) from None
             self._connection.reset()
-            return [], lost + 1
+            return [], lost_at
 
     def _show_last_lines(self, path: str) -> None:
         """Show what the cell's process said last; a log's control characters must not reach the terminal."""
@@ -285,6 +314,8 @@ def _outcome(tally: _Tally, planned: int, run_style: str, *, keep_going: bool) -
     """Say what the task returns: failed cells fail the host, invalid ones only where the run is meant to be valid."""
     bad = tally.failed + (tally.invalid if run_style == "valid" else [])
     summary = f"{tally.ran} of {planned} cells ran, {len(tally.invalid)} invalid, {len(tally.failed)} failed"
+    if tally.retried:
+        summary += f", {len(tally.retried)} run again after a failure"
     if tally.tainted:
         summary += f", {len(tally.tainted)} tainted"
     told: dict[str, Any] = {
@@ -292,6 +323,7 @@ def _outcome(tally: _Tally, planned: int, run_style: str, *, keep_going: bool) -
         "invalid": tally.invalid,
         "failed_cells": tally.failed,
         "tainted": tally.tainted,
+        "retried": tally.retried,
     }
     if bad and not keep_going:
         return {**told, "failed": True, "msg": f"{summary}: " + "; ".join(bad)}

@@ -85,7 +85,7 @@ def main() -> None:
         if module.check_mode and host_agent.provision(home) is None:
             needed = [{"key": cell["key"], "state": "needed"} for cell in question.get("cells", [])]
             module.exit_json(changed=False, home=str(home), answer={"cells": needed})
-        answer = host_agent.ask(home, verb, question)
+        answer = host_agent.ask(home, verb, {**question, "read_only": module.check_mode})
     except host_store.HostError as error:
         module.fail_json(msg=str(error))
     else:

@@ -27,6 +27,15 @@ options:
     type: list
     elements: str
     default: []
+  retries:
+    description:
+      - How often a cell runs again after a failure that may not come again, such as a reboot of the host or a crash.
+    type: int
+    default: 1
+  lost_seconds:
+    description: How long a host may be silent while a cell runs, before the play leaves it.
+    type: int
+    default: 600
 attributes:
   action:
     description: Runs on the controller.
@@ -52,6 +61,11 @@ cells:
   sample: 8
 failed_cells:
   description: Key and reason of each cell that has no result.
+  returned: when cells ran
+  type: list
+  elements: str
+retried:
+  description: Key of each attempt that failed and was followed by another one, and why.
   returned: when cells ran
   type: list
   elements: str

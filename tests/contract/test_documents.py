@@ -16,7 +16,7 @@ import typer.main
 
 from mlperf_ops import aggregate, run_plan, runlock
 from mlperf_ops.cli import VERBS, app
-from mlperf_ops.harness import supervisor
+from mlperf_ops.harness import attempt_files
 from mlperf_ops.lab_vars import HostVars
 
 ROOT = Path(__file__).parents[2]
@@ -109,8 +109,14 @@ def test_examples_of_files_are_json_with_the_keys_of_their_schemas() -> None:
 def test_the_files_page_names_every_file() -> None:
     text = FILES_PAGE.read_text()
     names = {
-        *(supervisor.SPEC, supervisor.USER_CONF, supervisor.CONSOLE, supervisor.STATE, supervisor.RESULT),
-        *(supervisor.MANIFEST, supervisor.PHASE, run_plan.TREE, aggregate.FULL_LOGS, aggregate.ORIGINS),
+        *(
+            attempt_files.SPEC,
+            attempt_files.USER_CONF,
+            attempt_files.CONSOLE,
+            attempt_files.STATE,
+            attempt_files.RESULT,
+        ),
+        *(attempt_files.MANIFEST, attempt_files.PHASE, run_plan.TREE, aggregate.FULL_LOGS, aggregate.ORIGINS),
         *(aggregate.SUMMARY, runlock.OWNER_FILE, "plan.json", "facts.json", "cells.json", "checks.json"),
         *("verdict.md", "report.html", "provision.json", "store.json", "measured_targets.yml"),
     }

@@ -128,7 +128,10 @@ def test_a_running_cell_is_attached_to_and_never_started_twice(busy_host: Host) 
     started = busy_host.start()
     state = busy_host.status()
     assert (state["state"], state["path"]) == ("running", started["path"])
-    code, answer = busy_host.ask("start", {"run_id": "r", "cell": busy_host.cell})
+    code, answer = busy_host.ask("start", {"run_id": "r", "cell": busy_host.cell})  # as a second controller may
+    assert (code, answer["state"], answer["path"]) == (0, "running", started["path"])
+    other = {**busy_host.cell, "request": {**busy_host.cell["request"], "warmup_seconds": 0.07}}
+    code, answer = busy_host.ask("start", {"run_id": "r", "cell": other})
     assert code == 6
     assert "this host already runs sut/resnet50/SingleStream/performance" in answer["error"]
     running = busy_host.ask("poll", {"path": started["path"]})[1]
@@ -142,13 +145,83 @@ def test_a_run_that_died_without_a_result_is_needed_again(busy_host: Host) -> No
     child = int(Path(f"/proc/{state['pid']}/task/{state['pid']}/children").read_text().split()[0])
     os.kill(state["pid"], signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{state['pid']}").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert busy_host.ask("poll", {"path": started["path"]})[1]["state"] == "vanished"
+    await_end(state["pid"])
+    told = busy_host.ask("poll", {"path": started["path"]})[1]
+    assert (told["state"], told["verdict"], told["kind"]) == ("ended", "failed", "killed")
+    assert told["reasons"][0].startswith("the cell's processes were killed (no reboot)")
+    result = load(Result, json.loads((busy_host.home / started["path"] / "result.json").read_text()), "result.json")
+    assert result.failure is not None
     assert busy_host.status()["state"] == "needed"
     again = busy_host.start()
     assert again["path"] != started["path"]
+
+
+def await_end(pid: int) -> None:
+    """Wait until a process is gone."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def kill_supervisor(host: Host, path: str) -> tuple[int, int]:
+    """Kill the supervisor alone, once its child measures; return both process ids."""
+    state = json.loads((host.home / path / "state.json").read_text())
+    note = host.home / path / "child"
+    deadline = time.monotonic() + 20
+    while not note.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child = int(note.read_text().split()[0])
+    os.kill(state["pid"], signal.SIGKILL)
+    await_end(state["pid"])
+    return state["pid"], child
+
+
+def test_what_a_killed_supervisor_left_running_is_ended_before_the_next_attempt(busy_host: Host) -> None:
+    started = busy_host.start()
+    _, child = kill_supervisor(busy_host, started["path"])
+    assert Path(f"/proc/{child}").exists(), "the child ended by itself, so this test shows nothing"
+    again = busy_host.start()
+    assert again["path"] != started["path"]
+    await_end(child)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_run_of_another_boot_failed_because_the_host_rebooted(busy_host: Host) -> None:
+    started = busy_host.start()
+    _, child = kill_supervisor(busy_host, started["path"])
+    os.kill(child, signal.SIGKILL)
+    file = busy_host.home / started["path"] / "state.json"
+    write_json(file, {**json.loads(file.read_text()), "boot_id": "of another boot"})
+    told = busy_host.ask("poll", {"path": started["path"]})[1]
+    assert (told["verdict"], told["kind"]) == ("failed", "host_rebooted")
+    assert told["reasons"][0].startswith("the host rebooted or lost power during the cell (up since 20")
+
+
+def test_the_kernels_own_words_name_the_cause_with_a_simulated_kernel_log(
+    busy_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = busy_host.start()
+    pid, child = kill_supervisor(busy_host, started["path"])
+    words = f"Out of memory: Killed process {pid} (python3) total-vm:9000kB, anon-rss:8000kB"
+    said = f"echo 'Out of memory: Killed process 4194305 (other)'; echo '{words}'"
+    for name in ("journalctl", "dmesg"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{said}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    told = busy_host.ask("poll", {"path": started["path"]})[1]
+    assert (told["verdict"], told["kind"]) == ("failed", "out_of_memory")
+    assert told["reasons"] == [f"the kernel's out-of-memory killer ended it: {words}"]
+    await_end(child)
+
+
+def test_looking_alone_writes_nothing(busy_host: Host) -> None:
+    started = busy_host.start()
+    _, child = kill_supervisor(busy_host, started["path"])
+    busy_host.ask("status", {"run_id": "r", "cells": [busy_host.cell], "read_only": True})
+    assert not (busy_host.home / started["path"] / "result.json").exists()
+    assert Path(f"/proc/{child}").exists()
+    busy_host.status()
+    assert (busy_host.home / started["path"] / "result.json").is_file()
 
 
 def tune_a_simulated_knob(host: Host, folder: Path) -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.harness.supervisor import AUDIT_CONFIG, USER_CONF, new_attempt, run_cell
+from mlperf_ops.harness.attempt_files import AUDIT_CONFIG, USER_CONF
+from mlperf_ops.harness.supervisor import new_attempt, run_cell
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.model import ComplianceTest, LoadgenRequest, RunStyle, Scenario
 from mlperf_ops.userconf import ConfRequest, UserConf, make_user_conf

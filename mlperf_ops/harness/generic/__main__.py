@@ -17,6 +17,7 @@ from pathlib import Path
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.harness import failures
+from mlperf_ops.harness.attempt_files import EFFECTIVE, PHASE, USER_CONF
 from mlperf_ops.harness.backends import Stream
 from mlperf_ops.harness.cpus import format_cpu_list
 from mlperf_ops.harness.failures import CellError
@@ -30,7 +31,6 @@ from mlperf_ops.harness.generic.sessions import open_sessions
 from mlperf_ops.harness.generic.workers import WorkerStream, check_batch_fits, start_workers
 from mlperf_ops.harness.measure import measure, settings_of
 from mlperf_ops.harness.scenarios import Guard, InlineSut, OfflineSut, QueueSut, Sut
-from mlperf_ops.harness.supervisor import EFFECTIVE, PHASE, USER_CONF
 from mlperf_ops.typed import load
 
 

@@ -22,11 +22,13 @@ import mlperf_ops
 from mlperf_ops.errors import ConfigError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, read_json, sha256_file, write_json
 from mlperf_ops.harness import verdicts
+from mlperf_ops.harness.attempt_files import CONSOLE, EFFECTIVE, PHASE, RESULT, USER_CONF
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.generic.outcome import read_outcome
 from mlperf_ops.harness.generic.request import REQUEST, GenericRequest, GenericScenario
 from mlperf_ops.harness.onnx_inspect import inspect
-from mlperf_ops.harness.supervisor import CONSOLE, EFFECTIVE, PHASE, RESULT, USER_CONF, new_attempt, oom_kills
+from mlperf_ops.harness.supervisor import new_attempt
+from mlperf_ops.harness.vanished import oom_kills
 from mlperf_ops.model import SCHEMA
 from mlperf_ops.typed import dump
 
