@@ -26,7 +26,7 @@ from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.ask import run_script
 from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.look import look_script
-from mlperf_ops.campaign.wire import Conversation, Said
+from mlperf_ops.campaign.wire import Conversation, Heard
 from mlperf_ops.doctor.model import Access, Progress
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.harness.supervisor import host_lock, run_cell
@@ -103,11 +103,10 @@ def _watched(access: Access, home: Path, *, wanted: bool) -> Iterator[None]:
         links.news.get(timeout=60)  # it has logged in and looked once
         time.sleep(2.0)
         yield
-        lines = 0
+        heard = []
         while not links.news.empty():
-            news = links.news.get()
-            lines += len(news.lines) if isinstance(news, Said) else 0
-        if not lines:
+            heard.append(links.news.get())
+        if not any(one.alive for news in heard if isinstance(news, Heard) for one in news.answer.begun):
             sys.exit("benchmarks.watch: nothing of the cell was heard")
 
 
@@ -161,6 +160,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
                     figure, took, cost = _run(spec, home, python, host)
                 figures[wanted].append(figure)
                 cell_seconds.append(took)
+                print(f"{scenario} {'with' if wanted else 'without'}: {figure:.1f}, {took:.1f} s, {cost:.4f} s of CPU",
+                      file=sys.stderr, flush=True)  # fmt: skip
                 if wanted:
                     shares.append(100 * cost / took)
             without, with_it = (figures[False], figures[True])
