@@ -90,11 +90,21 @@ def _sessions(host: Sshd) -> float:
     return 0.0 if host.process is None else _seconds(host.process.pid)
 
 
+def _wait_for_idle(host: Sshd) -> None:
+    """Wait until all sessions have ended and were counted: what they cost is no part of what follows."""
+    deadline = time.monotonic() + 30
+    while host.process is not None and _children(host.process.pid):
+        if time.monotonic() > deadline:
+            sys.exit("benchmarks.watch: a session does not end")
+        time.sleep(0.1)
+
+
 # --- watching ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _watched(access: Access, home: Path, *, wanted: bool) -> Iterator[None]:
+def _watched(access: Access, home: Path, host: Sshd, *, wanted: bool) -> Iterator[None]:
+    _wait_for_idle(host)
     if not wanted:
         yield
         return
@@ -129,7 +139,7 @@ def _live(access: Access, home: Path, host: Sshd) -> float:
     for _ in range(_ASKED):
         deadline = time.monotonic() + 30
         run_script(access, script, Progress(deadline, deadline))
-    time.sleep(1.0)
+    _wait_for_idle(host)
     return (_sessions(host) - before) / _ASKED
 
 
@@ -156,7 +166,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
             shares, cell_seconds = [], []
             for turn in range(arguments.pairs * 2):
                 wanted = turn % 4 in {1, 2}  # without, with, with, without
-                with _watched(access, home, wanted=wanted):
+                with _watched(access, home, host, wanted=wanted):
                     figure, took, cost = _run(spec, home, python, host)
                 figures[wanted].append(figure)
                 cell_seconds.append(took)
@@ -174,7 +184,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
             }
         before, threads = _sessions(host), threading.active_count()
         with (
-            _watched(access, home, wanted=False),
+            _watched(access, home, host, wanted=False),
             Links(Reach({"a": access}, {}), {"a": Conversation("a", str(home), _RUN)}, 30.0) as links,
         ):
             links.news.get(timeout=60)

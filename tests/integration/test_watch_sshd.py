@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 import yaml
 
+from mlperf_ops.campaign import link
+from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.host_side import HELLO
 from mlperf_ops.campaign.logs import follow
+from mlperf_ops.campaign.wire import Conversation, Lost
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.files import JsonObject
 from mlperf_ops.run_plan import read_plan
@@ -192,6 +195,16 @@ def test_a_host_that_is_not_there_is_a_line_and_comes_when_it_does(scene: Scene)
     scene.host.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     scene.until(has("back"))
     assert len(scene.texts("lost")) == 1
+
+
+def test_a_host_without_a_python_says_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_START", link._START.replace("/usr/bin/python3", "/none").replace(" python3;", ";"))
+    access = load(Access, scene.host.access(python="/no/python"), "access")
+    conversation = Conversation("a", str(scene.home), "mini")
+    with link.Links(Reach({"a": access}, {}), {"a": conversation}, 30.0) as links:
+        lost = links.news.get(timeout=_PATIENCE_SECONDS)
+    assert isinstance(lost, Lost)
+    assert lost.why.startswith("it cannot be watched: there is no python3")
 
 
 def test_a_watcher_whose_controller_is_gone_ends_by_itself(scene: Scene) -> None:
