@@ -61,7 +61,7 @@ def command(
     moments = watch(run, inventory, reached, timeout_seconds=timeout, given=results, output=output)
     with contextlib.closing(moments) as following, contextlib.suppress(KeyboardInterrupt):  # type: ignore[type-var]  # a generator
         console = Console(highlight=False)
-        if console.is_terminal and not console.is_dumb_terminal and not as_json:
+        if sys.stdout.isatty() and not console.is_dumb_terminal and not as_json:
             _on_screen(following, console)
         else:
             _as_lines(following, as_json=as_json)
