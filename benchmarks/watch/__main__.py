@@ -26,7 +26,7 @@ from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.ask import run_script
 from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.look import look_script
-from mlperf_ops.campaign.wire import Conversation, Said
+from mlperf_ops.campaign.wire import Conversation, Heard
 from mlperf_ops.doctor.model import Access, Progress
 from mlperf_ops.files import read_json, write_json
 from mlperf_ops.harness.supervisor import host_lock, run_cell
@@ -90,11 +90,21 @@ def _sessions(host: Sshd) -> float:
     return 0.0 if host.process is None else _seconds(host.process.pid)
 
 
+def _wait_for_idle(host: Sshd) -> None:
+    """Wait until all sessions have ended and were counted: what they cost is no part of what follows."""
+    deadline = time.monotonic() + 30
+    while host.process is not None and _children(host.process.pid):
+        if time.monotonic() > deadline:
+            sys.exit("benchmarks.watch: a session does not end")
+        time.sleep(0.1)
+
+
 # --- watching ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _watched(access: Access, home: Path, *, wanted: bool) -> Iterator[None]:
+def _watched(access: Access, home: Path, host: Sshd, *, wanted: bool) -> Iterator[None]:
+    _wait_for_idle(host)
     if not wanted:
         yield
         return
@@ -103,11 +113,10 @@ def _watched(access: Access, home: Path, *, wanted: bool) -> Iterator[None]:
         links.news.get(timeout=60)  # it has logged in and looked once
         time.sleep(2.0)
         yield
-        lines = 0
+        heard = []
         while not links.news.empty():
-            news = links.news.get()
-            lines += len(news.lines) if isinstance(news, Said) else 0
-        if not lines:
+            heard.append(links.news.get())
+        if not any(one.alive for news in heard if isinstance(news, Heard) for one in news.answer.begun):
             sys.exit("benchmarks.watch: nothing of the cell was heard")
 
 
@@ -130,7 +139,7 @@ def _live(access: Access, home: Path, host: Sshd) -> float:
     for _ in range(_ASKED):
         deadline = time.monotonic() + 30
         run_script(access, script, Progress(deadline, deadline))
-    time.sleep(1.0)
+    _wait_for_idle(host)
     return (_sessions(host) - before) / _ASKED
 
 
@@ -157,10 +166,12 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
             shares, cell_seconds = [], []
             for turn in range(arguments.pairs * 2):
                 wanted = turn % 4 in {1, 2}  # without, with, with, without
-                with _watched(access, home, wanted=wanted):
+                with _watched(access, home, host, wanted=wanted):
                     figure, took, cost = _run(spec, home, python, host)
                 figures[wanted].append(figure)
                 cell_seconds.append(took)
+                print(f"{scenario} {'with' if wanted else 'without'}: {figure:.1f}, {took:.1f} s, {cost:.4f} s of CPU",
+                      file=sys.stderr, flush=True)  # fmt: skip
                 if wanted:
                     shares.append(100 * cost / took)
             without, with_it = (figures[False], figures[True])
@@ -171,15 +182,14 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
                 "with": [round(one, 1) for one in with_it],
                 "ratio": round(statistics.median(with_it) / statistics.median(without), 4),
             }
+        _wait_for_idle(host)
         before, threads = _sessions(host), threading.active_count()
-        with (
-            _watched(access, home, wanted=False),
-            Links(Reach({"a": access}, {}), {"a": Conversation("a", str(home), _RUN)}, 30.0) as links,
-        ):
+        with Links(Reach({"a": access}, {}), {"a": Conversation("a", str(home), _RUN)}, 30.0) as links:
             links.news.get(timeout=60)
             threads = threading.active_count() - threads
-        time.sleep(1.0)
-        found["log_in_cpu_seconds"] = round(_sessions(host) - before, 4)
+            # While it lives: what outlives its session is counted nowhere.
+            found["log_in_cpu_seconds"] = round(_sessions(host) - before, 4)
+        _wait_for_idle(host)
         found["threads_per_host"] = threads
         found["status_live_cpu_seconds"] = round(_live(access, home, host), 4)
     return found

@@ -208,8 +208,6 @@ def events(old: Status, new: Status, at: dt.datetime, *, first_heard: Names[str]
         elif was.state != cell.state:
             yield Event(clock, "changed", cell.host, cell.key, cell.state, cell.reason)
     yield from begun_now
-    if is_done(new) and not is_done(old):
-        yield Event(clock, "done", text=f"nothing is left to do: {len(new.cells)} cells")
 
 
 def _begin(cell: CellStatus) -> str:
@@ -224,6 +222,12 @@ def _begin(cell: CellStatus) -> str:
 def is_done(status: Status) -> bool:
     """Tell whether nobody works on the campaign and nothing of it is left to do."""
     return status.play is None and all(cell.state in DONE or cell.state == "impossible" for cell in status.cells)
+
+
+def done(status: Status, at: dt.datetime) -> Event:
+    """Return the last event of a campaign of which nothing is left to do."""
+    count = sum(1 for cell in status.cells if cell.state in DONE)
+    return Event(at.isoformat(timespec="milliseconds"), "done", text=f"nothing is left to do, {count} cells are done")
 
 
 def spoken(news: News, at: dt.datetime, *, output: bool) -> Iterator[Event]:

@@ -67,7 +67,7 @@ def total(parts: Iterable[Seconds | None]) -> Seconds | None:
 
 
 def shown_seconds(seconds: Seconds | None) -> str:
-    """Return a duration for people: "20-22 s", "10-11 min", "" when it is not known."""
+    """Return a duration for people: "20-22 s", "10-11 min", "4 s-2 min", "" when it is not known."""
     if seconds is None:
         return ""
     unit, size = "s", 1
@@ -75,6 +75,8 @@ def shown_seconds(seconds: Seconds | None) -> str:
         unit, size = "h", _HOUR
     elif seconds.high >= 2 * _MINUTE:
         unit, size = "min", _MINUTE
+    if seconds.low < size / 10 and unit != "s":
+        return f"{shown_one(seconds.low)}-{shown_one(seconds.high)}"
     low, high = (
         f"{value:.2g}" if value < _THREE_DIGITS else f"{value:.0f}"
         for value in (seconds.low / size, seconds.high / size)

@@ -33,6 +33,7 @@ _START = r"""
 for python in "$0" /usr/bin/python3 /usr/libexec/platform-python python3; do
   command -v "$python" >/dev/null 2>&1 && exec "$python" -I -S -c "$1" "$2"
 done
+echo "there is no python3 (install it, or correct ansible_python_interpreter)"
 """
 
 
@@ -99,7 +100,8 @@ class Links:
                             self.news.put(Back(name))
                         pause = _FIRST_PAUSE_SECONDS
                         self.news.put(news)
-                why = "the connection was lost"
+                complaint = conversation.complaint()
+                why = f"it cannot be watched: {complaint}" if complaint else "the connection was lost"
             except HostProblemError as problem:
                 why = f"{problem.message} ({problem.remedy})" if problem.remedy else problem.message
             except ResultError as error:

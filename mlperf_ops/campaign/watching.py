@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.ask import LOCAL
-from mlperf_ops.campaign.board import Board, Event, Files, events, is_done, known_attempts, spoken
+from mlperf_ops.campaign.board import Board, Event, Files, done, events, is_done, known_attempts, spoken
 from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
@@ -109,8 +109,11 @@ def _moments(run: Path, board: Board, links: Links, *, output: bool, pause_secon
             status = board.status(now)
             told = [*told, *events(old, status, dt.datetime.now().astimezone(), first_heard=first_heard)]
             old, due = status, now + pause_seconds
+        at_end = is_done(old) and all(host.state != "not asked" for host in old.hosts)
+        if at_end:
+            told.append(done(old, dt.datetime.now().astimezone()))
         yield Moment(old, tuple(told), dict(board.last_lines))
-        if is_done(old) and all(host.state != "not asked" for host in old.hosts):
+        if at_end:
             return
 
 

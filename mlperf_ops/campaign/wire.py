@@ -39,6 +39,11 @@ class Decoder:
         self._held = b""
         self._greeted = False
 
+    def complaint(self) -> str:
+        """Return the last line that came instead of our side's first; "" once that has come."""
+        lines = [] if self._greeted else self._held.split(b"\n")
+        return next((printable(line.decode(errors="replace")) for line in reversed(lines) if line.strip()), "")
+
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that are whole.
 
@@ -180,6 +185,10 @@ class Conversation:
         self._decoder = Decoder()
         self._followed_here = False
         return self._script()
+
+    def complaint(self) -> str:
+        """Return what the host said instead of beginning, on this connection; "" where it has begun."""
+        return self._decoder.complaint()
 
     def feed(self, data: bytes) -> tuple[bytes, list[News]]:
         """Take what the host said; return what to answer, and what is new.

@@ -60,8 +60,9 @@ def command(
     signal.signal(signal.SIGTERM, _as_interrupt)
     moments = watch(run, inventory, reached, timeout_seconds=timeout, given=results, output=output)
     with contextlib.closing(moments) as following, contextlib.suppress(KeyboardInterrupt):  # type: ignore[type-var]  # a generator
-        if sys.stdout.isatty() and not as_json:
-            _on_screen(following)
+        console = Console(highlight=False)
+        if sys.stdout.isatty() and not console.is_dumb_terminal and not as_json:
+            _on_screen(following, console)
         else:
             _as_lines(following, as_json=as_json)
 
@@ -82,8 +83,7 @@ def _as_lines(moments: Iterator[Moment], *, as_json: bool) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _on_screen(moments: Iterator[Moment]) -> None:
-    console = Console(highlight=False)
+def _on_screen(moments: Iterator[Moment], console: Console) -> None:
     recent: deque[Event] = deque(maxlen=_EVENTS_KEPT)
     last: Moment | None = None
     try:

@@ -235,8 +235,8 @@ def follow(connection: Connection, command: str) -> Iterator[bytes]:
             channel.exec_command(command)
             while chunk := channel.recv(_CHUNK_BYTES):
                 yield chunk
-            # A lost connection ends the output as an orderly end does, but without an exit status.
-            ended = channel.exit_status_ready() or connection.transport.is_active()
+            # A lost connection ends the output as an orderly end does, but without an exit status, which is then -1.
+            ended = channel.recv_exit_status() >= 0
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise HostProblemError("port", f"the connection was lost: {error}", "look at the network") from error
     if not ended:

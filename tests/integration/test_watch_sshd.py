@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,15 @@ from typing import Any
 import pytest
 import yaml
 
+from mlperf_ops.campaign import link
+from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.host_side import HELLO
+from mlperf_ops.campaign.logs import follow
+from mlperf_ops.campaign.wire import Conversation, Lost
+from mlperf_ops.doctor.model import Access
 from mlperf_ops.files import JsonObject
 from mlperf_ops.run_plan import read_plan
+from mlperf_ops.typed import load
 from tests.support import sshd
 from tests.support.playbooks import environ, local_inventory
 from tests.support.sshd import Sshd
@@ -190,6 +197,16 @@ def test_a_host_that_is_not_there_is_a_line_and_comes_when_it_does(scene: Scene)
     assert len(scene.texts("lost")) == 1
 
 
+def test_a_host_without_a_python_says_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_START", link._START.replace("/usr/bin/python3", "/none").replace(" python3;", ";"))
+    access = load(Access, scene.host.access(python="/no/python"), "access")
+    conversation = Conversation("a", str(scene.home), "mini")
+    with link.Links(Reach({"a": access}, {}), {"a": conversation}, 30.0) as links:
+        lost = links.news.get(timeout=_PATIENCE_SECONDS)
+    assert isinstance(lost, Lost)
+    assert lost.why.startswith("it cannot be watched: there is no python3")
+
+
 def test_a_watcher_whose_controller_is_gone_ends_by_itself(scene: Scene) -> None:
     """Nobody hangs up where a cable is cut, so the watcher has an alarm clock; here it rings early."""
     from mlperf_ops.campaign import host_side  # noqa: PLC0415
@@ -200,3 +217,29 @@ def test_a_watcher_whose_controller_is_gone_ends_by_itself(scene: Scene) -> None
         [sys.executable, "-I", "-S", "-c", source, str(scene.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.wait(timeout=20) == -signal.SIGALRM
+
+
+def test_logs_that_are_followed_go_on_after_a_cut_where_they_broke_off(tmp_path: Path) -> None:
+    attempt = tmp_path / "home" / "runs" / "attempt_1"
+    attempt.mkdir(parents=True)
+    script = 'n=0; while [ ! -e end ]; do echo "line $n"; n=$((n + 1)); sleep 0.1; done'
+    with sshd.running(tmp_path / "sshd") as host, (attempt / "console.log").open("wb") as console:
+        process = subprocess.Popen(["/bin/sh", "-c", script], cwd=attempt, stdout=console)
+        (attempt / "state.json").write_text(json.dumps({"pid": process.pid}, indent=2))
+        # Nobody else waits for it: a zombie would look alive.
+        threading.Thread(target=process.wait, daemon=True).start()
+        text, cuts = "", 0
+        access = load(Access, host.access(), "access")
+        try:
+            for line in follow(access, str(tmp_path / "home"), "runs/attempt_1", timeout_seconds=60):
+                text += line.text
+                if cuts < 2 and text.count("\n") > 20 * (cuts + 1):
+                    cuts += 1
+                    for pid in sessions(host):
+                        os.kill(pid, signal.SIGKILL)
+                elif cuts == 2 and text.count("\n") > 100:
+                    (attempt / "end").touch()
+        finally:
+            (attempt / "end").touch()
+    assert text == (attempt / "console.log").read_text()
+    assert cuts == 2

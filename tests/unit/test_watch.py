@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mlperf_ops.campaign.answers import HostAnswer
 from mlperf_ops.campaign.board import Board, Files, events, is_done, spoken
+from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.campaign.host_side import HELLO, LOGS
 from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.screen import screen
@@ -22,7 +23,7 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.model import Plan, PlannedCell, Seconds
 from mlperf_ops.plan import make_plan
 
 NOW = dt.datetime(2026, 11, 27, 14, 0, tzinfo=dt.timezone.utc)
@@ -78,6 +79,11 @@ def test_messages_are_cut_alike_however_the_stream_is_broken_up() -> None:
 def test_what_is_no_message_is_refused_in_a_sentence() -> None:
     with pytest.raises(ResultError, match=r"something else than it should: .*Traceback"):
         list(Decoder().feed(HELLO + b"Traceback (most recent call last):\n"))
+    decoder = Decoder()
+    assert list(decoder.feed(b"Welcome\nsh: no python3\n")) == []
+    assert decoder.complaint() == "sh: no python3"
+    list(decoder.feed(HELLO))
+    assert decoder.complaint() == ""
     with pytest.raises(ResultError, match="prints without end at login"):
         list(Decoder().feed(b"x" * (2 << 20)))
 
@@ -235,6 +241,11 @@ def test_a_request_is_identified_once_for_all_looks_at_a_screen(monkeypatch: pyt
     made.read_again(made.files)
     made.status(2)
     assert len(asked) == 2 * count
+
+
+def test_a_range_from_seconds_to_minutes_has_both_units() -> None:
+    assert shown_seconds(Seconds(4, 121, "")) == "4 s-2 min"
+    assert shown_seconds(Seconds(60, 180, "")) == "1-3 min"
 
 
 # --- the screen -------------------------------------------------------------------------------------------------------
