@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             tally = _Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
-            self._all(todo, cells, states, question, tally, int(given.get("retries", 1)))
+            self._all(todo, cells, states, question, tally, _retries(given.get("retries", 1)))
             if told := self._tuning.finish(ran=True):
                 tally.failed.append(told)
             self._early.bring_rest()
@@ -288,6 +288,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
 def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.Cell, which may not be installed
     return controller.model.Cell(**planned["cell"])
+
+
+def _retries(given: object) -> int:
+    """Read how often a cell may run again."""
+    text = str(given).strip()
+    if not text.isdigit():
+        raise AnsibleActionFail(
+            f"retries: expected a whole number from 0, not '{text}' (mlperf_retries of the inventory)"
+        )
+    return int(text)
 
 
 def _left_out(count: int) -> str:

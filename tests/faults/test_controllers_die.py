@@ -50,7 +50,7 @@ def test_a_killed_controller_started_again_takes_the_running_cell_and_its_worker
 
 
 def test_two_controllers_with_the_same_plan_share_its_cells_and_run_none_twice(begin: Begin) -> None:
-    changes = {"mlperf_benchmarks": cells("SingleStream", "Offline"), "mlperf_test_query_count": 300}
+    changes = {"mlperf_benchmarks": cells("SingleStream", "Offline"), "mlperf_test_query_count": 150}
     one = begin("shared", 2, "one", **changes)
     other = begin("shared", 2, "other", **changes)
     for host in one.hosts:

@@ -68,9 +68,9 @@ class Running:
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
 
-    def end(self) -> Played:
-        """Wait for its end."""
-        return played(self.process.wait(timeout=300), self.log.read_text())
+    def end(self, *, seconds: float = 900) -> Played:
+        """Wait for its end; a machine that does much else takes its time."""
+        return played(self.process.wait(timeout=seconds), self.log.read_text())
 
 
 def start(argv: list[str], cwd: Path, env: dict[str, str], log: Path) -> Running:
