@@ -13,7 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, leases, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -69,6 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _name: str
     _home: str
     _tuning: tuned.CellTuning
+    _leases: leases.Leases
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -108,9 +109,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                     display.display(f"{self._name}  {message}")
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
+            self._leases = leases.Leases(self._play_context, self._variables, plan, run, self._name)
             tally = _Tally()
             for place, index in enumerate(todo, start=1):
-                self._one(f"{place}/{len(todo)}", cells[index], states[index], question, index, tally)
+                self._leases.begin(cells[index], self._home)
+                title = f"{self._name}  {place}/{len(todo)}  {_words(cells[index])}"
+                try:
+                    self._one(title, cells[index], states[index], question, index, tally)
+                except controller.errors.MlperfOpsError as error:
+                    self._not_started(title, cells[index], str(error), tally)
+                finally:
+                    self._leases.give_back(title)
             if told := self._tuning.finish(ran=True):
                 tally.failed.append(told)
         finally:
@@ -128,7 +137,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _one(
         self,
-        place: str,
+        title: str,
         cell: dict[str, Any],
         state: dict[str, Any],
         question: dict[str, Any],
@@ -137,33 +146,59 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     ) -> None:
         """Start a cell, or re-attach to it, and wait for its end."""
         key = controller.cell_key(cell["cell"])
-        words = cell["cell"]
-        title = f"{self._name}  {place}  {words['benchmark']} {words['scenario']} {words['mode']}"
         expected = _expected(cell)
+
+        def elsewhere() -> bool:
+            """Ask again: another controller may have started, or finished, this very cell meanwhile."""
+            nonlocal state
+            asked = self._ask("status", {**question, "cells": [question["cells"][index]]})
+            if not asked.get("failed"):
+                state = asked["answer"]["cells"][0]
+            return state["state"] != "needed"
+
+        if state["state"] != "running" and not self._leases.take(title, elsewhere) and state["state"] == "good":
+            display.display(f"{title}   another controller has run it meanwhile", color="green")
+            return
         if state["state"] == "running":
+            self._leases.adopt(title)
             path = state["path"]
             self._tuning.forget()
             display.display(f"{title}   re-attached to {state['attempt']}, expected {expected}")
         else:
             display.display(f"{title}   {_STARTING}, expected {expected}")
             if told := self._tuning.prepare(cell["request"]):
-                tally.failed.append(f"{key}: {told}")
-                display.display(f"{title}   failed: {told}", color="red")
+                self._not_started(title, cell, told, tally)
+                return
+            if lost := self._leases.confirm():
+                self._not_started(title, cell, f"its lease of {lost} ended before it began (run again)", tally)
                 return
             started = self._ask("start", {**question, "cells": [], "cell": question["cells"][index]})
             if started.get("failed"):
-                tally.failed.append(f"{key}: {started['msg']}")
-                display.display(f"{title}   failed: {started['msg']}", color="red")
+                self._not_started(title, cell, started["msg"], tally)
                 return
             path = started["answer"]["path"]
+            self._stop_without_lease(title, int(started["answer"]["pid"]))
         tally.ran += 1
         self._watch(title, path, cell, attached=state["state"] == "running")
         answer = self._ask("poll", {"path": path})
         if answer.get("failed"):
             tally.failed.append(f"{key}: {answer['msg']}")
             return
+        if answer["answer"]["state"] != "running":
+            self._leases.ended = True
         if self._note(title, key, answer["answer"], tally) == "failed":
             self._show_last_lines(path)
+
+    def _not_started(self, title: str, cell: dict[str, Any], told: str, tally: _Tally) -> None:
+        tally.failed.append(f"{controller.cell_key(cell['cell'])}: {told}")
+        display.display(f"{title}   failed: {told}", color="red")
+
+    def _stop_without_lease(self, title: str, pid: int) -> None:
+        """Stop a cell that began after its lease was lost, as after a controller's sleep; it becomes a failed one."""
+        with contextlib.suppress(controller.errors.ToolError):  # an owner that is away now: the heartbeats go on trying
+            if lost := self._leases.confirm():
+                display.display(f"{title}   stopped: its lease of {lost} ended while it was started", color="red")
+                self._low_level_execute_command(f"kill -TERM {pid}")
 
     def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool) -> None:
         """Wait until an attempt has ended, with a progress line now and then."""
@@ -178,6 +213,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         lost = 0
         while True:
             words, lost = self._look(look, attempt, lost)
+            self._leases.beat(title)
             if words[:1] != ["running"] and not lost:
                 return
             elapsed = elapsed_before + time.monotonic() - began
@@ -238,6 +274,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
 def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.Cell, which may not be installed
     return controller.model.Cell(**planned["cell"])
+
+
+def _words(cell: dict[str, Any]) -> str:
+    """Return a cell in the words of the progress lines."""
+    return " ".join(cell["cell"][part] for part in ("benchmark", "scenario", "mode"))
 
 
 def _left_out(count: int) -> str:
