@@ -62,6 +62,10 @@ def silent_seconds(claim: Claim, now: Now) -> float:
     return float(now.seconds - beat["seconds"]) if beat["boot_id"] == now.boot_id else 0.0
 
 
+def _is_silent(claim: Claim, now: Now, dead: Dead) -> bool:
+    return dead(claim) or silent_seconds(claim, now) > SILENT_SECONDS
+
+
 def _heard(claim: Claim, now: Now) -> None:
     beat = claim.get("beat")
     if beat and beat["boot_id"] == now.boot_id and 0 <= now.seconds - beat["seconds"] < _FINE_SECONDS:
@@ -128,11 +132,11 @@ def adopt(book: Book, claim: Claim, now: Now) -> Claim | None:
     return dict(holder)
 
 
-def free(book: Book, claim_id: str, *, silent_only: bool, now: Now) -> Claim | None:
+def free(book: Book, claim_id: str, *, silent_only: bool, now: Now, dead: Dead = lambda _: False) -> Claim | None:
     """Take a claim out of the book; `silent_only`: on somebody else's evidence, never over the holder's own word."""
     holder = book["holder"]
     if holder and holder["id"] == claim_id:
-        if silent_only and silent_seconds(holder, now) <= SILENT_SECONDS:
+        if silent_only and not _is_silent(holder, now, dead):
             return None
         book["holder"] = None
         return dict(holder)
@@ -148,7 +152,7 @@ def _find(book: Book, claim_id: str) -> Claim | None:
     return next((one for one in claims if one["id"] == claim_id), None)
 
 
-def view(book: Book, now: Now, claim_id: str = "") -> dict[str, Any]:
+def view(book: Book, now: Now, claim_id: str = "", dead: Dead = lambda _: False) -> dict[str, Any]:
     """Return what a controller or a person is told: the holder, the queue, and where a claim of theirs stands."""
     holder = book["holder"]
     shown = [{**one, "silent_seconds": round(silent_seconds(one, now), 1)} for one in book["queue"]]
@@ -156,7 +160,7 @@ def view(book: Book, now: Now, claim_id: str = "") -> dict[str, Any]:
     told = None
     if holder:
         silent = silent_seconds(holder, now)
-        told = {**holder, "silent_seconds": round(silent, 1), "silent": silent > SILENT_SECONDS}
+        told = {**holder, "silent_seconds": round(silent, 1), "silent": _is_silent(holder, now, dead)}
         told["held_seconds"] = round(max(now.seconds - holder.get("since_seconds", now.seconds), 0.0), 1)
     return {
         "thing": book["thing"],
@@ -295,7 +299,7 @@ def perform(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
             adopted = adopt(book, claim, now)
             done, claim_id = adopted is not None, adopted["id"] if adopted else claim_id
         elif verb in {"free", "settle", "break"}:
-            removed = free(book, claim_id, silent_only=verb == "settle", now=now)
+            removed = free(book, claim_id, silent_only=verb == "settle", now=now, dead=is_dead)
             done = removed is not None
             if removed:
                 words = {"free": "given back", "settle": "its cell has ended", "break": "broken"}
@@ -307,7 +311,7 @@ def perform(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
             _write(folder, book)
         if events:
             _log(folder, thing, events)
-        return {**view(book, now, claim_id), "done": done, "removed": removed, "id": claim_id}
+        return {**view(book, now, claim_id, is_dead), "done": done, "removed": removed, "id": claim_id}
 
 
 def things(folder: Path) -> list[str]:
