@@ -36,7 +36,7 @@ class Asked:
     unknown: Mapping[str, str] = field(default_factory=dict)  # it answered, but nothing that could be used
 
 
-def status_of(
+def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
     plan: Plan,
     results: str,
     collection: Collection,

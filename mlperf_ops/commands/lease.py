@@ -80,8 +80,8 @@ def break_lease(
 ) -> None:
     """Take a shared thing from the cell that holds it, so that the next in the queue has it.
 
-    Says who holds it, and asks. Nothing is stopped: if that cell still runs, two cells use the thing at once and neither
-    result can be trusted. Only for a holder that is known to be gone.
+    Says who holds it, and asks. Nothing is stopped: if that cell still runs, two cells use the thing at once and no
+    result of theirs can be trusted. Only for a holder that is known to be gone.
 
     Example: mlperf-ops lease break meter1 -i inventory/lab
     """

@@ -201,7 +201,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_dead(claim: Claim) -> bool:
-    """Whether a claim's controller has surely ended: only where it is a process of this very machine can anyone know."""
+    """Whether a claim's controller has surely ended, which shows only for processes of this very machine."""
     process = claim["process"]
     here = process["boot_id"] == boot_id() and process["pid_space"] == pid_space()
     return bool(here and start_ticks(process["pid"]) != process["start_ticks"])

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from mlperf_ops.files import Json
 from tests.support.playbooks import CHECKOUT, Running, command, environ, local_inventory, play, start
 
 pytestmark = [pytest.mark.integration, pytest.mark.network]
 
 _PLAY = str(CHECKOUT / "run-inference.yml")
-_SHARED = {"meter1": ["performance"]}
+_SHARED: Json = {"meter1": ["performance"]}
 
 
 class Desk:
@@ -25,11 +26,11 @@ class Desk:
 
     def __init__(self, folder: Path, name: str, min_duration_ms: int) -> None:
         self.folder, self.name = folder / name, name
-        benchmarks = [{"benchmark": "efficientnet-lite0", "scenarios": ["Offline"], "modes": ["performance"]}]
+        benchmarks: Json = [{"benchmark": "efficientnet-lite0", "scenarios": ["Offline"], "modes": ["performance"]}]
         self.inventory = local_inventory(
             self.folder / name, self.folder / "home",
             benchmarks=benchmarks, shared=_SHARED, min_duration_ms=min_duration_ms, test_query_count=1,
-        )  # type: ignore[arg-type]  # JSON  # fmt: skip
+        )  # fmt: skip
         self.env = environ(MLPERF_OPS_LEASES=str(folder / "leases"))
 
     def provision(self) -> None:

@@ -1,6 +1,6 @@
 """A process that takes turns at a shared thing, for tests; it writes each step into an append-only log.
 
-`python -m tests.support.lease_worker FOLDER THING LOG NAME TURNS`: a line "enter NAME" and "leave NAME" per turn, written
+`python -m tests.support.lease_worker FOLDER THING LOG NAME TURNS`: a line "enter NAME" and "leave NAME" per turn, all
 with O_APPEND, while a flock of its own tells whether anybody else is inside ("clash").
 """
 

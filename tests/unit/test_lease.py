@@ -14,6 +14,7 @@ import pytest
 
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ToolError
+from mlperf_ops.files import Json
 from mlperf_ops.lease import book, desk
 from mlperf_ops.lease.book import Now
 from mlperf_ops.lease.turn import Turn, new_claim
@@ -21,11 +22,11 @@ from mlperf_ops.lease.turn import Turn, new_claim
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def claim(name: str, **changes: Any) -> dict[str, Any]:
+def claim(name: str, **changes: Json) -> dict[str, Any]:
     process = {"pid": 1, "start_ticks": 1, "boot_id": "elsewhere", "pid_space": "elsewhere"}
     return {
-        "id": name, "controller": "lead@desk", "process": process, "host": name, "cell": f"{name}/Offline", "purpose": "",
-        "where": name, "home": "/home", "ticket": 0, **changes,
+        "id": name, "controller": "lead@desk", "process": process, "host": name, "cell": f"{name}/Offline",
+        "purpose": "", "where": name, "home": "/home", "ticket": 0, **changes,
     }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class Story:
     def now(self) -> Now:
         return Now(self.boot, self.seconds)
 
-    def ask(self, name: str, **changes: Any) -> bool:
+    def ask(self, name: str, **changes: Json) -> bool:
         self.tidy()
         book.ask(self.book, claim(name, **changes), self.now)
         self.tidy()
@@ -242,7 +243,7 @@ def test_many_processes_and_random_kills_never_two_inside_and_never_a_turn_lost(
     inside = ""
     for word, who in lines:
         if word == "enter":
-            assert inside in {""} or inside.partition(".")[0] in killed, f"{who} entered while {inside} was inside"
+            assert inside == "" or inside.partition(".")[0] in killed, f"{who} entered while {inside} was inside"
             inside = who
         else:
             assert inside == who
