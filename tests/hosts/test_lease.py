@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,29 @@ class Client:
             time.sleep(0.1)
 
 
+@pytest.fixture
+def client(lab: Lab, host: Host, tmp_path: Path) -> Iterator[Callable[[str, float], Client]]:
+    """Start clients by name and how long they hold the thing; none outlives the test."""
+    made: list[Client] = []
+
+    def start(name: str, seconds: float) -> Client:
+        made.append(Client(lab, host, tmp_path / name, seconds))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.process.kill()
+        one.process.wait()
+
+
 def test_the_queue_on_a_bare_host_survives_a_killed_holder_and_a_cut_cable(
-    lab: Lab, host: Host, tmp_path: Path
+    host: Host, client: Callable[[str, float], Client]
 ) -> None:
-    first = Client(lab, host, tmp_path / "first", 600)
+    first = client("first", 600)
     first.until("holds")
-    second = Client(lab, host, tmp_path / "second", 3)
+    second = client("second", 3)
     second.until("behind first")
-    third = Client(lab, host, tmp_path / "third", 0)
+    third = client("third", 0)
     third.until("behind first")
     host.cut()
     second.until("away", seconds=60)

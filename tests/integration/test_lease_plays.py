@@ -56,16 +56,16 @@ class Desk:
 
 
 def test_a_killed_controller_keeps_the_meter_for_its_cell_and_the_next_waits_for_its_end(tmp_path: Path) -> None:
-    first, second = Desk(tmp_path, "first", 30_000), Desk(tmp_path, "second", 1_000)
+    first, second = Desk(tmp_path, "first", 90_000), Desk(tmp_path, "second", 1_000)
     first.provision()
     second.provision()
     killed = first.start()
     killed.until("starting, expected")
+    waiting = second.start()
     killed.until("measuring")
     os.killpg(killed.process.pid, signal.SIGKILL)
     killed.process.wait()
 
-    waiting = second.start()
     waiting.until("waits for meter1 behind localhost (localhost/efficientnet-lite0/Offline/performance")
     cells = json.loads(second.ops("status", "--json").stdout)["cells"]
     assert [cell["state"] for cell in cells] == ["blocked"]
