@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "Show what a cell's process printed and LoadGen's summary, also while it runs."),
     "shell": ("shell", "Print or enter the exact environment, folder and command line of a cell."),
     "targets": ("targets", "Learn LoadGen targets from earlier results, into a file beside the inventory."),
+    "lease": ("lease", "Show who holds the lab's shared things and who waits, or break a lease."),
     "components": ("components", "Fetch, verify and convert what a plan's hosts need."),
     "store": ("store", "List, verify and clean the component stores of controller and hosts."),
     "mirror": ("mirror", "Fill, verify, carry and serve a mirror for hosts without a route outside."),

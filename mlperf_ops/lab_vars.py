@@ -122,6 +122,19 @@ TestQueryCount: TypeAlias = Annotated[
 ]
 
 
+class SharedThing(LabModel):
+    """Which modes need a shared thing, and which host of the inventory keeps its lease; None: the controller itself."""
+
+    modes: Annotated[tuple[EntryMode, ...], Field(min_length=1)]
+    owner: str | None = None
+
+
+Shared: TypeAlias = Annotated[
+    Annotated[tuple[EntryMode, ...], Field(min_length=1), Tag("modes")] | Annotated[SharedThing, Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, (Mapping, SharedThing)) else "modes"),
+]
+
+
 class HostStateLimits(LabModel):
     """What taints a result beside a changed tuned knob, throttling and a reboot; None: it does not.
 
@@ -167,7 +180,7 @@ class HostVars(LabModel):
     tuning: Tuning = Tuning()  # single settings, over those of the profile
     host_state: HostStateLimits = HostStateLimits()
     # What only one cell of the lab may use at a time, such as a power analyzer: its name, and the modes that need it.
-    shared: dict[PathName, Annotated[tuple[EntryMode, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    shared: dict[PathName, Shared] = Field(default_factory=dict)
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""

@@ -294,6 +294,14 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedOwner:
+    """Which host keeps the lease of a shared thing."""
+
+    thing: str
+    host: str  # inventory_hostname
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole plan of a lab for a round; equal inventories and catalogues give equal plans."""
 
@@ -308,6 +316,7 @@ class Plan:
     components: tuple[Component, ...]
     limits: tuple[Limit, ...]
     on_conflict: OnConflict = "refuse"  # what becomes of two different results for one place
+    owners: tuple[SharedOwner, ...] = field(default=(), metadata=UNSET)  # of shared things; others: the controller
     schema: int = SCHEMA
 
     def division_of(self, planned: PlannedCell) -> Division:

@@ -24,7 +24,7 @@ from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
-from mlperf_ops.plan_shared import held_by, with_order
+from mlperf_ops.plan_shared import held_by, owners, with_order
 from mlperf_ops.plan_time import Assumed, expected_seconds
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
 from mlperf_ops.tuning import Tuning, resolve
@@ -293,6 +293,7 @@ class _Planner:
                 *missing_tests(self.cells, self.round_, self.lab.division),
             ),
             on_conflict=self.lab.on_conflict,
+            owners=owners(self.lab.hosts),
         )
 
 

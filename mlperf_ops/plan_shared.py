@@ -6,15 +6,39 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from mlperf_ops.errors import ConfigError
 from mlperf_ops.lab import LabHost
-from mlperf_ops.model import COMPLIANCE_TESTS, Mode, Plan, PlannedCell, PlannedHost
+from mlperf_ops.lab_vars import PREFIX, SharedThing
+from mlperf_ops.model import COMPLIANCE_TESTS, Mode, Plan, PlannedCell, PlannedHost, SharedOwner
 from mlperf_ops.schedule import Job, best_order
 
 
 def held_by(host: LabHost, mode: Mode) -> tuple[str, ...]:
     """Return the shared things that a cell of a host holds while it runs."""
     kind = "compliance" if mode in COMPLIANCE_TESTS else mode
-    return tuple(sorted(name for name, modes in host.vars.shared.items() if kind in modes))
+    shared = host.vars.shared.items()
+    return tuple(sorted(name for name, one in shared if kind in (one.modes if isinstance(one, SharedThing) else one)))
+
+
+def owners(hosts: Iterable[LabHost]) -> tuple[SharedOwner, ...]:
+    """Return which host keeps the lease of each thing, where it is not the controller itself.
+
+    Raises:
+        ConfigError: Hosts name different ones, so that they would not see each other's leases.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for host in hosts:
+        for name, one in host.vars.shared.items():
+            owner = (one.owner or "") if isinstance(one, SharedThing) else ""
+            first, other = found.setdefault(name, (owner, host.name))
+            if first != owner:
+                raise ConfigError(
+                    f"{host.place.at(f'{PREFIX}shared', name)}: host {host.name} says that "
+                    f"{owner or 'the controller'} keeps the lease of {name}, host {other} says "
+                    f"{first or 'the controller'}",
+                    hint="name one owner, best in group_vars of all hosts",
+                )
+    return tuple(SharedOwner(name, owner) for name, (owner, _) in sorted(found.items()) if owner)
 
 
 def job_of(planned: PlannedCell, seconds: float | None) -> Job:

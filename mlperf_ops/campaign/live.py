@@ -11,6 +11,7 @@ from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
 from mlperf_ops.campaign.read import plan_and_play
 from mlperf_ops.campaign.summary import status_of
+from mlperf_ops.campaign.waiting import waiting
 from mlperf_ops.collected import read_collection
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ResultError, ToolError
@@ -45,6 +46,7 @@ def look(
         inventory=inventory or plan.inventory,
         asked=None if reached is None else ask(plan, collection.earlier, reached, timeout_seconds=timeout_seconds),
         obstacles=obstacles(run, play_goes_on=play is not None),
+        waiting=waiting(run),
         play=play,
         flags=() if given is None else ("--results", str(given)),
     )
@@ -89,5 +91,7 @@ def way_to(host: str, reached: Reach) -> Access:
     if host in reached.problems:
         raise ToolError(reached.problems[host])
     if host not in reached.access:
-        raise ToolError(f"the inventory has no host {host} in group 'sut'", hint="mlperf-ops plan -i INVENTORY")
+        raise ToolError(
+            f"the inventory has no host {host} that is measured or keeps a lease", hint="mlperf-ops plan -i INVENTORY"
+        )
     return reached.access[host]

@@ -62,6 +62,7 @@ def states(
     *,
     answers: Mapping[str, HostAnswer] | None = None,
     obstacles: Mapping[str, str] | None = None,
+    waiting: Mapping[tuple[str, str], str] | None = None,
 ) -> tuple[CellStatus, ...]:
     """Return the state of every cell of a plan, in its order.
 
@@ -70,6 +71,7 @@ def states(
         earlier: Attempts of the same results folder, in the order in which they were collected.
         answers: What hosts say, by name; a host that was not asked is missing.
         obstacles: What keeps a host from running cells, by name.
+        waiting: Cells whose turn has come and that wait for a shared thing: for what and behind whom, by host and key.
     """
     held: dict[tuple[str, str], list[_Attempt]] = {}
     for one in earlier:
@@ -87,6 +89,8 @@ def states(
         obstacle = (obstacles or {}).get(planned.host, "")
         if obstacle and status.state == "planned":
             status = replace(status, state="blocked", reason=obstacle)
+        if (waits := (waiting or {}).get(place)) and status.state not in {"running", "valid", "simulated"}:
+            status = replace(status, state="blocked", reason=waits)
         found.append(status)
     return tuple(found)
 

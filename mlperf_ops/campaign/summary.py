@@ -36,7 +36,7 @@ class Asked:
     unknown: Mapping[str, str] = field(default_factory=dict)  # it answered, but nothing that could be used
 
 
-def status_of(
+def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
     plan: Plan,
     results: str,
     collection: Collection,
@@ -44,6 +44,7 @@ def status_of(
     inventory: str,
     asked: Asked | None = None,
     obstacles: Mapping[str, str] | None = None,
+    waiting: Mapping[tuple[str, str], str] | None = None,
     play: Play | None = None,
     flags: Sequence[str] = (),
 ) -> Status:
@@ -56,6 +57,7 @@ def status_of(
         inventory: As the user writes it, for the commands.
         asked: What the hosts say; None: nobody asked them.
         obstacles: What keeps a host from running cells, as the controller's files tell.
+        waiting: Cells that wait for a shared thing, by host and key.
         play: Who works on the folder now.
         flags: Further words that commands which look at the run need.
     """
@@ -64,7 +66,7 @@ def status_of(
     # A host that was asked now and answered is no longer what kept it out of an earlier play.
     keeps = {name: why for name, why in keeps.items() if name not in heard.answers}
     keeps |= {name: f"it measures {other} of another run" for name, other in _busy(plan, heard).items()}
-    cells = states(plan, collection.earlier, answers=heard.answers, obstacles=keeps)
+    cells = states(plan, collection.earlier, answers=heard.answers, obstacles=keeps, waiting=waiting)
     hosts = tuple(_host(host, cells, heard, keeps.get(host.name, ""), play) for host in plan.hosts)
     last = max((host for host in hosts if host.remaining is not None), key=_high, default=None)
     return Status(

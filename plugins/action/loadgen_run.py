@@ -14,7 +14,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, looks, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, leases, looks, tuned
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -54,6 +54,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _early: early.EarlyCopies
     _goes_on: Callable[[], None]
     _lost_seconds: float
+    _leases: leases.Leases
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -95,6 +96,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                     display.display(f"{self._name}  {message}")
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
+            self._leases = leases.Leases(self._play_context, self._variables, plan, run, self._name)
             tally = _Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
             self._all(todo, cells, states, question, tally, _retries(given.get("retries", 1)))
@@ -122,7 +124,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         while left:
             index = left[0]
             place = f"{len(todo) - len(left) + 1}/{len(todo)}"
-            came_to = self._one(place, cells[index], states[index], question, index, tally, again[index])
+            title = f"{self._name}  {place}  {_words(cells[index])}"
+            self._leases.begin(cells[index], self._home)
+            try:
+                came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
+            except controller.errors.MlperfOpsError as error:
+                came_to = str(error)
+            finally:
+                self._leases.give_back(title)
             if came_to == "again":
                 again[index] -= 1
                 states[index] = {"state": "needed"}
@@ -135,7 +144,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 if not running:
                     key = controller.cell_key(cells[index]["cell"])
                     tally.failed.append(f"{key}: {came_to}")
-                    display.display(f"{self._name}  {place}  {key}   failed: {came_to}", color="red")
+                    display.display(f"{title}   failed: {came_to}", color="red")
                 elif running[0] in left:
                     left.sort(key=lambda at: at != running[0])
                     continue
@@ -155,7 +164,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _one(
         self,
-        place: str,
+        title: str,
         cell: dict[str, Any],
         state: dict[str, Any],
         question: dict[str, Any],
@@ -170,10 +179,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """
         self._goes_on()
         key = controller.cell_key(cell["cell"])
-        words = cell["cell"]
-        title = f"{self._name}  {place}  {words['benchmark']} {words['scenario']} {words['mode']}"
         expected = _expected(cell)
+
+        def elsewhere() -> bool:
+            """Ask again: another controller may have started, or finished, this very cell meanwhile."""
+            nonlocal state
+            asked = self._ask("status", {**question, "cells": [question["cells"][index]]})
+            if not asked.get("failed"):
+                state = asked["answer"]["cells"][0]
+            return state["state"] != "needed"
+
+        mine = state["state"] == "running" or self._leases.take(title, elsewhere, self._goes_on)
+        if not mine and state["state"] == "good":
+            display.display(f"{title}   another controller has run it meanwhile", color="green")
+            return ""
         if state["state"] == "running":
+            self._leases.adopt(title)
             path = state["path"]
             self._tuning.forget()
             display.display(f"{title}   re-attached to {state['attempt']}, expected {expected}")
@@ -181,11 +202,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             display.display(f"{title}   {_STARTING}, expected {expected}")
             if told := self._tuning.prepare(cell["request"]):
                 return told
+            if lost := self._leases.confirm():
+                return f"its lease of {lost} ended before it began (run again)"
             started = self._ask("start", {**question, "cells": [], "cell": question["cells"][index]})
             if started.get("failed"):
                 return str(started["msg"])
             path, state = started["answer"]["path"], started["answer"]
-            if state["state"] != "started":
+            if state["state"] == "started":
+                self._stop_without_lease(title, int(state["pid"]))
+            else:
                 display.display(f"{title}   another controller has started it: {state['attempt']}")
         tally.ran += 1
         self._watch(title, path, cell, attached=state["state"] == "running")
@@ -193,6 +218,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if answer.get("failed"):
             tally.failed.append(f"{key}: {answer['msg']}")
             return ""
+        self._leases.ended = answer["answer"]["state"] != "running"
         if retries and answer["answer"].get("kind") in _RETRIED:
             why = "; ".join(answer["answer"]["reasons"])
             tally.retried.append(f"{key}: {why}")
@@ -203,6 +229,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if answer["answer"]["state"] == "ended":
             self._early.bring(key, path)
         return ""
+
+    def _stop_without_lease(self, title: str, pid: int) -> None:
+        """Stop a cell that began after its lease was lost, as after a controller's sleep; it becomes a failed one."""
+        with contextlib.suppress(controller.errors.ToolError):  # an owner that is away now: the heartbeats go on trying
+            if lost := self._leases.confirm():
+                display.display(f"{title}   stopped: its lease of {lost} ended while it was started", color="red")
+                self._low_level_execute_command(f"kill -TERM {pid}")
 
     def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool = True) -> None:
         """Wait until an attempt has ended, with a progress line now and then."""
@@ -220,6 +253,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._goes_on()
             late, looked_at = elapsed >= _SLOW_AFTER_SECONDS, time.monotonic()
             words, lost_at = self._look(slow if late else quick, attempt, lost_at)
+            self._leases.beat(title)
             if words[:1] != ["running"] and lost_at is None:
                 return
             elapsed = elapsed_before + time.monotonic() - began
@@ -298,6 +332,11 @@ def _retries(given: object) -> int:
             f"retries: expected a whole number from 0, not '{text}' (mlperf_retries of the inventory)"
         )
     return int(text)
+
+
+def _words(cell: dict[str, Any]) -> str:
+    """Return a cell in the words of the progress lines."""
+    return " ".join(cell["cell"][part] for part in ("benchmark", "scenario", "mode"))
 
 
 def _left_out(count: int) -> str:

@@ -1,0 +1,153 @@
+"""`mlperf-ops lease`: who holds the lab's shared things and who waits, and an end to a lease that nobody gives back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlperf_ops.campaign.access import reach
+from mlperf_ops.campaign.live import way_to
+from mlperf_ops.campaign.read import find_run, plan_and_play
+from mlperf_ops.doctor.model import Access
+from mlperf_ops.errors import ConfigError, ResultError, ToolError, unknown_name
+from mlperf_ops.files import JsonObject
+from mlperf_ops.lease.desk import THIS_MACHINE, asked
+from mlperf_ops.lease.turn import said_of
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+Inventory = Annotated[
+    str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
+]
+Results = Annotated[
+    Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
+]
+ExtraVars = Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.callback()
+def root() -> None:
+    """Show who holds the lab's shared things and who waits, or break a lease.
+
+    Example: mlperf-ops lease list -i inventory/lab
+    """
+
+
+@app.command("list")
+def list_leases(
+    inventory: Inventory = None, results: Results = None, extra_vars: ExtraVars = None, as_json: AsJson = False
+) -> None:
+    """Show each shared thing of the plan: which cell of which host holds it, since when, and who waits, in order.
+
+    Example: mlperf-ops lease list -i inventory/lab
+    """
+    things = _things(inventory, results, extra_vars or [])
+    seen: list[JsonObject] = []
+    problems: list[str] = []
+    for thing, (owner, access) in things.items():
+        try:
+            answer = _view(thing, access)
+        except ToolError as error:
+            problems.append(str(error))
+            continue
+        seen.append({"owner": owner, **{key: answer[key] for key in ("thing", "holder", "queue")}})
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "leases": seen, "problems": problems}))
+        return
+    if not things:
+        typer.echo("the plan has no cell that holds a shared thing (mlperf_shared)")
+    for one in seen:
+        _show(one)
+    for problem in problems:
+        typer.echo(f"mlperf-ops: {problem}", err=True)
+    if problems and not seen:
+        raise ToolError("no owner of a shared thing could be asked", hint="mlperf-ops doctor -i INVENTORY")
+
+
+@app.command("break")
+def break_lease(
+    thing: Annotated[str, typer.Argument(metavar="THING", help="Name of the shared thing, as in mlperf_shared.")],
+    inventory: Inventory = None,
+    results: Results = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    extra_vars: ExtraVars = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a shared thing from the cell that holds it, so that the next in the queue has it.
+
+    Says who holds it, and asks. Nothing is stopped: if that cell still runs, two cells use the thing at once and no
+    result of theirs can be trusted. Only for a holder that is known to be gone.
+
+    Example: mlperf-ops lease break meter1 -i inventory/lab
+    """
+    things = _things(inventory, results, extra_vars or [])
+    if thing not in things:
+        if not things:
+            raise ConfigError("the plan has no cell that holds a shared thing", hint="mlperf_shared names them")
+        raise unknown_name("shared thing", thing, things)
+    _, access = things[thing]
+    damage = ""
+    holder: Any = None
+    try:
+        holder = _view(thing, access)["holder"]
+    except ToolError as error:
+        if "damaged" not in str(error):
+            raise
+        damage = str(error)
+    if holder is None and not damage:
+        if as_json:
+            typer.echo(json.dumps({"schema": 1, "thing": thing, "broken": None}))
+        else:
+            typer.echo(f"nobody holds {thing}")
+        return
+    typer.echo(damage or f"{thing} is held by {_held(holder)}", err=True)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise ConfigError(f"the lease of {thing} was not broken: nobody is there to be asked", hint="add --yes")
+        if not typer.confirm(f"Break it? A cell that still runs would share {thing} with the next", err=True):
+            raise typer.Exit(1)
+    # By the id that was shown: whoever holds it by now, because that one has given it back, keeps it.
+    told = asked(access, [{"verb": "break", "thing": thing, "id": holder["id"] if holder else ""}])[0]
+    if holder is not None and not told["done"]:
+        raise ResultError(f"{thing} was given back meanwhile; nothing was broken")
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "thing": thing, "broken": holder, "holder": told["holder"]}))
+        return
+    now: Any = told["holder"]
+    typer.echo(f"{thing}: broken; now {'held by ' + said_of(now) if now else 'free'}")
+
+
+def _things(inventory: str | None, results: Path | None, extra_vars: list[str]) -> dict[str, tuple[str, Access]]:
+    """Return owner and the way to it, of each shared thing of the plan."""
+    plan, _ = plan_and_play(find_run(inventory, results))
+    owners = {one.thing: one.host for one in plan.owners}
+    names = sorted({thing for cell in plan.cells for thing in cell.holds})
+    reached = reach(inventory or plan.inventory, extra_vars) if any(name in owners for name in names) else None
+    found = {}
+    for name in names:
+        owner = owners.get(name, "")
+        found[name] = (owner, THIS_MACHINE if not owner or reached is None else way_to(owner, reached))
+    return found
+
+
+def _view(thing: str, access: Access) -> JsonObject:
+    return asked(access, [{"verb": "view", "thing": thing}])[0]
+
+
+def _held(holder: Any) -> str:  # noqa: ANN401  # a claim
+    state = "its cell has been started" if holder["stage"] == "running" else "its cell has not been started yet"
+    return f"{said_of(holder)} since {holder['held_seconds']:.0f} s; {state}"
+
+
+def _show(one: JsonObject) -> None:
+    holder: Any = one["holder"]
+    queue: Any = one["queue"]
+    where = one["owner"] or "this machine"
+    typer.echo(f"{one['thing']} (kept on {where}): {'held by ' + _held(holder) if holder else 'free'}")
+    for place, waiter in enumerate(queue, start=1):
+        typer.echo(f"  {place}. {said_of(waiter)}")
