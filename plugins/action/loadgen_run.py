@@ -187,7 +187,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             asked = self._ask("status", {**question, "cells": [question["cells"][index]]})
             if not asked.get("failed"):
                 state = asked["answer"]["cells"][0]
-            return state["state"] != "needed"
+            return bool(state["state"] != "needed")
 
         mine = state["state"] == "running" or self._leases.take(title, elsewhere, self._goes_on)
         if not mine and state["state"] == "good":
