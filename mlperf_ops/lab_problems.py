@@ -19,6 +19,7 @@ from mlperf_ops.lab_vars import (
     ComponentOverride,
     HostVars,
     QueryCounts,
+    SharedThing,
 )
 from mlperf_ops.tuning import BenchmarkTuning, Tuning, model_at
 from mlperf_ops.yamlfile import KeyPath, show_key_path
@@ -104,6 +105,8 @@ def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
         return list(ComponentOverride.model_fields)
     if key_path[0] == f"{PREFIX}test_query_count":
         return list(QueryCounts.model_fields)
+    if key_path[0] == f"{PREFIX}shared":
+        return list(SharedThing.model_fields)
     if key_path[0] == f"{PREFIX}tuning":
         return list(model_at(Tuning, key_path[1:-1]).model_fields)
     if "tuning" in key_path[:-1]:

@@ -8,8 +8,8 @@ module: lab_access
 short_description: Say how Ansible reaches the hosts of the plan
 version_added: "0.3.0"
 description:
-  - Called by C(mlperf-ops status --live), C(mlperf-ops logs) and C(mlperf-ops shell) through C(playbooks/access.yml),
-    which then ask the hosts themselves, all at once.
+  - Called by C(mlperf-ops status --live), C(mlperf-ops logs), C(mlperf-ops shell) and C(mlperf-ops lease)
+    through C(playbooks/access.yml), which then ask the hosts themselves, all at once.
   - What it resolves goes through a pipe to that command, and never into files or the output of the play.
 options: {}
 attributes:

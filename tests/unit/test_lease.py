@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mlperf_ops.campaign import waiting
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ToolError
 from mlperf_ops.files import Json
@@ -214,6 +215,19 @@ def test_the_evidence_reads_the_lock_of_the_host_and_does_not_touch_it(tmp_path:
         assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Offline/performance") is True
         assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Server/performance") is False
     assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Offline/performance") is False
+
+
+def test_a_note_of_waiting_counts_while_its_process_lives(tmp_path: Path) -> None:
+    waiting.note(tmp_path, "sut1", "sut1/x/Offline/performance", "waits for meter1 behind sut2")
+    key = ("sut1", "sut1/x/Offline/performance")
+    assert waiting.waiting(tmp_path) == {key: "waits for meter1 behind sut2"}
+    path = tmp_path / waiting.FOLDER / "sut1.json"
+    told = json.loads(path.read_text())
+    told["process"]["start_ticks"] = 1
+    path.write_text(json.dumps(told))
+    assert waiting.waiting(tmp_path) == {}
+    waiting.note(tmp_path, "sut1", key[1], "")
+    assert not path.exists()
 
 
 # --- many processes --------------------------------------------------------------------------------------------------

@@ -464,9 +464,20 @@ def test_cells_that_share_a_meter_are_ordered_so_that_hosts_do_not_wait() -> Non
     assert load(Plan, dump(made), "plan.json") == made
 
 
+def test_the_owner_of_a_shared_thing_is_named_once_and_by_all_alike() -> None:
+    shared: Json = {"meter1": {"modes": ["performance"], "owner": "services1"}, "nfs": ["accuracy"]}
+    made = plan(a=host(shared=shared), b=host(system="b", shared=shared))
+    assert [(one.thing, one.host) for one in made.owners] == [("meter1", "services1")]
+    assert {one.holds for one in made.cells if one.cell.mode == "performance"} == {("meter1",)}
+    assert load(Plan, dump(made), "plan.json") == made
+    other = refused(a=host(shared=shared), b=host(system="b", shared={"meter1": ["performance"]}))
+    assert "host b says that the controller keeps the lease of meter1, host a says services1" in other
+
+
 @pytest.mark.parametrize(
     ("shared", "sentence"),
     [
+        ({"meter1": {"modes": ["performance"], "ower": "x"}}, "did you mean 'owner'?"),
         ({"meter1": ["perf"]}, "perf"),
         ({"meter1": []}, "meter1"),
         ({"a meter": ["performance"]}, "a meter"),
