@@ -337,3 +337,23 @@ def test_a_pinned_digest_must_be_the_hosts(host: Host) -> None:
     code, answer = host.ask("status", {"run_id": "r", "cells": [host.cell]})
     assert code == 3
     assert "the plan pins cccc" in answer["error"]
+
+
+@pytest.mark.parametrize("seconds", [-86400, 86400], ids=["forward", "back"])
+def test_a_clock_that_jumps_makes_a_cell_neither_vanish_nor_last_less_than_nothing_with_a_moved_file_time(
+    busy_host: Host, seconds: int
+) -> None:
+    """Hosts of a lab share the kernel's clock, so what it wrote is moved instead of the clock."""
+    started = busy_host.start()
+    state = busy_host.home / started["path"] / "state.json"
+    moved = state.stat().st_mtime + seconds
+    os.utime(state, (moved, moved))
+    told = busy_host.ask("poll", {"path": started["path"]})[1]
+    assert told["state"] == "running"
+    assert told["elapsed_seconds"] >= 0
+    assert busy_host.status()["state"] == "running"
+    os.kill(json.loads(state.read_text())["pid"], signal.SIGTERM)
+    ended = busy_host.wait(started["path"])
+    result = json.loads((busy_host.home / started["path"] / "result.json").read_text())
+    assert (ended["verdict"], ended["kind"]) == ("failed", "interrupted")
+    assert 0 < result["elapsed_seconds"] < 600  # by the clock that does not jump
