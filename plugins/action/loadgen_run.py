@@ -154,7 +154,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             asked = self._ask("status", {**question, "cells": [question["cells"][index]]})
             if not asked.get("failed"):
                 state = asked["answer"]["cells"][0]
-            return state["state"] != "needed"
+            return bool(state["state"] != "needed")
 
         if state["state"] != "running" and not self._leases.take(title, elsewhere) and state["state"] == "good":
             display.display(f"{title}   another controller has run it meanwhile", color="green")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlperf_ops.files import Json
+from mlperf_ops.files import Json, JsonObject
 from tests.support.playbooks import CHECKOUT, Running, command, environ, local_inventory, play, start
 
 pytestmark = [pytest.mark.integration, pytest.mark.network]
@@ -26,7 +26,8 @@ class Desk:
 
     def __init__(self, folder: Path, name: str, min_duration_ms: int) -> None:
         self.folder, self.name = folder / name, name
-        benchmarks: Json = [{"benchmark": "efficientnet-lite0", "scenarios": ["SingleStream"], "modes": ["performance"]}]
+        scenarios: JsonObject = {"scenarios": ["SingleStream"], "modes": ["performance"]}
+        benchmarks: Json = [{"benchmark": "efficientnet-lite0", **scenarios}]
         self.inventory = local_inventory(
             self.folder / name, self.folder / "home",
             benchmarks=benchmarks, shared=_SHARED, min_duration_ms=min_duration_ms, test_query_count=1,
