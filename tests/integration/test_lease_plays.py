@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlperf_ops.files import Json
+from mlperf_ops.files import Json, JsonObject
 from tests.support.playbooks import CHECKOUT, Running, command, environ, local_inventory, play, start
 
 pytestmark = [pytest.mark.integration, pytest.mark.network]
@@ -24,12 +24,13 @@ _SHARED: Json = {"meter1": ["performance"]}
 class Desk:
     """A controller: a folder of its own, an inventory, and a home of its cells."""
 
-    def __init__(self, folder: Path, name: str, min_duration_ms: int) -> None:
+    def __init__(self, folder: Path, name: str, queries: int) -> None:
         self.folder, self.name = folder / name, name
-        benchmarks: Json = [{"benchmark": "efficientnet-lite0", "scenarios": ["SingleStream"], "modes": ["performance"]}]
+        scenarios: JsonObject = {"scenarios": ["SingleStream"], "modes": ["performance"]}
+        benchmarks: Json = [{"benchmark": "efficientnet-lite0", **scenarios}]
         self.inventory = local_inventory(
             self.folder / name, self.folder / "home",
-            benchmarks=benchmarks, shared=_SHARED, min_duration_ms=min_duration_ms, test_query_count=1,
+            benchmarks=benchmarks, shared=_SHARED, test_query_count=queries,
         )  # fmt: skip
         self.env = environ(MLPERF_OPS_LEASES=str(folder / "leases"))
 
@@ -56,7 +57,7 @@ class Desk:
 
 
 def test_a_killed_controller_keeps_the_meter_for_its_cell_and_the_next_waits_for_its_end(tmp_path: Path) -> None:
-    first, second = Desk(tmp_path, "first", 70_000), Desk(tmp_path, "second", 1_000)
+    first, second = Desk(tmp_path, "first", 1_500), Desk(tmp_path, "second", 100)
     first.provision()
     second.provision()
     killed = first.start()

@@ -477,7 +477,7 @@ def test_the_owner_of_a_shared_thing_is_named_once_and_by_all_alike() -> None:
 @pytest.mark.parametrize(
     ("shared", "sentence"),
     [
-        ({"meter1": {"modes": ["performance"], "ower": "x"}}, "did you mean 'owner'?"),
+        ({"meter1": {"modes": ["performance"], "ownr": "x"}}, "did you mean 'owner'?"),
         ({"meter1": ["perf"]}, "perf"),
         ({"meter1": []}, "meter1"),
         ({"a meter": ["performance"]}, "a meter"),
