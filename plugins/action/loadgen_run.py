@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,15 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, early, fetch, leases, looks, tuned
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
+    controller,
+    early,
+    fetch,
+    leases,
+    looks,
+    progress,
+    tuned,
+)
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops import only
@@ -31,17 +38,6 @@ _LAST_LINES = 5
 _RETRIED = frozenset({"host_rebooted", "killed", "out_of_memory", "crash", "no_log", "incomplete_log"})
 
 display = Display()
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What became of the cells of a host."""
-
-    ran: int = 0
-    invalid: list[str] = field(default_factory=list)
-    tainted: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    retried: list[str] = field(default_factory=list)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -97,7 +93,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             self._leases = leases.Leases(self._play_context, self._variables, plan, run, self._name)
-            tally = _Tally()
+            tally = progress.Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
             self._all(todo, cells, states, question, tally, _retries(given.get("retries", 1)))
             if told := self._tuning.finish(ran=True):
@@ -107,7 +103,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         return {
             **result,
-            **_outcome(tally, len(cells), plan["run_style"], keep_going=boolean(given.get("keep_going", False))),
+            **tally.outcome(len(cells), plan["run_style"], keep_going=boolean(given.get("keep_going", False))),
         }
 
     def _all(
@@ -116,7 +112,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         cells: list[dict[str, Any]],
         states: list[dict[str, Any]],
         question: dict[str, Any],
-        tally: _Tally,
+        tally: progress.Tally,
         retries: int,
     ) -> None:
         """Run cells one after another. Another controller may work on the same plan: its cells are attached to."""
@@ -124,7 +120,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         while left:
             index = left[0]
             place = f"{len(todo) - len(left) + 1}/{len(todo)}"
-            title = f"{self._name}  {place}  {_words(cells[index])}"
+            title = f"{self._name}  {place}  {progress.words(cells[index])}"
             self._leases.begin(cells[index], self._home)
             try:
                 came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
@@ -169,7 +165,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         state: dict[str, Any],
         question: dict[str, Any],
         index: int,
-        tally: _Tally,
+        tally: progress.Tally,
         retries: int,
     ) -> str:
         """Start a cell, or re-attach to it, and wait for its end.
@@ -179,7 +175,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """
         self._goes_on()
         key = controller.cell_key(cell["cell"])
-        expected = _expected(cell)
+        expected = progress.expected(cell)
 
         def elsewhere() -> bool:
             """Ask again: another controller may have started, or finished, this very cell meanwhile."""
@@ -224,7 +220,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             tally.retried.append(f"{key}: {why}")
             display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
             return "again"
-        if self._note(title, key, answer["answer"], tally) == "failed":
+        if tally.note(title, key, answer["answer"]) == "failed":
             self._show_last_lines(path)
         if answer["answer"]["state"] == "ended":
             self._early.bring(key, path)
@@ -239,7 +235,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _watch(self, title: str, path: str, cell: dict[str, Any], *, attached: bool = True) -> None:
         """Wait until an attempt has ended, with a progress line now and then."""
-        expected = _expected(cell)
         attempt = Path(self._home, path)
         quick, slow = looks.script(attempt), looks.script(attempt, _SLOW_POLL_SECONDS, _STEP_SECONDS)
         low, high = _LINE_SECONDS
@@ -259,7 +254,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             elapsed = elapsed_before + time.monotonic() - began
             phase = words[1] if len(words) > 1 else ("no answer" if lost_at else _STARTING)
             if phase != shown_phase or time.monotonic() - shown_at >= line_seconds:
-                display.display(f"{title}   {phase}  {_so_far(elapsed, cell, expected)}")
+                display.display(f"{title}   {phase}  {progress.so_far(elapsed, cell)}")
                 shown_at, shown_phase = time.monotonic(), phase
             waits = _STEP_SECONDS if self._connection.transport == "local" else _SLOW_POLL_SECONDS
             pause = waits if late else _POLL_SECONDS
@@ -295,30 +290,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         for line in said.splitlines():
             display.display("    " + "".join(letter if letter.isprintable() else " " for letter in line))
 
-    def _note(self, title: str, key: str, answer: dict[str, Any], tally: _Tally) -> str:
-        """Show how a cell ended, keep what went wrong, and return the verdict."""
-        if answer["state"] != "ended":
-            sentence = "the run vanished: the host was restarted or its processes were killed (start the plan again)"
-            answer = {**answer, "verdict": "failed", "reasons": [sentence]}
-        verdict, reasons = str(answer["verdict"]), "; ".join(answer["reasons"])
-        if answer.get("hint"):
-            reasons += f" ({answer['hint']})"
-        figure = f"  {answer['summary']}" if answer.get("summary") else ""
-        elapsed = f"  ({answer['elapsed_seconds']:.0f} s)"
-        if tainted := "; ".join(answer.get("tainted") or []):
-            tally.tainted.append(f"{key}: {tainted}")
-            if verdict == "valid":
-                display.display(f"{title}   valid but tainted{figure}{elapsed}: {tainted}", color="yellow")
-                return verdict
-            reasons += f"; tainted: {tainted}"
-        if verdict == "valid":
-            display.display(f"{title}   valid{figure}{elapsed}", color="green")
-            return verdict
-        color = "red" if verdict == "failed" else "yellow"
-        display.display(f"{title}   {verdict}{figure}{elapsed}: {reasons}", color=color)
-        (tally.failed if verdict == "failed" else tally.invalid).append(f"{key}: {reasons}")
-        return verdict
-
 
 def _cell(planned: dict[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.Cell, which may not be installed
     return controller.model.Cell(**planned["cell"])
@@ -334,46 +305,6 @@ def _retries(given: object) -> int:
     return int(text)
 
 
-def _words(cell: dict[str, Any]) -> str:
-    """Return a cell in the words of the progress lines."""
-    return " ".join(cell["cell"][part] for part in ("benchmark", "scenario", "mode"))
-
-
 def _left_out(count: int) -> str:
     """Say how many cells mlperf_only leaves for another time."""
     return f"mlperf_only leaves out {count} cell{'' if count == 1 else 's'} without a good result"
-
-
-def _expected(cell: dict[str, Any]) -> str:
-    """Return the plan's expectation in words."""
-    expected = cell["expected"]
-    if not expected:
-        return "unknown duration"
-    low, high = round(expected["low"]), max(1, round(expected["high"]))
-    return f"about {high} s" if low >= high - 1 else f"{low} to {high} s"
-
-
-def _so_far(elapsed: float, cell: dict[str, Any], expected: str) -> str:
-    """Return the elapsed time beside the expectation, also when it was wrong."""
-    late = cell["expected"] and elapsed > cell["expected"]["high"]
-    return f"{elapsed:.0f} s, longer than expected ({expected})" if late else f"{elapsed:.0f} s of {expected}"
-
-
-def _outcome(tally: _Tally, planned: int, run_style: str, *, keep_going: bool) -> dict[str, Any]:
-    """Say what the task returns: failed cells fail the host, invalid ones only where the run is meant to be valid."""
-    bad = tally.failed + (tally.invalid if run_style == "valid" else [])
-    summary = f"{tally.ran} of {planned} cells ran, {len(tally.invalid)} invalid, {len(tally.failed)} failed"
-    if tally.retried:
-        summary += f", {len(tally.retried)} run again after a failure"
-    if tally.tainted:
-        summary += f", {len(tally.tainted)} tainted"
-    told: dict[str, Any] = {
-        "changed": bool(tally.ran),
-        "invalid": tally.invalid,
-        "failed_cells": tally.failed,
-        "tainted": tally.tainted,
-        "retried": tally.retried,
-    }
-    if bad and not keep_going:
-        return {**told, "failed": True, "msg": f"{summary}: " + "; ".join(bad)}
-    return {**told, "msg": summary}
