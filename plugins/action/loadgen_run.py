@@ -208,10 +208,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 self._stop_without_lease(title, int(state["pid"]))
             else:
                 display.display(f"{title}   another controller has started it: {state['attempt']}")
-        tally.ran += 1
         self._watch(title, path, cell, attached=state["state"] == "running")
         answer = self._ask("poll", {"path": path})
         if answer.get("failed"):
+            tally.ran += 1
             tally.failed.append(f"{key}: {answer['msg']}")
             return ""
         self._leases.ended = answer["answer"]["state"] != "running"
@@ -220,6 +220,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             tally.retried.append(f"{key}: {why}")
             display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
             return "again"
+        tally.ran += 1
         if tally.note(title, key, answer["answer"]) == "failed":
             self._show_last_lines(path)
         if answer["answer"]["state"] == "ended":

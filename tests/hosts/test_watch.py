@@ -47,7 +47,9 @@ class Watch:
 
     def __init__(self, lab: Lab, controller: Controller) -> None:
         self.folder = controller.folder
-        argv = [sys.executable, "-m", "mlperf_ops", "watch", "-i", controller.inventory.name, "--json", "--output"]
+        # What runs tests in the background may ignore SIGINT, and children inherit that.
+        argv = ["env", "--default-signal=INT", sys.executable, "-m", "mlperf_ops", "watch"]
+        argv += ["-i", controller.inventory.name, "--json", "--output"]
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as errors:
             self.process = subprocess.Popen(
                 [*enter_argv(lab.id), *argv], cwd=self.folder, env=environ(), stdin=subprocess.DEVNULL,

@@ -71,7 +71,8 @@ class Scene:
             stream.write(text)
 
     def watch(self, *words: str) -> None:
-        argv = [sys.executable, "-m", "mlperf_ops", "watch", "-i", "mini", *words]
+        # What runs tests in the background may ignore SIGINT, and children inherit that.
+        argv = ["env", "--default-signal=INT", sys.executable, "-m", "mlperf_ops", "watch", "-i", "mini", *words]
         with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as errors:
             self.process = subprocess.Popen(
                 argv, cwd=self.folder, env=environ(), stdin=subprocess.DEVNULL, stdout=out, stderr=errors
