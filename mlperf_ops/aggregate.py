@@ -20,11 +20,10 @@ from mlperf_ops.files import Json, JsonObject, pretty_json, write_json
 from mlperf_ops.handwork import RECORD, Edit, Settled
 from mlperf_ops.matrix import MatrixRow, matrix
 from mlperf_ops.packing import Packed, Submission, pack
-from mlperf_ops.run_plan import CHECKS, EARLIER_CHECKS, REPORT, TREE, read_plan, round_of
+from mlperf_ops.run_plan import CHECKS, EARLIER_CHECKS, FULL_LOGS, REPORT, TREE, read_plan, round_of
 from mlperf_ops.selection import ComplianceOutcome, Conflict, LeftOut, Selection, select
 from mlperf_ops.typed import dump
 
-FULL_LOGS = "full_logs"
 ORIGINS, SUMMARY = "system_origins.json", "aggregate.json"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PLAN, IMPORTS = "plan.json", "imported.json"
 TREE, REPORT, CHECKS = "submission", "report", "checks.json"
 EARLIER_CHECKS = "checks.earlier.json"
+FULL_LOGS = "full_logs"  # accuracy logs as they were before truncation
 """What was found of a tree that aggregation has changed since: it says nothing of the tree that is there."""
 
 

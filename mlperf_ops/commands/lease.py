@@ -12,6 +12,7 @@ import typer
 from mlperf_ops.campaign.access import reach
 from mlperf_ops.campaign.live import way_to
 from mlperf_ops.campaign.read import find_run, plan_and_play
+from mlperf_ops.commands.campaign_options import ExtraVarsOption, InventoryOption, JsonOption, ResultsOption
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ConfigError, ResultError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject
@@ -19,15 +20,6 @@ from mlperf_ops.lease.desk import THIS_MACHINE, asked
 from mlperf_ops.lease.turn import said_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
-
-Inventory = Annotated[
-    str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
-]
-Results = Annotated[
-    Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-]
-ExtraVars = Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @app.callback()
@@ -40,7 +32,10 @@ def root() -> None:
 
 @app.command("list")
 def list_leases(
-    inventory: Inventory = None, results: Results = None, extra_vars: ExtraVars = None, as_json: AsJson = False
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
+    extra_vars: ExtraVarsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show each shared thing of the plan: which cell of which host holds it, since when, and who waits, in order.
 
@@ -72,11 +67,11 @@ def list_leases(
 @app.command("break")
 def break_lease(
     thing: Annotated[str, typer.Argument(metavar="THING", help="Name of the shared thing, as in mlperf_shared.")],
-    inventory: Inventory = None,
-    results: Results = None,
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    extra_vars: ExtraVars = None,
-    as_json: AsJson = False,
+    extra_vars: ExtraVarsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take a shared thing from the cell that holds it, so that the next in the queue has it.
 

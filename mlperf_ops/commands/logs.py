@@ -16,18 +16,15 @@ from mlperf_ops.campaign.logs import CONSOLE, SUMMARY, Logs, copied, follow, of_
 from mlperf_ops.campaign.model import CellStatus
 from mlperf_ops.campaign.names import find_cell
 from mlperf_ops.campaign.read import find_run
+from mlperf_ops.commands.campaign_options import InventoryOption, JsonOption, ResultsOption
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ConfigError, ResultError
 
 
 def command(  # noqa: PLR0917  # typer makes an option of each
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or an end of it that is its alone.")],
-    inventory: Annotated[
-        str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-    ] = None,
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
     host: Annotated[str | None, typer.Option(help="Where it ran, when several hosts measure the cell.")] = None,
     live: Annotated[bool, typer.Option("--live", help="The host's own files: of what was not collected yet.")] = False,
     follow_it: Annotated[
@@ -38,7 +35,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     extra_vars: Annotated[
         list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible, with --live and --follow.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the logs of a cell's attempt: what its process printed, and LoadGen's summary.
 

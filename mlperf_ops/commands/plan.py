@@ -21,6 +21,7 @@ from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
 from mlperf_ops.commands import plan_deadline
+from mlperf_ops.commands.campaign_options import ExtraVarsOption, JsonOption, ResultsOption
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
 from mlperf_ops.deadline import as_json as forecast_json
 from mlperf_ops.deadline import forecast, parse_deadline
@@ -49,16 +50,14 @@ _HOST_OPTION = Annotated[
 def command(
     inventory: Annotated[str | None, typer.Option("--inventory", "-i", help="Inventory to plan.")] = None,
     variables: _HOST_OPTION = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-    ] = None,
-    extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
+    results: ResultsOption = None,
+    extra_vars: ExtraVarsOption = None,
     deadline: Annotated[
         str | None,
         typer.Option(help="Say whether all is ready by then; ISO 8601, this machine's zone where no offset is given."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Turn an inventory into results/<run id>/plan.json and show every cell: what runs where, and why others do not.
 

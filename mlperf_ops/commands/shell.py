@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from mlperf_ops.campaign.live import look, reach_hosts, way_to
 from mlperf_ops.campaign.names import find_cell
 from mlperf_ops.campaign.read import find_run, plan_and_play
 from mlperf_ops.campaign.shell import RUN, hand_run, login
+from mlperf_ops.commands.campaign_options import ExtraVarsOption, InventoryOption, JsonOption, ResultsOption
 from mlperf_ops.doctor.model import Progress
 from mlperf_ops.doctor.ssh_settings import HostProblemError
 from mlperf_ops.errors import ConfigError, ToolError
@@ -25,12 +25,8 @@ from mlperf_ops.errors import ConfigError, ToolError
 
 def command(  # noqa: PLR0917  # typer makes an option of each
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's name, or an end of it that is its alone.")],
-    inventory: Annotated[
-        str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-    ] = None,
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
     host: Annotated[str | None, typer.Option(help="Where it runs, when several hosts measure the cell.")] = None,
     prefix: Annotated[
         str | None, typer.Option(help="Words before the command line, such as 'gdb --args' or 'perf record -g'.")
@@ -39,8 +35,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         bool, typer.Option("--enter", help="Make the folder on the host and start a shell there; run.sh runs the cell.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to reach the host.", min=1.0)] = TIMEOUT_SECONDS,
-    extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    extra_vars: ExtraVarsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Print a shell script that runs a cell by hand exactly as its next run does: environment, files, command line.
 

@@ -6,7 +6,6 @@ import datetime as dt
 import io
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,18 +15,15 @@ from mlperf_ops.campaign.ask import TIMEOUT_SECONDS
 from mlperf_ops.campaign.live import look, reach_hosts
 from mlperf_ops.campaign.read import find_run
 from mlperf_ops.campaign.show import show
+from mlperf_ops.commands.campaign_options import InventoryOption, JsonOption, ResultsOption
 from mlperf_ops.typed import dump
 
 _FILE_COLUMNS = 1000
 
 
 def command(
-    inventory: Annotated[
-        str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-    ] = None,
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
     live: Annotated[
         bool, typer.Option("--live", help="Ask the hosts, too: what they measure, and what was not collected yet.")
     ] = False,
@@ -38,7 +34,7 @@ def command(
     extra_vars: Annotated[
         list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible, with --live.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show where every cell of a campaign stands, how long the rest takes, what finishes last, and what to do next.
 

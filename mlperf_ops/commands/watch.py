@@ -11,7 +11,6 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -26,23 +25,20 @@ from mlperf_ops.campaign.read import find_run
 from mlperf_ops.campaign.screen import screen
 from mlperf_ops.campaign.show import show
 from mlperf_ops.campaign.watching import Moment, watch
+from mlperf_ops.commands.campaign_options import ExtraVarsOption, InventoryOption, ResultsOption
 from mlperf_ops.typed import dump
 
 _EVENTS_KEPT = 20
 
 
 def command(
-    inventory: Annotated[
-        str | None, typer.Option("--inventory", "-i", help="Inventory of the campaign; default: the only run there is.")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Results folder of the run; default: results/<run id> below the current folder.")
-    ] = None,
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
     output: Annotated[
         bool, typer.Option("--output", help="Each line that a running cell and LoadGen print is an event, too.")
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to log in to a host.", min=1.0)] = TIMEOUT_SECONDS,
-    extra_vars: Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="Passed on to Ansible.")] = None,
+    extra_vars: ExtraVarsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as one JSON object per line.")] = False,
 ) -> None:
     """Follow a campaign live: what starts, its phases and verdicts, hosts that are lost and come back.

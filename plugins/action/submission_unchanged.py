@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -14,9 +14,12 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, once
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils.signatures import signature
 
-_CATALOGUE = "MLPERF_OPS_CATALOGUE"
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops.campaign.obstacles import DROPPED
+    from mlperf_ops.catalogue.folders import more_folders
+    from mlperf_ops.run_plan import FULL_LOGS, REPORT, TREE
+
 _RECORD = "complete.json"
-_CHECKER = "tools/submission"  # of a checkout: what may be changed by hand
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -39,7 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 why = _remember(run, given)
             else:
                 known, why = _compare(run, given)
-        except (AnsibleActionFail, OSError, ValueError, KeyError, TypeError) as error:
+        except (AnsibleActionFail, controller.errors.MlperfOpsError, OSError, ValueError, KeyError, TypeError) as error:
             why = str(error)  # nothing here may keep a submission from being built and checked
         answers = known if not why else {}
         return {**result, "changed": False, "unchanged": not why, "why": why, "began_ns": time.time_ns(), **answers}
@@ -52,7 +55,7 @@ def _compare(run: Path, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     path = _record(run)
     if not path.is_file():
         return {}, "no verdict is remembered"
-    if once.note_path(once.DROPPED).is_file() or (run / "dropped.json").is_file():
+    if once.note_path(once.DROPPED).is_file() or (run / DROPPED).is_file():
         return {}, "hosts dropped out, now or before"
     kept = controller.files.read_json(path)
     if kept["stamp"] != _stamp(run, given["checker"]):
@@ -65,8 +68,8 @@ def _remember(run: Path, given: dict[str, Any]) -> str:
     path = _record(run)
     if once.note_path(once.DROPPED).is_file():
         return "hosts dropped out"
-    tree = run / "submission"
-    inputs = signature([run], leave_out=[tree, run / "full_logs", path.parent, run / controller.runlock.OWNER_FILE])
+    tree = run / TREE
+    inputs = signature([run], leave_out=[tree, run / FULL_LOGS, path.parent, run / controller.runlock.OWNER_FILE])
     if inputs.newest_ns >= int(given["began_ns"]) or signature([tree]).newest_ns >= int(given["checked_ns"]):
         path.unlink(missing_ok=True)
         return "something was changed meanwhile"
@@ -77,13 +80,12 @@ def _remember(run: Path, given: dict[str, Any]) -> str:
 
 
 def _record(run: Path) -> Path:
-    return run / "report" / _RECORD
+    return run / REPORT / _RECORD
 
 
 def _stamp(run: Path, checker: dict[str, Any]) -> str:
     """Return the digest of all that the verdict depends on: results, tree, report, rules, code and official checker."""
-    more = [Path(part) for part in os.environ.get(_CATALOGUE, "").split(os.pathsep) if part]
-    official = [Path(checker["checker"]) / _CHECKER] if checker.get("checker") else []
-    own = [_record(run), run / controller.runlock.OWNER_FILE]
-    kept = [signature([path], leave_out=own).digest for path in (run, controller.package(), *more, *official)]
-    return str(controller.files.sha256_json([sys.version, checker.get("note", ""), *kept]))
+    official = [Path(checker["checker"])] if checker.get("checker") else []
+    leave_out = [_record(run), run / controller.runlock.OWNER_FILE, *(path / ".git" for path in official)]
+    signed = signature([run, controller.package(), *more_folders(), *official], leave_out)
+    return str(controller.files.sha256_json([sys.version, checker.get("note", ""), signed.digest]))

@@ -116,7 +116,7 @@ def test_the_files_page_names_every_file() -> None:
             attempt_files.STATE,
             attempt_files.RESULT,
         ),
-        *(attempt_files.MANIFEST, attempt_files.PHASE, run_plan.TREE, aggregate.FULL_LOGS, aggregate.ORIGINS),
+        *(attempt_files.MANIFEST, attempt_files.PHASE, run_plan.TREE, run_plan.FULL_LOGS, aggregate.ORIGINS),
         *(aggregate.SUMMARY, runlock.OWNER_FILE, "plan.json", "facts.json", "cells.json", "checks.json"),
         *("verdict.md", "report.html", "provision.json", "store.json", "measured_targets.yml"),
     }

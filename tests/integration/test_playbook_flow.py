@@ -117,6 +117,10 @@ def test_a_verdict_is_remembered_until_anything_that_it_rests_on_is_changed(meas
     assert f"Report: {measured.run / 'report' / 'report.html'}" in same.output
     assert _ran(measured.submission("-e", "submission_trust=false"), built, checked) == [built, checked]
 
+    (measured.run / "report" / "complete.json").write_text("{")
+    assert _ran(measured.submission(), built) == [built]
+    assert _ran(measured.submission(), built) == []
+
     page = measured.run / "report" / "report.html"
     text = page.read_text()
     page.unlink()
