@@ -17,7 +17,7 @@ from mlperf_ops.collected import Collection, Earlier
 from mlperf_ops.files import Json
 from mlperf_ops.model import Plan
 
-EventKind: TypeAlias = Literal["started", "phase", "ended", "changed", "lost", "back", "output", "play", "done"]
+EventKind: TypeAlias = Literal["started", "phase", "ended", "changed", "lost", "back", "new", "output", "play", "done"]
 """started, phase and ended of a cell; changed: its state did, without a run; lost and back: a host; output: a line of
 the running cell's log; play: one has begun or ended; done: nothing is left to do."""
 
@@ -58,6 +58,7 @@ class Event:
             "changed": f"{where} is {self.state}{told}",
             "lost": f"host lost{told}",
             "back": "host back",
+            "new": f"host new{told}",
             "output": f"| {self.text}",
         }.get(self.kind, self.text)
         return f"{clock} {self.host or 'campaign'}: {body}"
@@ -228,6 +229,12 @@ def done(status: Status, at: dt.datetime) -> Event:
     """Return the last event of a campaign of which nothing is left to do."""
     count = sum(1 for cell in status.cells if cell.state in DONE)
     return Event(at.isoformat(timespec="milliseconds"), "done", text=f"nothing is left to do, {count} cells are done")
+
+
+def newcomer(host: str, at: dt.datetime) -> Event:
+    """Return what is told of a host that a newer plan has added: nobody logs in to it before watch starts again."""
+    text = "in the plan; start watch again to follow it live, else its results are seen when they have come back"
+    return Event(at.isoformat(timespec="milliseconds"), "new", host, text=text)
 
 
 def spoken(news: News, at: dt.datetime, *, output: bool) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlperf_ops.campaign.access import Reach
 from mlperf_ops.campaign.ask import LOCAL
-from mlperf_ops.campaign.board import Board, Event, Files, done, events, is_done, known_attempts, spoken
+from mlperf_ops.campaign.board import Board, Event, Files, done, events, is_done, known_attempts, newcomer, spoken
 from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
@@ -87,6 +87,8 @@ def _moments(run: Path, board: Board, links: Links, *, output: bool, pause_secon
     yield Moment(old, (), {})
     read_at, stamp, cost = time.monotonic(), _stamp(run), 0.0
     due = time.monotonic()
+    asked = {host.name for host in board.files.plan.hosts}
+    known = set(asked)
     while True:
         told: list[Event] = []
         first_heard: set[str] = set()
@@ -103,13 +105,16 @@ def _moments(run: Path, board: Board, links: Links, *, output: bool, pause_secon
             read_at, stamp, cost = now, seen, time.monotonic() - now
             board.read_again(files)
             changed = True
+            clock = dt.datetime.now().astimezone()
+            told += [newcomer(host.name, clock) for host in files.plan.hosts if host.name not in known]
+            known |= {host.name for host in files.plan.hosts}
         if not changed and not told and now < due:
             continue
         if changed or now >= due:
             status = board.status(now)
             told = [*told, *events(old, status, dt.datetime.now().astimezone(), first_heard=first_heard)]
             old, due = status, now + pause_seconds
-        at_end = is_done(old) and all(host.state != "not asked" for host in old.hosts)
+        at_end = is_done(old) and all(host.state != "not asked" for host in old.hosts if host.name in asked)
         if at_end:
             told.append(done(old, dt.datetime.now().astimezone()))
         yield Moment(old, tuple(told), dict(board.last_lines))

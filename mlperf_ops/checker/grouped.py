@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, FindingsByPlace, ResultVerdict, Severity
+from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, ResultVerdict, Severity, places_of
 from mlperf_ops.checker.rules import printable
 
 STYLES: dict[Severity, str] = {"official": "bold red", "rules": "red", "advice": "cyan"}
@@ -51,16 +51,17 @@ def groups(findings: Iterable[Finding], results: Sequence[CheckedResult]) -> lis
     for finding in findings:
         key = (finding.rule, finding.severity, finding.expected_because, finding.fix)
         found.setdefault(key, []).append(finding)
-    made = [Group(tuple(same), _concerned(same, results)) for same in found.values()]
+    places = [places_of(result.location) for result in results]
+    made = [Group(tuple(same), _concerned(same, places)) for same in found.values()]
     return sorted(
         made,
         key=lambda one: (one.first.expected_because is not None, _ORDER[one.first.severity], -len(one.findings)),
     )
 
 
-def _concerned(findings: Iterable[Finding], results: Iterable[CheckedResult]) -> int:
-    by_place = FindingsByPlace(findings)
-    return sum(1 for result in results if by_place.of(result.location))
+def _concerned(findings: Iterable[Finding], places_of_results: Iterable[tuple[str, ...]]) -> int:
+    affected = {finding.affects for finding in findings}
+    return sum(1 for places in places_of_results if not affected.isdisjoint(places))
 
 
 def show_grouped(console: Console, report: CheckReport) -> None:

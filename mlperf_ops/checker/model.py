@@ -59,6 +59,12 @@ class Finding:
         return self.affects in (".", result) or result.startswith(self.affects + "/")
 
 
+def places_of(result: str) -> tuple[str, ...]:
+    """Return the folders whose findings concern a result folder, the widest first; it is the last itself."""
+    parts = result.split("/")
+    return (".", *("/".join(parts[: depth + 1]) for depth in range(len(parts))))
+
+
 class FindingsByPlace:
     """Finds what concerns a result without looking at every finding of the tree."""
 
@@ -70,9 +76,7 @@ class FindingsByPlace:
 
     def of(self, result: str) -> list[Finding]:
         """Return the findings that concern a result folder, those of the widest place first."""
-        parts = result.split("/")
-        places = [".", *("/".join(parts[: depth + 1]) for depth in range(len(parts)))]
-        return [finding for place in places for finding in self._by_place.get(place, ())]
+        return [finding for place in places_of(result) for finding in self._by_place.get(place, ())]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ class Scene:
     def attempt(self) -> Path:
         return self.home / "runs" / "mini" / _CELL / "0123456789ab" / "attempt_1"
 
+    def plan(self, hosts: JsonObject) -> None:
+        """Plan with these hosts."""
+        (self.folder / "mini/hosts.yml").write_text(yaml.safe_dump(hosts))
+        argv = [sys.executable, "-m", "mlperf_ops", "plan", "-i", "mini"]
+        done = subprocess.run(argv, cwd=self.folder, env=environ(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def begin(self) -> None:
         """Take the host's lock and begin an attempt, as a supervisor does; this process stands for it."""
         self.attempt.mkdir(parents=True)
@@ -129,11 +136,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         hosts["all"]["children"]["sut"]["hosts"]["localhost"] = {
             **host.variables(), "ansible_connection": "ssh", "ansible_python_interpreter": sys.executable,
         }  # fmt: skip
-        (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
-        argv = [sys.executable, "-m", "mlperf_ops", "plan", "-i", "mini"]
-        done = subprocess.run(argv, cwd=tmp_path, env=environ(), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
         made = Scene(tmp_path, host)
+        made.plan(hosts)
         yield made
         if made.process is not None:
             made.process.kill()
@@ -196,6 +200,22 @@ def test_a_host_that_is_not_there_is_a_line_and_comes_when_it_does(scene: Scene)
     scene.host.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     scene.until(has("back"))
     assert len(scene.texts("lost")) == 1
+
+
+def test_a_host_that_a_newer_plan_adds_is_told_once_and_does_not_keep_watch_from_ending(scene: Scene) -> None:
+    scene.watch("--json")
+    scene.until(lambda _events: watchers(scene))
+    hosts = yaml.safe_load((scene.folder / "mini/hosts.yml").read_text())
+    suts = hosts["all"]["children"]["sut"]["hosts"]
+    suts["sut2"] = {**suts["localhost"], "mlperf_benchmarks": []}
+    scene.plan(hosts)
+    scene.until(has("new", "start watch again"))
+    suts["localhost"]["mlperf_benchmarks"] = []
+    scene.plan(hosts)
+    scene.until(has("done"))
+    assert scene.process is not None
+    assert scene.process.wait(timeout=20) == 0
+    assert [event["host"] for event in scene.events if event["kind"] == "new"] == ["sut2"]
 
 
 def test_a_host_without_a_python_says_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
