@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.campaign import HOME, Campaign, words
+from tests.faults.campaign import HOME, TAGS, Campaign, words
 from tests.faults.conftest import Begin
 from tests.lab import Host
 
@@ -114,7 +114,7 @@ def test_a_cell_that_overruns_its_memory_limit_is_told_so_and_runs_again(begin: 
 def test_without_root_cells_run_in_a_session_and_units_that_are_asked_for_are_refused(begin: Begin) -> None:
     campaign = begin("plain", 1, mlperf_become=False)
     [host] = campaign.hosts
-    refused = campaign.play(*_only_run(), "-e", "mlperf_launcher=systemd")
+    refused = campaign.play(*TAGS, "-e", "mlperf_launcher=systemd")
     assert refused.exit_code != 0
     assert "only root may start units, and mlperf_become is false" in words(refused), refused.output
     assert campaign.attempts(host) == []
