@@ -165,6 +165,7 @@ class HostVars(LabModel):
     run_id: PathName | None = None
     only: str | tuple[str, ...] = ()  # cells to run now, see mlperf_ops.only; the plan stays whole
     cmd_prefix: str = ""  # words before the command line of every cell; that of a benchmark stands in its place
+    launcher: Literal["auto", "systemd", "session"] = "auto"  # how a host starts cells; auto: a unit where it can
     retries: Annotated[int, Field(ge=0, le=10)] = 1  # of a cell within a play, after a reboot, a kill or a crash
     system: PathName | None = None
     system_description: dict[str, JsonValue] = Field(default_factory=dict)

@@ -123,6 +123,16 @@ class AccuracyRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a cell's processes are kept to in a systemd unit, beside the words of argv that bind them."""
+
+    cpus: tuple[str, ...] = ()  # Linux CPU lists; the unit may use the CPUs of all of them
+    cpu_nodes: str = ""  # NUMA nodes whose CPUs it may use, too
+    memory_nodes: str = ""  # NUMA nodes that its memory comes from
+    memory_max_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """Everything that decides a cell's result. Its sha256 is the cell's identity on a host."""
 
@@ -145,6 +155,7 @@ class Spec:
     warmup_seconds: float
     packages: dict[str, str]  # name -> version of what the process imports, and the harness's own digest
     host_profile: dict[str, Json] = field(default_factory=dict)  # tuning that a result depends on
+    confinement: Confinement = field(default=Confinement(), metadata=UNSET)
     schema: int = SCHEMA
 
     @property

@@ -120,6 +120,7 @@ def make_request(
         warmup_seconds=entry.warmup_seconds,
         packages={},
         host_profile=tuned.profile,
+        confinement=tuned.confinement(entry.cpu_affinity),
     )
     return Made(spec=spec, conf=conf, sample_count=known_count, notes=(*conf.notes, *notes))
 

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.expected import sentence_of
 from mlperf_ops.files import Json
+from mlperf_ops.model import Confinement
 from mlperf_ops.patterns import CpuList, NodeList, SysctlName, Word
 
 FrequencyKhz: TypeAlias = Literal["hardware_min", "hardware_max"] | Annotated[int, Field(ge=1)]
@@ -109,6 +110,7 @@ class Tuning(TuningModel):
     # pinning of the cell's process
     numactl: Numactl | None = None
     taskset: CpuList | None = None
+    memory_max_mib: Annotated[int, Field(ge=64)] | None = None  # of the cell's unit; more ends it
     # GPUs
     gpu_persistence: bool | None = None
     gpu_power_limit_w: Annotated[float, Field(gt=0)] | None = None
@@ -147,7 +149,7 @@ class BenchmarkTuning(Tuning):
     Interactive: Tuning | None = None
 
 
-_PINNING = ("numactl", "taskset")  # of the cell's own process, and in its argv already: no state of the host
+_PINNING = ("numactl", "taskset", "memory_max_mib")  # of the cell's own processes: no state of the host
 
 
 class Resolved(TuningModel):
@@ -166,6 +168,21 @@ class Resolved(TuningModel):
         """The words before the cell's command."""
         words = [] if self.tuning.numactl is None else self.tuning.numactl.words()
         return [*words, *(["taskset", "-c", self.tuning.taskset] if self.tuning.taskset else [])]
+
+    def confinement(self, cpu_affinity: str | None) -> Confinement:
+        """Return what a unit keeps the cell to: never less than what the words before its command ask for."""
+        numactl = self.tuning.numactl or Numactl()
+        lists = (numactl.physcpubind, self.tuning.taskset, cpu_affinity)
+        return Confinement(
+            cpus=tuple(dict.fromkeys(one for one in lists if one)),
+            cpu_nodes=_nodes(numactl.cpunodebind),
+            memory_nodes=_nodes(numactl.membind),
+            memory_max_mib=self.tuning.memory_max_mib,
+        )
+
+
+def _nodes(given: str | None) -> str:
+    return "" if given in {None, "all"} else str(given)
 
 
 def resolve(*layers: Tuning | None, where: str) -> Resolved:

@@ -8,7 +8,9 @@ from typing import cast
 
 from mlperf_ops.errors import MlperfOpsError, ResultError
 from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.harness.failures import KILLED, REBOOTED
 from mlperf_ops.harness.resolve import resolve
+from mlperf_ops.harness.unit_end import unit_of
 from mlperf_ops.model import Result
 from mlperf_ops.typed import load
 
@@ -34,6 +36,8 @@ class Begun:
         phase: What its process is at.
         elapsed_seconds: By the host's own clock.
         request_sha256: What it answers; None where the supervisor was too old to say.
+        rebooted: The host is in another boot than the one that it began in.
+        unit: Its systemd unit; "" for none.
     """
 
     key: str
@@ -43,6 +47,15 @@ class Begun:
     phase: str
     elapsed_seconds: float
     request_sha256: str | None
+    rebooted: bool = False
+    unit: str = ""
+
+    @property
+    def lost(self) -> str:
+        """Why it has no result and none will come, in the words that the next play finds more about."""
+        if self.rebooted:
+            return REBOOTED
+        return f"{KILLED}; journalctl -u {self.unit}" if self.unit else KILLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +129,6 @@ def _begun(  # parts of one line of the answer
         phase=str(told.get("phase") or "starting"),
         elapsed_seconds=max(0.0, round(now - float(cast("float", told.get("began", now))), 1)),
         request_sha256=str(request) if request else None,
+        rebooted=state.get("boot_id") != boot_id,
+        unit=unit_of(state),
     )

@@ -17,8 +17,6 @@ from mlperf_ops.collected import Earlier
 from mlperf_ops.model import Plan, PlannedCell, Seconds, Spec
 from mlperf_ops.typed import dump
 
-VANISHED = "the run vanished: the host was restarted or its processes were killed"
-
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
@@ -161,7 +159,7 @@ def _of_cell(
     plain = replace(plain, expected=expected, remaining=expected)
     lost = [one for one in begun if one.request_sha256 == planned.request_sha256]
     if lost and not _followed(lost[-1], current):
-        return replace(plain, state="failed", reason=VANISHED, attempt=lost[-1].attempt, on_host=lost[-1].path)
+        return replace(plain, state="failed", reason=lost[-1].lost, attempt=lost[-1].attempt, on_host=lost[-1].path)
     if current:
         return _with(plain, current[-1])
     if same:

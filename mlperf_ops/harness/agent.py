@@ -1,4 +1,4 @@
-"""What the controller asks a host about cells: status, start, poll. One JSON object in, one out.
+"""What the controller asks a host about cells: status, start, started, poll. One JSON object in, one out.
 
 A cell is skipped only when an attempt's result.json carries the sha256 of the very spec that would run, and its
 verdict is valid; never because files exist. Standard library only: an answer must cost the host little.
@@ -18,6 +18,7 @@ from typing import cast
 
 from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
+from mlperf_ops.harness import launching, unit_end
 from mlperf_ops.harness.attempt_files import PHASE, RESULT, SPEC, STATE, SUPERVISOR_LOG
 from mlperf_ops.harness.host_drift import drift_now
 from mlperf_ops.harness.host_readings import HostReader
@@ -80,13 +81,24 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     """Start a cell detached from the caller: it survives the connection.
 
     Another controller may have started it, or have its result, since this one asked: then that is the answer, in
-    `state` "running" or "good", and nothing is started.
+    `state` "running" or "good", and nothing is started. Where it is to run in a systemd unit, `state` is "prepared",
+    and `unit` is for the module that may start units. `abandon` names an attempt that was prepared for a unit that
+    could not be started.
 
     Raises:
         BusyError: The host runs another cell.
-        ToolError: The supervisor did not start.
+        ToolError: The supervisor did not start, or the inventory asks for a unit and there can be none.
     """
     item = cast("JsonObject", question["cell"])
+    if given_up := question.get("abandon"):
+        launching.abandon(home / str(given_up))
+    host = launching.facts()
+    why = launching.why_no_unit(
+        str(question.get("launcher", launching.BY_SESSION)),
+        host,
+        may_become=bool(question.get("may_become")),
+        refused=str(question.get("refused", "")),
+    )
     provision = read_json(home / "state" / "provision.json")
     spec = resolve(cast("JsonObject", item["request"]), provision)
     found = _state(home, str(question["run_id"]), spec)
@@ -100,8 +112,18 @@ def start(home: Path, question: JsonObject) -> JsonObject:
         "--lock", str(lock), "--request-sha256", str(item["request_sha256"]), "--home", str(home),
         "--host-state", json.dumps(question.get("host_state", {})),
     ]  # fmt: skip
-    log = attempt / SUPERVISOR_LOG
-    with log.open("wb") as stream:
+    where: JsonObject = {
+        "key": item["key"],
+        "spec_sha256": spec.sha256,
+        "path": str(attempt.relative_to(home)),
+        "attempt": attempt.name,
+    }
+    if not why:
+        unit = launching.prepare_unit(str(question["run_id"]), spec, attempt, argv, host.uid)
+        return {**where, "state": "prepared", "unit": unit}
+    launched = launching.in_session(why, spec.confinement)
+    argv += ["--launched", json.dumps(launched)]
+    with (attempt / SUPERVISOR_LOG).open("wb") as stream:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd=attempt
         )
@@ -109,20 +131,33 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     while not (attempt / STATE).is_file():
         returncode = process.poll()
         if returncode is not None or time.monotonic() > deadline:
-            told = log.read_text().strip().rpartition("error: ")[2] or "it said nothing"
-            kind = BusyError if returncode == BusyError.exit_code else ToolError
-            if kind is BusyError:
-                shutil.rmtree(attempt)  # nothing was measured there
-            raise kind(f"the cell {item['key']} did not start: {told}")
+            raise _not_started(attempt, str(item["key"]), returncode)
         time.sleep(0.02)
-    return {
-        "key": item["key"],
-        "state": "started",
-        "spec_sha256": spec.sha256,
-        "path": str(attempt.relative_to(home)),
-        "attempt": attempt.name,
-        "pid": process.pid,
-    }
+    return {**where, "state": "started", "pid": process.pid, "launched": launched}
+
+
+def started(home: Path, question: JsonObject) -> JsonObject:
+    """Say of a prepared cell whose unit was over at once why it did not start, or that it has ended already.
+
+    Raises:
+        BusyError: The host runs another cell.
+        ToolError: The supervisor did not start.
+    """
+    attempt = home / str(question["path"])
+    if (attempt / STATE).is_file():
+        return {**question, "state": "started", "attempt": attempt.name, "pid": read_json(attempt / STATE)["pid"]}
+    ended = unit_end.await_end(attempt, str(question["unit"]))
+    status = ended.status if ended is not None else ""
+    raise _not_started(attempt, str(question["key"]), int(status) if status.isdigit() else None)
+
+
+def _not_started(attempt: Path, key: str, returncode: int | None) -> MlperfOpsError:
+    log = attempt / SUPERVISOR_LOG
+    told = log.read_text().strip().rpartition("error: ")[2] if log.is_file() else ""
+    kind = BusyError if returncode == BusyError.exit_code else ToolError
+    if kind is BusyError:
+        shutil.rmtree(attempt)  # nothing was measured there
+    return kind(f"the cell {key} did not start: {told or 'it said nothing'}")
 
 
 def poll(home: Path, question: JsonObject) -> JsonObject:
@@ -228,7 +263,7 @@ def state(home: Path, question: JsonObject) -> JsonObject:  # noqa: ARG001  # ev
     }
 
 
-_VERBS = {"status": status, "start": start, "poll": poll, "state": state}
+_VERBS = {"status": status, "start": start, "started": started, "poll": poll, "state": state}
 
 
 def main() -> int:

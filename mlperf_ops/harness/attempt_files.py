@@ -9,4 +9,7 @@ RESULT, MANIFEST = "result.json", "manifest.json"
 STATE, SUPERVISOR_LOG = "state.json", "supervisor.log"
 PHASE, EFFECTIVE = "phase", "effective.json"
 CHILD = "child"  # pid and start time of the process that measures: "123 4567"
+# For a supervisor in a unit: the environment of the login; whoever removes it has the attempt.
+ENVIRONMENT = ".environment"
+UNIT_END = "unit_end.json"  # how the unit ended that left no result
 RESERVE = ".reserve"  # space for the result, so that a full disk cannot keep it from being written

@@ -14,6 +14,8 @@ from mlperf_ops.model import Failure
 
 FAILURE_FILE = "failure.json"
 EXIT_FAILURE = 70
+REBOOTED = "the host rebooted or lost power during the cell"
+KILLED = "the cell's processes were killed (no reboot)"
 # What libraries print when memory runs out, each in its own words.
 _OUT_OF_MEMORY = (
     "bad_alloc",

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 
 from mlperf_ops.errors import BusyError, ToolError
-from mlperf_ops.files import Json, read_json, sha256_file, write_json
-from mlperf_ops.harness import failures, vanished, verdicts
+from mlperf_ops.files import Json, JsonObject, read_json, sha256_file, write_json
+from mlperf_ops.harness import cgroup, confined, failures, unit_end, vanished, verdicts
 from mlperf_ops.harness.attempt_files import (
     AUDIT_CONFIG,
     CHILD,
@@ -35,6 +35,7 @@ from mlperf_ops.harness.attempt_files import (
     SPEC,
     STATE,
     SUPERVISOR_LOG,
+    UNIT_END,
     USER_CONF,
 )
 from mlperf_ops.harness.cpus import parse_cpu_list
@@ -45,7 +46,7 @@ from mlperf_ops.harness.host_state import HostWatch
 from mlperf_ops.model import AccuracyOutcome, Failure, LoadgenOutcome, Result, Spec, Verdict
 from mlperf_ops.typed import dump
 
-_NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, SUPERVISOR_LOG, CHILD})
+_NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, SUPERVISOR_LOG, CHILD, UNIT_END})
 _BEFORE_THE_CELL = "drop_caches"  # of the host profile: done once, no state of the host
 _MINIMUM_FREE_BYTES = 64 * 1024 * 1024
 _RESERVED_BYTES = 1 << 20
@@ -103,6 +104,7 @@ def run_cell(
     python: str = sys.executable,
     home: Path | None = None,
     limits: Limits | None = None,
+    launched: JsonObject | None = None,
 ) -> Result:
     """Run a cell in an attempt folder and write its result.
 
@@ -113,12 +115,14 @@ def run_cell(
         python: Stands for {python} in the spec's argv.
         home: mlperf_home, whose state folder tells what tuning has set.
         limits: What taints the result; by default what `Limits` says.
+        launched: How the agent started this process; None where somebody else did.
     """
+    launched = confined.read_back(launched or {})
     started_at = datetime.now(timezone.utc)
     clock = time.monotonic()
     write_json(attempt / STATE, {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": boot_id(),
                                  "started_at": started_at.isoformat(timespec="seconds"),
-                                 "oom_kills": vanished.oom_kills(),
+                                 "oom_kills": vanished.oom_kills(), "launcher": launched,
                                  "request_sha256": request_sha256})  # fmt: skip
     write_json(attempt / SPEC, dump(spec))
     (attempt / USER_CONF).write_text(spec.loadgen.user_conf)
@@ -147,7 +151,8 @@ def run_cell(
         verdict, reasons = verdicts.judge(spec, loadgen, accuracy)
     except Exception as error:  # noqa: BLE001  # a supervisor's crash must be a failed cell, never a silent one
         told = _or_full_disk(failures.describe(error), attempt)
-        failure = Failure(told.kind, told.message, told.hint, verdicts.last_lines(attempt / CONSOLE))
+        hint = vanished.with_journal(told, launched)
+        failure = Failure(told.kind, told.message, hint, verdicts.last_lines(attempt / CONSOLE))
         verdict, reasons = "failed", (told.message,)
     result = Result(
         cell=spec.cell,
@@ -161,7 +166,7 @@ def run_cell(
         loadgen=loadgen,
         accuracy=accuracy,
         failure=failure,
-        effective=_effective(attempt),
+        effective={**_effective(attempt), **({"launcher": launched} if launched else {})},
         tainted=tainted,
     )
     _finish(attempt, result)
@@ -176,7 +181,7 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None
         )
     _reserve(attempt)
     argv = [word.replace("{python}", python).replace("{attempt}", str(attempt)) for word in spec.argv]
-    oom_before = vanished.oom_kills()
+    oom_before, group_before = vanished.oom_kills(), cgroup.own()
     with (attempt / CONSOLE).open("wb") as console:
         try:
             child = subprocess.Popen(
@@ -196,10 +201,19 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None
         with _passing_signals(child), watch.during(child.pid):
             returncode = child.wait()
     if returncode != 0:
-        told = verdicts.explain_exit(returncode, attempt, oom_kills=vanished.oom_kills() - oom_before)
+        over = _limit_overrun(group_before)
+        told = verdicts.explain_exit(returncode, attempt, oom_kills=over or vanished.oom_kills() - oom_before)
         if told.kind == "out_of_memory" and returncode == -signal.SIGKILL:
-            told = vanished.out_of_memory(vanished.kernel_words({child.pid}))
+            told = vanished.out_of_memory(vanished.kernel_words({child.pid}), over)
         raise told
+
+
+def _limit_overrun(before: cgroup.MemoryGroup | None) -> int:
+    """Return the memory limit of this process's own group, in bytes, where the kernel has ended something for it."""
+    now = cgroup.own()
+    if before is None or now is None or now.limit_bytes is None or now.oom_kills <= before.oom_kills:
+        return 0
+    return now.limit_bytes
 
 
 def _reserve(attempt: Path) -> None:
@@ -248,8 +262,11 @@ def settle(attempt: Path) -> None:
         MlperfOpsError: Its files are damaged, or nothing can be written.
     """
     state = read_json(attempt / STATE)
-    vanished.end_orphans(attempt, same_boot=state.get("boot_id") == boot_id())
-    told = vanished.cause(state, attempt, boot_id())
+    same_boot = state.get("boot_id") == boot_id()
+    unit = unit_end.unit_of(state)
+    ended = unit_end.await_end(attempt, unit) if unit and same_boot else None
+    vanished.end_orphans(attempt, same_boot=same_boot)
+    told = vanished.cause(state, attempt, boot_id(), ended)
     _finish(attempt, vanished.result_of(attempt, state, told))
 
 

@@ -21,7 +21,8 @@ from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.harness import verdicts
 from mlperf_ops.harness.attempt_files import CHILD, CONSOLE, EFFECTIVE, SPEC, STATE, SUPERVISOR_LOG
-from mlperf_ops.harness.failures import CellError, tells_of_full_disk
+from mlperf_ops.harness.failures import KILLED, REBOOTED, CellError, tells_of_full_disk
+from mlperf_ops.harness.unit_end import UnitEnd
 from mlperf_ops.model import Failure, Result, Spec
 from mlperf_ops.typed import load
 
@@ -33,23 +34,25 @@ _IS_RUNNING = ["systemctl", "is-system-running"]
 _OOM_LINE = re.compile(r"(?:Memory cgroup out of memory|Out of memory): Killed process (\d+) .*")
 _SESSION, _START_TICKS = 3, 19  # places after the command name in /proc/<pid>/stat
 _LONGEST_WORDS = 160
+_TOLD_BY_JOURNAL = frozenset({"killed", "crash", "out_of_memory", "interrupted", "host_rebooted"})
 
 
-def cause(state: JsonObject, attempt: Path, boot_id: str) -> CellError:
+def cause(state: JsonObject, attempt: Path, boot_id: str, ended: UnitEnd | None = None) -> CellError:
     """Say why an attempt has no result.
 
     Args:
         state: Its state.json.
         attempt: Its folder.
         boot_id: Of the boot that the host is in now.
+        ended: How its systemd unit ended; None where it had none, or nobody knows.
     """
     if state.get("boot_id") != boot_id:
-        return CellError(
-            "host_rebooted", f"the host rebooted or lost power during the cell (up since {_up_since()})", ""
-        )
+        return CellError("host_rebooted", f"{REBOOTED} (up since {_up_since()})", "")
     pids = {int(cast("int", state["pid"])), *_child(attempt)[:1]}
     if words := kernel_words(pids):
-        return out_of_memory(words)
+        return out_of_memory(words, _limit_of(ended))
+    if ended is not None and ended.for_memory:
+        return out_of_memory("", _limit_of(ended))
     with contextlib.suppress(OSError):
         said = (attempt / SUPERVISOR_LOG).read_text(errors="replace").strip()
         if tells_of_full_disk(said) or shutil.disk_usage(attempt).free < NEARLY_FULL_BYTES:
@@ -57,16 +60,37 @@ def cause(state: JsonObject, attempt: Path, boot_id: str) -> CellError:
         if said and (last := said.splitlines()[-1][:_LONGEST_WORDS]):
             return CellError("crash", f"the process that supervises the cell crashed: {last}", "please report it")
     since = oom_kills() - int(cast("int", state.get("oom_kills", oom_kills())))
-    more = f"; the kernel's out-of-memory killer has ended {since} processes since" if since > 0 else ""
-    return CellError(
-        "killed", f"the cell's processes were killed (no reboot){more}", "see the kernel log for who did it"
-    )
+    more = f": {ended.sentence}" if ended is not None else ""
+    more += f"; the kernel's out-of-memory killer has ended {since} processes since" if since > 0 else ""
+    return CellError("killed", f"{KILLED}{more}", "see the kernel log for who did it")
 
 
-def out_of_memory(words: str) -> CellError:
-    """Return the failure of a cell that the kernel ended, in the kernel's own words where it has any."""
-    told = "the kernel's out-of-memory killer ended it" + (f": {words}" if words else "")
-    return CellError("out_of_memory", told, "lower max_batch, streams or the sample count")
+def out_of_memory(words: str, limit_bytes: int = 0) -> CellError:
+    """Return the failure of a cell that the kernel ended, in the kernel's own words where it has any.
+
+    Args:
+        words: The kernel's.
+        limit_bytes: Of the cell's own group, where that was overrun.
+    """
+    told = "the kernel's out-of-memory killer ended it"
+    hint = "lower max_batch, streams or the sample count"
+    if limit_bytes:
+        told += f" for overrunning the unit's memory limit (MemoryMax, {limit_bytes >> 20} MiB)"
+        hint += ", or raise memory_max_mib"
+    return CellError("out_of_memory", told + (f": {words}" if words else ""), hint)
+
+
+def _limit_of(ended: UnitEnd | None) -> int:
+    """Return the limit that a unit overran, in bytes; 0 where it was not that."""
+    return ended.memory_max_bytes or 0 if ended is not None and ended.oom_kills else 0
+
+
+def with_journal(told: CellError, launcher: JsonObject) -> str:
+    """Return a failure's hint, and where systemd tells more of it."""
+    unit = launcher.get("unit")
+    if not unit or told.kind not in _TOLD_BY_JOURNAL:
+        return told.hint
+    return f"{told.hint}; journalctl -u {unit}" if told.hint else f"journalctl -u {unit}"
 
 
 def result_of(attempt: Path, state: JsonObject, told: CellError) -> Result:
@@ -76,6 +100,8 @@ def result_of(attempt: Path, state: JsonObject, told: CellError) -> Result:
         ResultError: Its spec.json is damaged.
     """
     spec = load(Spec, read_json(attempt / SPEC), str(attempt / SPEC))
+    launcher = state.get("launcher")
+    launched = launcher if isinstance(launcher, dict) else {}
     began = (attempt / STATE).stat().st_mtime
     last = max((path.stat().st_mtime for path in attempt.iterdir()), default=began)
     return Result(
@@ -89,8 +115,8 @@ def result_of(attempt: Path, state: JsonObject, told: CellError) -> Result:
         elapsed_seconds=round(max(0.0, last - began), 3),
         loadgen=None,
         accuracy=None,
-        failure=Failure(told.kind, told.message, told.hint, verdicts.last_lines(attempt / CONSOLE)),
-        effective=_effective(attempt),
+        failure=Failure(told.kind, told.message, with_journal(told, launched), verdicts.last_lines(attempt / CONSOLE)),
+        effective={**_effective(attempt), **({"launcher": launched} if launched else {})},
         tainted=(),
     )
 

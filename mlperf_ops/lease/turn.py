@@ -126,6 +126,10 @@ class Turn:
         self._tickets[thing] = seen["ticket"] or 0
         return None if seen["held"] else Waiting(thing, seen["holder"], len(seen["before"]))
 
+    def wait(self) -> None:
+        """Let the owners hear that the cell is about to start, when it is time; `confirm` tells what was lost."""
+        self._keep("ask")
+
     def confirm(self) -> str:
         """Say that the cell starts now, or has started; the thing that is not held any more, "" when all are.
 
@@ -133,8 +137,8 @@ class Turn:
             ToolError: An owner cannot be asked.
         """
         self.confirmed = True
-        for thing in self.held:
-            if not self._one(thing, {"verb": "confirm", "id": self._id(thing)})["done"]:
+        for thing in sorted(self.owners):
+            if thing not in self.held or not self._one(thing, {"verb": "confirm", "id": self._id(thing)})["done"]:
                 return thing
         self._beat_at = time.monotonic()
         return ""

@@ -17,6 +17,7 @@ from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
     controller,
     early,
     fetch,
+    launch,
     leases,
     looks,
     progress,
@@ -51,6 +52,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _goes_on: Callable[[], None]
     _lost_seconds: float
     _leases: leases.Leases
+    _launcher: launch.Launcher
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -73,6 +75,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 return {**result, **answer}
             self._home = answer["home"]
             self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
+            self._launcher = launch.Launcher(self, self._variables, self._ask, given.get("launcher", "auto"))
             states = answer["answer"]["cells"]
             todo = [index for index, state in enumerate(states) if state["state"] != "good"]
             needed = len(todo)
@@ -196,11 +199,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             display.display(f"{title}   re-attached to {state['attempt']}, expected {expected}")
         else:
             display.display(f"{title}   {_STARTING}, expected {expected}")
-            if told := self._tuning.prepare(cell["request"]):
+            with self._leases.kept():
+                told = self._tuning.prepare(cell["request"])
+            if told:
                 return told
             if lost := self._leases.confirm():
                 return f"its lease of {lost} ended before it began (run again)"
-            started = self._ask("start", {**question, "cells": [], "cell": question["cells"][index]})
+            started = self._launcher.start(title, {**question, "cells": [], "cell": question["cells"][index]})
             if started.get("failed"):
                 return str(started["msg"])
             path, state = started["answer"]["path"], started["answer"]

@@ -18,7 +18,7 @@ options:
   verb:
     description: What to ask.
     type: str
-    choices: [status, start, poll]
+    choices: [status, start, started, poll]
     required: true
   question:
     description: The agent's input; see C(mlperf_ops/harness/agent.py).
@@ -69,7 +69,7 @@ from ansible_collections.mlperf_ops.lab.plugins.module_utils.tuning_knob import 
 
 ARGUMENTS = {
     "home": {"type": "str", "required": True},
-    "verb": {"type": "str", "required": True, "choices": ["status", "start", "poll"]},
+    "verb": {"type": "str", "required": True, "choices": ["status", "start", "started", "poll"]},
     "question": {"type": "dict", "required": True},
 }
 

@@ -32,6 +32,12 @@ options:
       - How often a cell runs again after a failure that may not come again, such as a reboot of the host or a crash.
     type: int
     default: 1
+  launcher:
+    description:
+      - How the host starts cells. C(systemd) is a transient unit, C(session) a process session of its own, C(auto) a
+        unit where systemd is PID 1 and the play may become root, else a session.
+    type: str
+    default: auto
   lost_seconds:
     description: How long a host may be silent while a cell runs, before the play leaves it.
     type: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,27 @@ class Leases:
             ToolError: An owner cannot be asked.
         """
         return "" if self._turn is None else str(self._turn.confirm())
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the owners hear of a cell that is about to start, while something that may take minutes goes on."""
+        if self._turn is None:
+            yield
+            return
+        end = threading.Event()
+        turn = self._turn
+
+        def beats() -> None:
+            while not end.wait(_POLL_SECONDS):
+                turn.wait()
+
+        thread = threading.Thread(target=beats, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
 
     def adopt(self, title: str) -> None:
         """Speak for a cell that runs already."""

@@ -111,6 +111,7 @@ def test_every_action_is_documented_with_the_options_that_it_reads(action: str) 
         "host_tuning",
         "host_unchanged",
         "loadgen_agent",
+        "loadgen_unit",
         "results_fetch",
         "time_sync",
     ],

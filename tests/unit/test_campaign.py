@@ -17,11 +17,12 @@ from mlperf_ops.campaign.durations import left_of, total
 from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.obstacles import obstacles
 from mlperf_ops.campaign.show import show
-from mlperf_ops.campaign.states import VANISHED, states
+from mlperf_ops.campaign.states import states
 from mlperf_ops.campaign.summary import Asked, status_of
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection, read_collection
 from mlperf_ops.files import Json, JsonObject, read_json, write_json
+from mlperf_ops.harness.failures import KILLED, REBOOTED
 from mlperf_ops.model import Plan, PlannedCell, Result, Seconds
 from mlperf_ops.plan import make_plan
 from mlperf_ops.typed import dump, load
@@ -146,7 +147,11 @@ def test_a_running_cell_of_an_earlier_plan_says_that_it_will_run_again() -> None
 def test_an_attempt_that_vanished_is_failed_until_a_later_one_has_ended(tmp_path: Path) -> None:
     made = plan()
     lost = begun(cell(made, "Offline"), alive=False)
-    assert state_of(made, tmp_path, "Offline", answers={"a": says(lost)}) == ("failed", VANISHED)
+    assert state_of(made, tmp_path, "Offline", answers={"a": says(lost)}) == ("failed", KILLED)
+    rebooted = replace(lost, rebooted=True)
+    assert state_of(made, tmp_path, "Offline", answers={"a": says(rebooted)}) == ("failed", REBOOTED)
+    in_unit = replace(lost, unit="mlperf-x.service")
+    assert "journalctl -u mlperf-x.service" in state_of(made, tmp_path, "Offline", answers={"a": says(in_unit)})[1]
     later = on_host(tmp_path, cell(made, "Offline"), attempt="attempt_2", verdict="invalid")
     assert state_of(made, tmp_path, "Offline", answers={"a": says(lost, later)})[0] == "invalid"
     other_plan = replace(lost, request_sha256="0" * 64)

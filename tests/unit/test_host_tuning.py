@@ -328,7 +328,7 @@ def test_what_a_reboot_has_undone_is_not_told_as_tuned(machine: FakeMachine) -> 
 def test_every_setting_of_the_inventory_is_known_on_the_host() -> None:
     from mlperf_ops.tuning import Tuning  # noqa: PLC0415  # only this test needs it
 
-    host = set(tuning_plan._RANKS) | set(tuning_plan.NO_STATES) | {"numactl", "taskset"}
+    host = set(tuning_plan._RANKS) | set(tuning_plan.NO_STATES) | {"numactl", "taskset", "memory_max_mib"}
     assert host == set(Tuning.model_fields)
     assert set(tuning_plan._RANKS) == set(tuning_plan._SETTINGS)
 

@@ -196,6 +196,24 @@ def test_a_broken_lease_is_told_to_its_holder(folder: Path) -> None:
     assert held.confirm() == "meter1"
 
 
+def test_a_holder_that_is_heard_while_it_gets_ready_keeps_its_lease_and_knows_when_it_was_lost(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = turn("a", "meter1")
+    held.step()
+    before = book.perform(folder, {"verb": "view", "thing": "meter1"})["holder"]["beat"]["seconds"]
+    monkeypatch.setattr("mlperf_ops.lease.turn.HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr("mlperf_ops.lease.book._FINE_SECONDS", 0.0)
+    held.wait()
+    assert book.perform(folder, {"verb": "view", "thing": "meter1"})["holder"]["beat"]["seconds"] > before
+    book.perform(folder, {"verb": "break", "thing": "meter1", "id": held.claim["id"]})
+    other = turn("b", "meter1")
+    assert other.step() is None
+    held.wait()
+    assert held.held == []
+    assert held.confirm() == "meter1"
+
+
 def test_a_damaged_book_is_one_sentence_and_break_starts_it_anew(folder: Path) -> None:
     folder.mkdir()
     (folder / "meter1.json").write_text("{")

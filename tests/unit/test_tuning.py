@@ -74,8 +74,19 @@ def test_pinning_goes_before_the_command_and_is_no_state_of_the_host() -> None:
     words = ["numactl", "--cpunodebind=0", "--membind=0", "taskset", "-c", "0-3", "{python}"]
     assert list(request["argv"])[: len(words)] == words  # type: ignore[arg-type]  # JSON
     assert request["host_profile"] == {}
+    assert request["confinement"] == {"cpus": ("0-3",), "cpu_nodes": "0", "memory_nodes": "0", "memory_max_mib": None}
     assert Numactl(interleave="all", localalloc=False).words() == ["numactl", "--interleave=all"]
     assert Numactl(preferred=0).words() == ["numactl", "--preferred=0"]
+
+
+def test_without_pinning_a_request_is_what_it_was_before_there_were_units() -> None:
+    (request, *_) = [cell.request for cell in planned().cells]
+    assert request is not None
+    assert "confinement" not in request
+    (limited, *_) = [cell.request for cell in planned(tuning={"memory_max_mib": 2048}).cells]
+    assert limited is not None
+    assert limited["confinement"]["memory_max_mib"] == 2048  # type: ignore[index,call-overload]  # JSON
+    assert limited["argv"] == request["argv"]
 
 
 @pytest.mark.parametrize(

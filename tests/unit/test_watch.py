@@ -189,7 +189,7 @@ def test_a_cell_that_begins_changes_its_phase_and_vanishes_is_told_once_each() -
     made.take(heard("sut1", attempt(planned, alive=False)), 9)
     (ended,) = events(later, made.status(9), NOW)
     assert (ended.kind, ended.state) == ("ended", "failed")
-    assert "the run vanished" in ended.line
+    assert "the cell's processes were killed" in ended.line
 
 
 def test_what_had_ended_before_somebody_watched_is_no_news() -> None:
