@@ -15,7 +15,7 @@ State: TypeAlias = Literal["runs", "would fail", "impossible"]
 Step: TypeAlias = Literal["load", "run", "aggregate", "check", ""]
 
 _LACKS = frozenset({"missing", "failed", "refused", "conflict"})
-_LOADING = frozenset({"no_program", "wrong_tensor", "no_model", "no_dataset", "disk_full"})
+_LOADING = frozenset({"no_program", "no_provider", "wrong_tensor", "bad_input", "bad_settings", "bad_affinity"})
 
 
 @dataclass(frozen=True, slots=True)

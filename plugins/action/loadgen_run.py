@@ -130,7 +130,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             title = f"{self._name}  {place}  {progress.words(cells[index])}"
             self._leases.begin(cells[index], self._home)
             try:
-                came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
+                if again[index] and self._adjusted_before(title, cells[index], states[index], tally):
+                    came_to = "adjusted"
+                else:
+                    came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
             except controller.errors.MlperfOpsError as error:
                 came_to = str(error)
             finally:
@@ -275,6 +278,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return "again"
         return "adjusted" if self._adjusted(title, cell, path, answer, tally) else ""
 
+    def _adjusted_before(self, title: str, cell: dict[str, Any], state: dict[str, Any], tally: progress.Tally) -> bool:
+        """Take what an attempt of an earlier play says of the target, instead of missing it once more."""
+        if not cell.get("adjustable") or state["state"] != "needed" or state.get("verdict") != "invalid":
+            return False
+        told = self._ask("poll", {"path": state["path"]})
+        return not told.get("failed") and self._adjusted(title, cell, state["path"], told["answer"], tally)
+
     def _adjusted(
         self, title: str, cell: dict[str, Any], path: str, answer: dict[str, Any], tally: progress.Tally
     ) -> bool:
@@ -287,7 +297,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         key, may = controller.cell_key(cell["cell"]), cell["adjustable"]
         why = "; ".join(answer["reasons"])
         self._early.bring(key, path)
-        adjusted.plan_again(self._run, self._variables, cell, path, answer, value)
+        try:
+            adjusted.plan_again(self._run, self._variables, cell, path, answer, value)
+        except AnsibleActionFail as error:  # the other cells can do without
+            display.display(f"{title}   its target is not adjusted: {error.message}", color="red")
+            return False
         tally.adjusted.append(f"{key}: {may['key']} {value:g} instead of {may['target']:g}: {why}")
         told = f"it runs again with {may['key']} {value:g} instead of {may['target']:g}"
         display.display(f"{title}   invalid: {why}; {told}", color="yellow")

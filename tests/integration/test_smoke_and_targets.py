@@ -111,6 +111,10 @@ def test_without_permission_an_invalid_cell_stays_so(lab: Lab) -> None:
     assert "lower target_latency_ms from 1000" in only["reasons"][0]
     assert not (lab.folder / "plain.adjusted_targets.yml").exists()
 
+    # With the permission given later, what it has shown is enough: the wrong target does not run once more.
+    allowed = lab.play(_slow(lab, "plain", adjust_targets=True))
+    assert [one["verdict"] for one in lab.results("plain", "performance")] == ["invalid", "valid"], allowed.output
+
 
 def test_a_smoke_run_names_what_is_missing_and_the_real_run_runs_all_anew(lab: Lab) -> None:
     missing = lab.folder / "nowhere.onnx"
