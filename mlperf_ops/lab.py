@@ -17,7 +17,7 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab_problems import Locate, Place, sentence
 from mlperf_ops.lab_vars import PREFIX, HostVars
-from mlperf_ops.model import Division, OnConflict, RunStyle
+from mlperf_ops.model import Division, OnConflict, RunStyle, run_name
 from mlperf_ops.patterns import PATH_NAME
 
 _PATH_NAME = re.compile(PATH_NAME)
@@ -51,6 +51,7 @@ class Lab:
     submitter: str
     run_id: str
     run_style: RunStyle
+    smoke: bool
     on_conflict: OnConflict
     hosts: tuple[LabHost, ...]
 
@@ -84,7 +85,7 @@ def load_lab(
                 hint="set mlperf_system for it: letters, digits, '.', '_', '+' and '-'",
             )
     default_id = default_run_id or _folder_name(inventory)
-    for name in ("round", "submitter", "run_style", "run_id", "on_conflict"):
+    for name in ("round", "submitter", "run_style", "run_id", "smoke", "on_conflict"):
         _same_everywhere(hosts, name)
     first = hosts[0].vars
     return Lab(
@@ -92,11 +93,18 @@ def load_lab(
         round=first.round,
         division=first.division,
         submitter=first.submitter,
-        run_id=first.run_id or default_id,
-        run_style=first.run_style,
+        run_id=run_name(first.run_id or default_id, smoke=first.smoke),
+        run_style="test" if first.smoke else first.run_style,
+        smoke=first.smoke,
         on_conflict=first.on_conflict,
         hosts=hosts,
     )
+
+
+def run_id_of(hosts_vars: Mapping[str, Mapping[str, Json]], default: str) -> str:
+    """Return the run id of a lab before its variables are checked: that of its first host."""
+    first = next((variables for _, variables in sorted(hosts_vars.items())), {})
+    return run_name(str(first.get(f"{PREFIX}run_id") or default), smoke=first.get(f"{PREFIX}smoke", False))
 
 
 def _folder_name(inventory: str) -> str:

@@ -15,6 +15,9 @@ from mlperf_ops.tuning import BenchmarkTuning, Tuning
 PREFIX = "mlperf_"
 
 Count: TypeAlias = Annotated[int, Field(ge=0)]
+SMOKE_COUNT = 8
+"""Queries of each cell, and samples of the data set, in a smoke run: a batch of a stream scenario, and seconds."""
+
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -82,6 +85,7 @@ class BenchmarkEntry(LabModel):
     warmup_seconds: Annotated[float, Field(ge=0)] = 1.0
     run_style: RunStyle | None = None
     division: Division | None = None  # None: mlperf_division
+    adjust_targets: bool | tuple[Scenario, ...] | None = None  # of all scenarios or of these; None: that of the host
     also_as: tuple[str, ...] = ()  # benchmarks with a lower accuracy target that the same runs stand for
     scenarios_from: dict[Scenario, Scenario] = Field(default_factory=dict)  # scenario in the tree -> the one that runs
 
@@ -163,10 +167,13 @@ class HostVars(LabModel):
     run_style: RunStyle = "test"
     on_conflict: OnConflict = "refuse"  # two different results for one place: name them, or let the best count
     run_id: PathName | None = None
+    smoke: bool = False  # run every cell for seconds, in a results folder of its own, to see that it would run
     only: str | tuple[str, ...] = ()  # cells to run now, see mlperf_ops.only; the plan stays whole
     cmd_prefix: str = ""  # words before the command line of every cell; that of a benchmark stands in its place
     launcher: Literal["auto", "systemd", "session"] = "auto"  # how a host starts cells; auto: a unit where it can
     retries: Annotated[int, Field(ge=0, le=10)] = 1  # of a cell within a play, after a reboot, a kill or a crash
+    # Whether an INVALID performance cell runs again with a better target, instead of ending there.
+    adjust_targets: bool = False
     system: PathName | None = None
     system_description: dict[str, JsonValue] = Field(default_factory=dict)
     targets: Targets = Field(default_factory=dict)
@@ -185,6 +192,8 @@ class HostVars(LabModel):
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""
+        if self.smoke:
+            return SMOKE_COUNT
         counts = self.test_query_count
         if isinstance(counts, QueryCounts):
             found: int | None = getattr(counts, scenario)

@@ -33,6 +33,20 @@ SCENARIOS: tuple[Scenario, ...] = (
 COMPLIANCE_TESTS: tuple[ComplianceTest, ...] = get_args(ComplianceTest)
 
 
+SMOKE_SUFFIX = "-smoke"
+_YES = frozenset({"true", "t", "yes", "y", "on", "1"})
+
+
+def run_name(run_id: str, *, smoke: object) -> str:
+    """Return the run id that results go to: a smoke run (`mlperf_smoke`) has one of its own beside the real one.
+
+    Args:
+        run_id: Of the inventory.
+        smoke: Value of mlperf_smoke, which the command line gives as text.
+    """
+    return run_id + SMOKE_SUFFIX if str(smoke).strip().lower() in _YES else run_id
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One (system, benchmark, scenario, mode): the unit that is planned, run, shown and repeated."""
@@ -156,6 +170,7 @@ class Spec:
     packages: dict[str, str]  # name -> version of what the process imports, and the harness's own digest
     host_profile: dict[str, Json] = field(default_factory=dict)  # tuning that a result depends on
     confinement: Confinement = field(default=Confinement(), metadata=UNSET)
+    smoke: bool = field(default=False, metadata=UNSET)  # of a smoke run: equals no spec of a real one
     schema: int = SCHEMA
 
     @property
@@ -246,6 +261,15 @@ class Filing:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustable:
+    """The target of a cell that may be another one when its run is INVALID: see `mlperf_ops.adjusting`."""
+
+    key: str  # of user.conf: "target_qps", or "target_latency" in ms
+    basis: str  # what the inventory says of it
+    target: float  # as the cell's user.conf has it
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell of the plan; `request` is its spec without what only the host knows."""
 
@@ -260,6 +284,7 @@ class PlannedCell:
     division: Division | None = None  # None: that of the plan
     also: tuple[Filing, ...] = ()
     holds: tuple[str, ...] = field(default=(), metadata=UNSET)  # shared things that no other cell may use meanwhile
+    adjustable: Adjustable | None = field(default=None, metadata=UNSET)  # None: its target stays as it is
 
     @property
     def request_sha256(self) -> str | None:
@@ -328,6 +353,7 @@ class Plan:
     limits: tuple[Limit, ...]
     on_conflict: OnConflict = "refuse"  # what becomes of two different results for one place
     owners: tuple[SharedOwner, ...] = field(default=(), metadata=UNSET)  # of shared things; others: the controller
+    smoke: bool = field(default=False, metadata=UNSET)  # only shows that every cell would run: nothing of it counts
     schema: int = SCHEMA
 
     def division_of(self, planned: PlannedCell) -> Division:

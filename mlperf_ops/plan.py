@@ -5,9 +5,11 @@ Equal inventories and catalogues give equal plans, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
+from mlperf_ops.adjusting import AdjustedTargets, in_use, sentence
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json, JsonObject, canonical_json
@@ -19,7 +21,7 @@ from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCel
 from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
-from mlperf_ops.plan_limits import limits
+from mlperf_ops.plan_limits import limits, smoke_limits
 from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
@@ -38,6 +40,7 @@ def make_plan(
     locate: Locate,
     *,
     default_run_id: str | None = None,
+    adjusted: Mapping[str, AdjustedTargets] = MappingProxyType({}),
 ) -> tuple[Plan, tuple[str, ...]]:
     """Plan a lab, and say what the user should know of the plan as a whole.
 
@@ -47,6 +50,7 @@ def make_plan(
         inventory: The inventory as the user wrote it.
         locate: Finds file and line of a value in the inventory.
         default_run_id: Used where the inventory sets no mlperf_run_id; default: the last part of `inventory`.
+        adjusted: host -> the targets that its earlier runs have adjusted, used where the inventory allows it.
 
     Raises:
         ConfigError: A mistake in the inventory, with file, line, key and the nearest valid name; a cell that two hosts
@@ -54,11 +58,17 @@ def make_plan(
     """
     lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
     round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
-    planner = _Planner(lab, round_, catalogue)
+    planner = _Planner(lab, round_, catalogue, adjusted)
     for host in lab.hosts:
         planner.add_host(host)
     made = planner.plan()
-    return made, (*planner.without_cells, *remarks(made, catalogue))
+    return made, (*planner.without_cells, *remarks(made, catalogue), *_adjusted(made, adjusted))
+
+
+def _adjusted(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> Iterator[str]:
+    for host, used in in_use(plan, adjusted).items():
+        for one in used:
+            yield f"{host}: {one.benchmark} {one.scenario}: {sentence(one)}"
 
 
 def refuse_other_round(plan: Plan, existing: JsonObject, where: str) -> None:
@@ -82,6 +92,7 @@ class _Planner:
     lab: Lab
     round_: Round
     catalogue: Catalogue
+    adjusted: Mapping[str, AdjustedTargets]
     hosts: list[PlannedHost] = field(default_factory=list)
     cells: list[PlannedCell] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
@@ -98,13 +109,14 @@ class _Planner:
         check_typed(host, self.round_)
         self._check_targets(host)
         tuning = self._tuning(host)
+        adjustments = self.adjusted[host.name].adjustments if host.name in self.adjusted else ()
         used: set[str] = set()
         needs_python = False
         if not host.vars.benchmarks:
             where = host.place.at(f"{PREFIX}benchmarks")
             self.without_cells.append(f"{where}: the list is empty, so that host {host.name} has no cells")
         for index, entry in enumerate(host.vars.benchmarks):
-            wanted = replace(self._look_up(host, index, entry), tuning=tuning)
+            wanted = replace(self._look_up(host, index, entry), tuning=tuning, adjustments=adjustments)
             inputs = self._add_benchmark(wanted)
             used |= inputs
             needs_python |= bool(inputs) and any("{python}" in word for word in wanted.implementation.argv)
@@ -161,7 +173,7 @@ class _Planner:
             implementation=implementation,
             framework=framework,
             dataset=dataset,
-            run_style=entry.run_style or self.lab.run_style,
+            run_style=self.lab.run_style if self.lab.smoke else entry.run_style or self.lab.run_style,
         )
 
     def _add_benchmark(self, wanted: Wanted) -> set[str]:
@@ -231,6 +243,7 @@ class _Planner:
                 division=None if division == self.lab.division else division,
                 also=also,
                 holds=held_by(wanted.host, cell.mode),
+                adjustable=made.adjustable,
             )
         )
 
@@ -289,11 +302,12 @@ class _Planner:
             cells=with_system_notes(self.cells, self.lab.hosts, self.round_),
             components=tuple(sorted(self.components.values(), key=lambda one: (one.name, one.path or ""))),
             limits=(
-                *limits(self.made, self.round_, self.lab.inventory),
+                *(smoke_limits(self.cells) if self.lab.smoke else limits(self.made, self.round_, self.lab.inventory)),
                 *missing_tests(self.cells, self.round_, self.lab.division),
             ),
             on_conflict=self.lab.on_conflict,
             owners=owners(self.lab.hosts),
+            smoke=self.lab.smoke,
         )
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.model import Limit, RunStyle
+from mlperf_ops.model import Limit, PlannedCell, RunStyle
 from mlperf_ops.plan_request import Made
 from mlperf_ops.userconf import UserConf, learn_command
+
+# What a run of seconds over a few samples cannot meet by design; what is left is about files and their form.
+_NOT_JUDGED_IN_SMOKE = (
+    *("performance-sample-count", "min-queries", "equal-issue", "min-duration", "early-stopping", "latency-limit"),
+    *("token-latency", "loadgen-validity", "latency-constraint", "result-value", "dataset-size", "accuracy-target"),
+    *("compliance-failed", "compliance-performance", "compliance-accuracy", "compliance-speed", "power-duration"),
+    *("power-level", "power-uncertainty"),
+)
 
 # Only words: what the samples of a task are called.
 _SAMPLES = {"image_classification": "images"}
@@ -26,6 +34,13 @@ def limits(made: Iterable[Made], round_: Round, inventory: str) -> tuple[Limit, 
         for limit in _of_cell(one, round_, inventory):
             found.setdefault((limit.rule, limit.benchmark or ""), limit)
     return tuple(found[key] for key in sorted(found))
+
+
+def smoke_limits(cells: Iterable[PlannedCell]) -> tuple[Limit, ...]:
+    """Return the limits of a smoke run, whatever the cells are."""
+    why = "a smoke run measures for seconds over a few samples"
+    benchmarks = dict.fromkeys(one.cell.benchmark for one in cells)
+    return tuple(Limit(rule, benchmark, why) for benchmark in benchmarks for rule in _NOT_JUDGED_IN_SMOKE)
 
 
 def _of_cell(made: Made, round_: Round, inventory: str) -> Iterator[Limit]:

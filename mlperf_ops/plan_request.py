@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from mlperf_ops.adjusting import Adjustment, allowed, basis, holding, replaced, sentence, target_of
 from mlperf_ops.catalogue import Benchmark, ComponentEntry, Implementation, ModelEntry, Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
 from mlperf_ops.lab import LabHost
-from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry, Targets
+from mlperf_ops.lab_vars import PREFIX, SMOKE_COUNT, BenchmarkEntry, Targets
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import (
     COMPLIANCE_TESTS,
     AccuracyRequest,
+    Adjustable,
     BackendRequest,
     Cell,
     DatasetRequest,
@@ -45,6 +47,7 @@ class Wanted:
     dataset: ComponentEntry | None  # None: the benchmark's own preference
     run_style: RunStyle
     tuning: tuple[Tuning | None, ...] = ()  # of the host, the most general first
+    adjustments: tuple[Adjustment, ...] = ()  # of the host
 
     def at(self, *key_path: str | int) -> str:
         """Name the place of one of the item's keys."""
@@ -59,6 +62,7 @@ class Made:
     conf: UserConf
     sample_count: int | None  # samples of an accuracy run; None: the user's folder decides
     notes: tuple[str, ...]
+    adjustable: Adjustable | None = None
 
 
 def make_request(
@@ -78,7 +82,8 @@ def make_request(
     entry, benchmark = wanted.entry, wanted.benchmark
     total, notes = _sample_count(wanted, cell.scenario, dataset, round_)
     known_count = total if total is not None else dataset.sample_count
-    conf = _user_conf(wanted, cell, division, round_, known_count, inventory)
+    target = _asked_target(wanted, cell, division, round_)
+    conf = _user_conf(wanted, cell, division, round_, known_count, inventory, target)
     targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
     tuned = resolve(*wanted.tuning, *for_scenario(entry.tuning, cell.scenario), where=wanted.at("tuning"))
     spec = Spec(
@@ -121,8 +126,18 @@ def make_request(
         packages={},
         host_profile=tuned.profile,
         confinement=tuned.confinement(entry.cpu_affinity),
+        smoke=wanted.host.vars.smoke,
     )
-    return Made(spec=spec, conf=conf, sample_count=known_count, notes=(*conf.notes, *notes))
+    told = () if target.adjusted is None else (sentence(target.adjusted),)
+    return Made(
+        spec=spec,
+        conf=conf,
+        sample_count=known_count,
+        notes=(*conf.notes, *notes, *told),
+        adjustable=_adjustable(
+            conf, target, wanted, cell, lambda other: _user_conf(wanted, cell, division, round_, None, inventory, other)
+        ),
+    )
 
 
 def _words(wanted: Wanted) -> list[str]:
@@ -140,6 +155,9 @@ def _sample_count(
     """Return how many samples to use (None: all), and what the user should know about it."""
     there = dataset.sample_count
     asked = wanted.entry.sample_count
+    if wanted.host.vars.smoke:
+        counts = (SMOKE_COUNT, *(count for count in (there, asked) if count is not None))
+        return (None if min(counts) == there else min(counts)), ()
     if asked is not None:
         if there is not None and asked > there:
             raise ConfigError(
@@ -202,12 +220,56 @@ def _largest_batch(wanted: Wanted) -> int | None:
 # --- targets ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _AskedTarget:
+    """What a cell's user.conf is made of: the inventory's words, and the adjustment that holds for them."""
+
+    given: Mapping[str, Json]
+    where: str
+    measured: float | None
+    basis: str
+    adjusted: Adjustment | None
+
+
+def _asked_target(wanted: Wanted, cell: Cell, division: Division, round_: Round) -> _AskedTarget:
+    scenario = cell.scenario
+    given, where = _target(wanted.host.vars.targets, "targets", wanted, scenario)
+    measured = _measured(wanted, scenario, division, round_)
+    metric = METRICS["Server" if scenario == "Interactive" else scenario]
+    base = basis(checked_keys(given, scenario, division, round_.user_conf, where).get(metric), measured)
+    if cell.mode == "accuracy" or not allowed(wanted.host.vars, wanted.entry, scenario):
+        return _AskedTarget(given, where, measured, base, None)
+    held = holding(wanted.adjustments, wanted.benchmark.name, scenario, wanted.run_style, base)
+    if held is not None:
+        given = replaced(given, metric, held.value)
+    return _AskedTarget(given, where, measured, base, held)
+
+
+def _adjustable(
+    conf: UserConf, target: _AskedTarget, wanted: Wanted, cell: Cell, conf_with: Callable[[_AskedTarget], UserConf]
+) -> Adjustable | None:
+    """Return the target that may be adjusted: one that the run style writes into user.conf just as it was asked for."""
+    if cell.mode != "performance" or not allowed(wanted.host.vars, wanted.entry, cell.scenario):
+        return None
+    key = METRICS[conf.scenario]
+    was = target_of(conf.text, key)
+    other = replace(target, given=replaced(target.given, key, 2 * was))
+    if target_of(conf_with(other).text, key) != 2 * was:
+        return None
+    return Adjustable(key=key, basis=target.basis, target=was)
+
+
 def _user_conf(
-    wanted: Wanted, cell: Cell, division: Division, round_: Round, samples: int | None, inventory: str
+    wanted: Wanted,
+    cell: Cell,
+    division: Division,
+    round_: Round,
+    samples: int | None,
+    inventory: str,
+    target: _AskedTarget,
 ) -> UserConf:
     host, scenario, mode = wanted.host, cell.scenario, cell.mode
     name = wanted.benchmark.name
-    given, where = _target(host.vars.targets, "targets", wanted, scenario)
     test = next((test for test in COMPLIANCE_TESTS if test == mode), None)
     own = wanted.entry.compliance_min_duration_ms
     request = ConfRequest(
@@ -217,13 +279,13 @@ def _user_conf(
         division=division,
         run_style=wanted.run_style,
         conf_model=wanted.benchmark.loadgen_conf_model or name,
-        given=given,
-        measured=_measured(wanted, scenario, division, round_),
+        given=target.given,
+        measured=target.measured,
         query_count=host.vars.query_count(scenario),
         min_duration_ms=host.vars.min_duration_ms if test is None or own is None else own,
         compliance=test,
         total_sample_count=samples,
-        where=where,
+        where=target.where,
         inventory=inventory,
     )
     return make_user_conf(request, round_)

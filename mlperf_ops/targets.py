@@ -69,6 +69,7 @@ def measured(earlier: Iterable[Earlier]) -> dict[str, Measured]:
             one.cell.verdict != "valid"
             or one.cell.simulated
             or one.result.tainted
+            or one.spec.smoke
             or cell.mode != "performance"
             or cell.scenario not in _SPEEDS
         ):

@@ -8,7 +8,7 @@ from mlperf_ops.campaign.model import Play
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import Plan
+from mlperf_ops.model import Plan, run_name
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
 from mlperf_ops.runlock import is_alive, read_owner
 
@@ -42,8 +42,10 @@ def find_run(inventory: str | None, results: Path | None) -> Path:
 def run_id(inventory: Path) -> str:
     """Return the run id as the plan finds it, where the inventory writes it out."""
     folder = inventory if inventory.is_dir() else inventory.parent
-    given = InventorySource(folder, str(inventory)).literal(f"{PREFIX}run_id")
-    return str(given) if given is not None else folder.resolve().name
+    source = InventorySource(folder, str(inventory))
+    given = source.literal(f"{PREFIX}run_id")
+    name = str(given) if given is not None else folder.resolve().name
+    return run_name(name, smoke=source.literal(f"{PREFIX}smoke"))
 
 
 def _with_plan(run: Path, how: str) -> Path:

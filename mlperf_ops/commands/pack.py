@@ -12,12 +12,14 @@ import typer
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.commands.check import refuse_run_folder
 from mlperf_ops.commands.tables import print_table
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.errors import ConfigError, SubmissionError
 from mlperf_ops.pack import beside, pack_tree
 from mlperf_ops.pack_manifest import PAGE
+from mlperf_ops.run_plan import PLAN, read_part
 from mlperf_ops.typed import dump
 from mlperf_ops.wording import plural
 
+_SMOKE = "a smoke run shows that cells would run; its results count nowhere and are never packed"
 _ENDING = ".tar.gz"
 
 
@@ -44,6 +46,7 @@ def command(
     if not output.name.endswith(_ENDING) or output.name == _ENDING:
         raise ConfigError(f"--output is '{output}'; expected a name that ends with {_ENDING}")
     refuse_run_folder(tree)
+    _refuse_smoke(tree)
     if tree.resolve() in output.resolve().parents:
         raise ConfigError(f"--output {output} is inside of the tree", hint="write it beside the tree")
     report = pack_tree(
@@ -69,3 +72,9 @@ def command(
     ]
     print_table(("what", "value"), rows, {"tainted": "yellow"})
     typer.echo(f"{output} {'changed' if report.changed else 'is up to date'}")
+
+
+def _refuse_smoke(tree: Path) -> None:
+    plan = read_part(tree.resolve().parent / PLAN)
+    if plan is not None and plan.smoke:
+        raise SubmissionError(f"{tree}: {_SMOKE}", hint="run the inventory without mlperf_smoke")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlperf_ops.adjusted_files import read_adjusted, write_review
 from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.catalogue import load_catalogue
@@ -27,6 +28,7 @@ from mlperf_ops.deadline import as_json as forecast_json
 from mlperf_ops.deadline import forecast, parse_deadline
 from mlperf_ops.errors import EXIT_VERDICT, BusyError, ConfigError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_json
+from mlperf_ops.lab import run_id_of
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.model import Plan
@@ -111,19 +113,18 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         raise ConfigError("expected an object of variables for each host in --vars")
     source = InventorySource(Path(folder), inventory)
     source.check()
+    catalogue = load_catalogue()
+    lab = cast("dict[str, dict[str, Json]]", hosts)
+    run = results or Path("results", run_id_of(lab, Path(folder).name))
+    adjusted = read_adjusted(run)
     check_role_variables(
         cast("dict[str, dict[str, dict[str, Json]]]", data.get("role_variables") or {}),
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
     plan, remarks = make_plan(
-        cast("dict[str, dict[str, Json]]", hosts),
-        load_catalogue(),
-        inventory,
-        source.locate,
-        default_run_id=Path(folder).name,
+        lab, catalogue, inventory, source.locate, default_run_id=Path(folder).name, adjusted=adjusted
     )
-    run = results or Path("results", plan.run_id)
     path = run / PLAN_FILE
     with contextlib.nullcontext() if dry_run else _held(run):
         existing = read_json(path) if path.is_file() else None
@@ -134,6 +135,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         after = pretty_json(made)
         if not dry_run:
             write_json(path, made)
+            write_review(Path(folder), plan, adjusted, lab, catalogue)
     idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
     told: JsonObject = {"warnings": cast("Json", idle), "remarks": cast("Json", list(remarks))}

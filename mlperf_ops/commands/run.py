@@ -20,6 +20,9 @@ PLAYBOOK = "run-inference.yml"
 def command(
     inventory: Annotated[str, typer.Option("--inventory", "-i", help="Inventory to run.")],
     style: Annotated[RunStyle | None, typer.Option(help="Run style instead of the inventory's.")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Run every cell for seconds only, to see that nothing is missing.")
+    ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,11 +38,14 @@ def command(
 ) -> None:
     """Run everything that an inventory asks for and that has no good result yet, up to the checked submission tree.
 
-    With --only the plan stays whole and the other cells stay planned. The exit code is ansible-playbook's.
+    With --smoke nothing counts and real results stay as they are: the results folder is results/<run id>-smoke. With
+    --only the plan stays whole and the other cells stay planned. The exit code is ansible-playbook's.
 
     Example: mlperf-ops run -i inventory/lab --check -- --limit sut1,localhost
     """
     words = [f"mlperf_run_style={style}"] if style is not None else []
+    if smoke:
+        words.append("mlperf_smoke=true")
     if only:
         words.append(json.dumps({"mlperf_only": only}))
     made = playbook_command(

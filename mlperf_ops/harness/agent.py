@@ -18,7 +18,7 @@ from typing import cast
 
 from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
-from mlperf_ops.harness import launching, unit_end
+from mlperf_ops.harness import constraints, launching, unit_end
 from mlperf_ops.harness.attempt_files import PHASE, RESULT, SPEC, STATE, SUPERVISOR_LOG
 from mlperf_ops.harness.host_drift import drift_now
 from mlperf_ops.harness.host_readings import HostReader
@@ -28,6 +28,7 @@ from mlperf_ops.model import Spec
 from mlperf_ops.typed import dump
 
 _START_WAIT_SECONDS = 20.0
+_NOTHING: JsonObject = {"state": "needed", "path": None, "attempt": None, "verdict": None, "reasons": []}
 
 
 def folder_of(home: Path, run_id: str, spec: Spec) -> Path:
@@ -37,11 +38,20 @@ def folder_of(home: Path, run_id: str, spec: Spec) -> Path:
 
 
 def status(home: Path, question: JsonObject) -> JsonObject:
-    """Say of each cell whether its result is good, needed or under way; what vanished becomes failed."""
+    """Say of each cell whether its result is good, needed or under way; what vanished becomes failed.
+
+    Where the question is `tolerant`, a cell whose model or data set is not here is `lacking` and says why.
+    """
     provision = read_json(home / "state" / "provision.json")
     answers: list[Json] = []
     for item in cast("list[JsonObject]", question["cells"]):
-        spec = resolve(cast("JsonObject", item["request"]), provision)
+        try:
+            spec = resolve(cast("JsonObject", item["request"]), provision)
+        except ResultError as error:
+            if not question.get("tolerant"):
+                raise
+            answers.append({"key": item["key"], **_NOTHING, "state": "lacking", "reasons": [str(error)]})
+            continue
         state = _state(home, str(question["run_id"]), spec, settles=not question.get("read_only"))
         answers.append({"key": item["key"], **state})
     return {"cells": answers}
@@ -50,7 +60,7 @@ def status(home: Path, question: JsonObject) -> JsonObject:
 def _state(home: Path, run_id: str, spec: Spec, *, settles: bool = True) -> JsonObject:
     folder = folder_of(home, run_id, spec)
     attempts = sorted(folder.glob("attempt_*"), key=lambda path: int(path.name.partition("_")[2]))
-    found: JsonObject = {"state": "needed", "path": None, "attempt": None, "verdict": None, "reasons": []}
+    found: JsonObject = {**_NOTHING}
     clean = False
     for attempt in attempts:
         where: JsonObject = {"path": str(attempt.relative_to(home)), "attempt": attempt.name}
@@ -176,6 +186,7 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
             "kind": cast("JsonObject", result["failure"])["kind"] if result["failure"] else None,
             "hint": cast("JsonObject", result["failure"])["hint"] if result["failure"] else None,
             "summary": summary(result),
+            "target": _target(result),
         }
     state = read_json(attempt / STATE) if (attempt / STATE).is_file() else {}
     try:
@@ -192,7 +203,24 @@ def poll(home: Path, question: JsonObject) -> JsonObject:
         "kind": None,
         "hint": None,
         "summary": None,
+        "target": None,
     }
+
+
+def _target(result: JsonObject) -> JsonObject | None:
+    """Return what an INVALID performance run says of the target to try next; None of other results."""
+    cell, loadgen = cast("JsonObject", result["cell"]), result.get("loadgen")
+    if result["verdict"] != "invalid" or cell["mode"] != "performance" or not isinstance(loadgen, dict):
+        return None
+    if loadgen["validity"] != "INVALID":
+        return None
+    scenario = "Server" if cell["scenario"] == "Interactive" else cell["scenario"]
+    step = constraints.better_target(
+        scenario,  # type: ignore[arg-type]  # one of the names, as the spec was checked
+        cast("JsonObject", loadgen["fields"]),
+        cast("list[str]", loadgen["errors"]),
+    )
+    return {"key": None, "value": None, "why": step} if isinstance(step, str) else {**dump(step), "why": ""}
 
 
 def summary(result: JsonObject) -> str | None:

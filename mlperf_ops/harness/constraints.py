@@ -66,6 +66,32 @@ class Knobs:
     queries: str = "min_query_count"
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A target that is likely to suit better than the one of the run; the user.conf key and its value, qps or ms."""
+
+    key: Literal["target_qps", "target_latency"]
+    value: float
+
+
+def better_target(
+    scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"],
+    fields: Mapping[str, Json],
+    errors: Sequence[str] = (),
+) -> Step | str:
+    """Return the target to try next after an INVALID run, or in a sentence why none is known that would help.
+
+    It is the one that `missed` suggests. Only the target is the submitter's free choice: a count or a duration that
+    was missed for another reason stays as the round and the inventory have it.
+
+    Args:
+        scenario: LoadGen's.
+        fields: Keys of the detail log.
+        errors: LoadGen's error lines.
+    """
+    return _Run(scenario, fields, errors, Knobs()).step()
+
+
 def missed(
     scenario: Literal["SingleStream", "MultiStream", "Server", "Offline"],
     fields: Mapping[str, Json],
@@ -133,19 +159,56 @@ class _Run:
         return None if mean is None else count * mean / _NS_PER_S
 
     def _more_queries(self) -> str:
+        wanted, target = self._for_more_queries(), self._number("effective_target_qps")
+        if wanted is None:
+            return ""
         if self._scenario == "Offline":
-            speed, target = self._number("result_samples_per_second"), self._number("effective_target_qps")
-            if speed is None or target is None or speed <= target:
-                return ""
-            return f"raise {self._knobs.qps} from {_plain(target, 6)} to about {_shown(speed, up=True)}"
+            was = "" if target is None else f" from {_plain(target, 6)}"
+            return f"raise {self._knobs.qps}{was} to about {_plain(wanted, _DIGITS)}"
+        was = f" from {_plain(_MS_PER_S / target, 6)}" if target is not None else ""
+        return f"lower {self._knobs.latency}{was} to about {_plain(wanted, _DIGITS)}"
+
+    def _for_more_queries(self) -> float | None:
+        """Return the target with which LoadGen makes enough queries: qps in Offline, ms in the stream scenarios."""
+        target = self._number("effective_target_qps")
+        if self._scenario == "Offline":
+            speed = self._number("result_samples_per_second")
+            return None if speed is None or target is None or speed <= target else _rounded(speed, up=True)
         if self._scenario == "Server":
-            return ""
+            return None
         mean = self._number("result_mean_query_latency_ns", "result_mean_latency_ns")
-        expected = self._number("effective_target_qps")
-        if mean is None or (expected is not None and mean * expected >= _NS_PER_S):
-            return ""
-        was = f" from {_plain(_MS_PER_S / expected, 6)}" if expected is not None else ""
-        return f"lower {self._knobs.latency}{was} to about {_shown(mean / _NS_PER_MS, up=False)}"
+        if mean is None or (target is not None and mean * target >= _NS_PER_S):
+            return None
+        return _rounded(mean / _NS_PER_MS, up=False)
+
+    def step(self) -> Step | str:
+        """Return the next target, or why there is none."""
+        fields = self._fields
+        if self._scenario != "Server":
+            if fields.get("result_min_duration_met") is not False:
+                return "its target is not what it missed"
+            wanted = None if self._ended_by_limit() else self._for_more_queries()
+            key: Literal["target_qps", "target_latency"] = (
+                "target_qps" if self._scenario == "Offline" else "target_latency"
+            )
+            return "no better target follows from its log" if wanted is None else Step(key, wanted)
+        target = self._number("effective_target_qps")
+        if target is None:
+            return "its log does not tell its target"
+        done = self._number("result_completed_samples_per_sec")
+        over = [one for one in self._limits() if one.measured > one.limit]
+        if any(one.least is not None and one.least > one.limit for one in over):
+            return "no lower rate helps: even the quickest query was over the limit"
+        if fields.get("result_perf_constraints_met") is False and over:
+            return Step("target_qps", self._lower_rate(target, done, min(one.limit / one.measured for one in over)))
+        if any(_OVERLOADED in error for error in self._errors):
+            return Step("target_qps", self._lower_rate(target, done))
+        if fields.get("early_stopping_met") is False and not self._ended_by_limit():
+            return Step("target_qps", self._lower_rate(target, None))
+        return "its target is not what it missed"
+
+    def _ended_by_limit(self) -> bool:
+        return any(words in error for words, _ in _STOPPED for error in self._errors)
 
     def _stopped_by(self) -> str:
         """Return what to do about a limit that ended the run."""
@@ -192,14 +255,19 @@ class _Run:
         return _with(told, self._lower(target, self._number("result_completed_samples_per_sec"), step))
 
     def _lower(self, target: float, completed: float | None, step: float = 1.0) -> str:
-        wanted = target * step
-        scheduled = self._number("result_scheduled_samples_per_sec") or target
-        behind = completed is not None and completed < _FELL_BEHIND * scheduled
-        if behind and completed is not None:
-            wanted = min(wanted, _BACK_OFF * completed)
-        wanted = max(min(wanted, _BACK_OFF * target), _LARGEST_STEP * target)
+        wanted = self._lower_rate(target, completed, step)
+        behind = completed is not None and self._behind(target, completed)
         kept_up = f", it completed only {_plain(completed, 3)} qps" if behind and completed is not None else ""
-        return f"lower {self._knobs.qps} to about {_shown(wanted, up=False)}{kept_up}"
+        return f"lower {self._knobs.qps} to about {_plain(wanted, _DIGITS)}{kept_up}"
+
+    def _lower_rate(self, target: float, completed: float | None, step: float = 1.0) -> float:
+        wanted = target * step
+        if completed is not None and self._behind(target, completed):
+            wanted = min(wanted, _BACK_OFF * completed)
+        return _rounded(max(min(wanted, _BACK_OFF * target), _LARGEST_STEP * target), up=False)
+
+    def _behind(self, target: float, completed: float) -> bool:
+        return completed < _FELL_BEHIND * (self._number("result_scheduled_samples_per_sec") or target)
 
     def _limits(self) -> Iterable[_Limit]:
         percentile = (self._number("effective_target_latency_percentile") or 0.99) * 100
@@ -280,8 +348,8 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= _LONG_SECONDS else f"{seconds:.3g} s"
 
 
-def _shown(value: float, *, up: bool) -> str:
+def _rounded(value: float, *, up: bool) -> float:
     """Return a number with two significant digits, rounded up or down."""
     step = 10.0 ** (math.floor(math.log10(value)) - (_DIGITS - 1))
     steps = math.ceil(value / step - 1e-9) if up else math.floor(value / step + 1e-9)
-    return _plain(steps * step, _DIGITS)
+    return float(f"{steps * step:.{_DIGITS}g}")

@@ -40,18 +40,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "harness_sha256": staging.harness_sha256,
             "components": _wanted(plan, host),
             "cells": _cells(plan, host["name"]),
+            "tolerant": bool(plan.get("smoke")),
         }
         try:
             answer = self._module(arguments, variables)
             if answer.get("missing") and not answer.get("failed") and not self._task.check_mode:
+                lacking = answer.get("lacking", {})
+                if arguments["tolerant"]:
+                    lacking = {**lacking, **staging.unobtainable(answer["missing"], run)}
+                    answer["missing"] = [one for one in answer["missing"] if one.partition("/")[2] not in lacking]
                 staged = self._stage(staging, answer, run, variables)
-                answer = self._module({**arguments, "staged": staged}, variables)
+                answer = self._module({**arguments, "staged": staged, "lacking": lacking}, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         result.update(answer)
+        if arguments["tolerant"] and not answer.get("failed"):
+            self._tell_lacking(host["name"], run, answer.get("lacking", {}))
         if not answer.get("failed"):
             result["msg"] = f"{len(answer['missing'])} parts {'would be' if self._task.check_mode else 'were'} brought"
         return result
+
+    def _tell_lacking(self, name: str, run: Path, lacking: dict[str, str]) -> None:
+        """Say what a smoke run lacks, and keep it for its verdict."""
+        for component, why in lacking.items():
+            display.display(f"{name}  lacks {component}: {why}", color="red")
+        if not self._task.check_mode:
+            with controller.sentences():
+                controller.runlock.acquire(run)
+                controller.files.write_json(run / "hosts" / name / "lacking.json", {"components": lacking})
 
     def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -105,6 +121,18 @@ class _Staging:
             argv += ["--name", name]
         answer = once.answer(argv, lambda: controller.mlperf_ops(argv).data)
         return {item["name"]: item for item in answer["components"]}
+
+    def unobtainable(self, missing: list[str], run: Path) -> dict[str, str]:
+        """Return why components cannot be prepared, each by itself, so that one keeps no other away."""
+        names = [item.partition("/")[2] for item in missing if item.startswith("components/")]
+        return {name: told for name in names if (told := self._obstacle(name, run))}
+
+    def _obstacle(self, name: str, run: Path) -> str:
+        try:
+            self.prepare([name], run)
+        except AnsibleActionFail as error:
+            return str(error.message)
+        return ""
 
     def pack(self, item: str, prepared: dict[str, dict[str, str]], host: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
         """Return the archive of one missing item and what the module has to know of it."""

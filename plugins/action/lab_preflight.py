@@ -65,6 +65,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             plan = controller.read_plan(run, check_mode=bool(self._task.check_mode))
         except AnsibleActionFail:
             return {}
+        if plan.get("smoke"):  # a file that is not there is a warning: it keeps its own cells from running, no others
+            return {host["name"]: {**host, "components": []} for host in plan["hosts"]}
         return {host["name"]: host for host in plan["hosts"]}
 
     def _names(self, pattern: str, limit: str, variables: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
+    adjusted,
     controller,
     early,
     fetch,
@@ -53,6 +54,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _lost_seconds: float
     _leases: leases.Leases
     _launcher: launch.Launcher
+    _run: Path
+    _wanted: tuple[str, ...]
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run what is needed; a failed cell does not keep the next one from running."""
@@ -62,12 +65,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, self._variables)
         given = controller.plain(self._task.args)
         self._lost_seconds = float(given.get("lost_seconds", 600))
-        run = controller.run_folder(given.get("results", ""), self._variables)
+        run = self._run = controller.run_folder(given.get("results", ""), self._variables)
         plan = controller.read_plan(run, check_mode=self._task.check_mode)
         host = controller.host_of(plan, self._name)
         self._home = host["home"]
         cells = controller.in_turn(controller.planned_cells(plan, self._name), host)
-        wanted = only.patterns_of(given.get("only") or [])
+        wanted = self._wanted = only.patterns_of(given.get("only") or [])
         question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
         try:
             answer = self._ask("status", question)
@@ -77,7 +80,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
             self._launcher = launch.Launcher(self, self._variables, self._ask, given.get("launcher", "auto"))
             states = answer["answer"]["cells"]
-            todo = [index for index, state in enumerate(states) if state["state"] != "good"]
+            for index, state in enumerate(states):
+                if state["state"] == "lacking":
+                    why = "; ".join(state["reasons"])
+                    display.display(f"{self._name}  {progress.words(cells[index])}   cannot run: {why}", color="red")
+            todo = [index for index, state in enumerate(states) if state["state"] not in {"good", "lacking"}]
             needed = len(todo)
             todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
             left_out = needed - len(todo)
@@ -126,7 +133,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             title = f"{self._name}  {place}  {progress.words(cells[index])}"
             self._leases.begin(cells[index], self._home)
             try:
-                came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
+                if again[index] and self._adjusted_before(title, cells[index], states[index], tally):
+                    came_to = "adjusted"
+                else:
+                    came_to = self._one(title, cells[index], states[index], question, index, tally, again[index])
             except controller.errors.MlperfOpsError as error:
                 came_to = str(error)
             finally:
@@ -135,6 +145,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 again[index] -= 1
                 states[index] = {"state": "needed"}
                 self._tuning.forget()  # the host may have rebooted
+                continue
+            if came_to == "adjusted":
+                again[index] -= 1
+                changed = self._plan_anew(cells, states, question)
+                todo += [at for at in changed if at not in todo and only.chosen(_cell(cells[at]), self._wanted)]
+                left += [at for at in changed if at in todo and at not in left]
+                again = {**dict.fromkeys(todo, retries), **again}
+                left = [at for at in left if states[at]["state"] != "good" or at not in changed]
                 continue
             if came_to:  # a sentence why it did not start; somebody else may have been faster
                 told = self._ask("status", question)
@@ -151,6 +169,24 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                     self._watch(f"{self._name}  {place}  waits", states[running[0]]["path"], cells[running[0]])
                     continue
             left.remove(index)
+
+    def _plan_anew(
+        self, cells: list[dict[str, Any]], states: list[dict[str, Any]], question: dict[str, Any]
+    ) -> list[int]:
+        """Take over what a new plan changes of the cells, and what the host says of these; return their places."""
+        plan = controller.read_plan(self._run, check_mode=False)
+        new = {controller.cell_key(cell["cell"]): cell for cell in controller.planned_cells(plan, self._name)}
+        changed = []
+        for at, cell in enumerate(cells):
+            planned = new.get(controller.cell_key(cell["cell"]), cell)
+            if planned["request"] != cell["request"]:
+                changed.append(at)
+            cells[at] = planned
+        question["cells"] = controller.question(plan, cells)["cells"]
+        told = self._ask("status", {**question, "cells": [question["cells"][at] for at in changed]})
+        for place, at in enumerate(changed):
+            states[at] = {"state": "needed"} if told.get("failed") else told["answer"]["cells"][place]
+        return changed
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
@@ -174,7 +210,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Start a cell, or re-attach to it, and wait for its end.
 
         Returns:
-            "again" where it is to run again, a sentence where it did not start, else "".
+            "again" where it is to run again, "adjusted" where it is planned again with another target, a sentence where
+            it did not start, else "".
         """
         self._goes_on()
         key = controller.cell_key(cell["cell"])
@@ -220,17 +257,60 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             tally.failed.append(f"{key}: {answer['msg']}")
             return ""
         self._leases.ended = answer["answer"]["state"] != "running"
-        if retries and answer["answer"].get("kind") in _RETRIED:
-            why = "; ".join(answer["answer"]["reasons"])
-            tally.retried.append(f"{key}: {why}")
-            display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
-            return "again"
+        if retries and (how := self._again(title, cell, path, answer["answer"], tally, retries)):
+            return how
         tally.ran += 1
         if tally.note(title, key, answer["answer"]) == "failed":
             self._show_last_lines(path)
         if answer["answer"]["state"] == "ended":
             self._early.bring(key, path)
         return ""
+
+    def _again(
+        self,
+        title: str,
+        cell: dict[str, Any],
+        path: str,
+        answer: dict[str, Any],
+        tally: progress.Tally,
+        retries: int,
+    ) -> str:
+        """Tell whether an attempt that has ended is followed by another one, and how: "again", "adjusted" or ""."""
+        if answer.get("kind") in _RETRIED:
+            why = "; ".join(answer["reasons"])
+            tally.retried.append(f"{controller.cell_key(cell['cell'])}: {why}")
+            display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
+            return "again"
+        return "adjusted" if self._adjusted(title, cell, path, answer, tally) else ""
+
+    def _adjusted_before(self, title: str, cell: dict[str, Any], state: dict[str, Any], tally: progress.Tally) -> bool:
+        """Take what an attempt of an earlier play says of the target, instead of missing it once more."""
+        if not cell.get("adjustable") or state["state"] != "needed" or state.get("verdict") != "invalid":
+            return False
+        told = self._ask("poll", {"path": state["path"]})
+        return not told.get("failed") and self._adjusted(title, cell, state["path"], told["answer"], tally)
+
+    def _adjusted(
+        self, title: str, cell: dict[str, Any], path: str, answer: dict[str, Any], tally: progress.Tally
+    ) -> bool:
+        """Plan a cell again with the target that its INVALID attempt suggests; tell whether it was."""
+        value = adjusted.next_target(cell, answer)
+        if isinstance(value, str):
+            if value:
+                display.display(f"{title}   its target is not adjusted: {value}")
+            return False
+        key, may = controller.cell_key(cell["cell"]), cell["adjustable"]
+        why = "; ".join(answer["reasons"])
+        self._early.bring(key, path)
+        try:
+            adjusted.plan_again(self._run, self._variables, cell, path, answer, value)
+        except AnsibleActionFail as error:  # the other cells can do without
+            display.display(f"{title}   its target is not adjusted: {error.message}", color="red")
+            return False
+        tally.adjusted.append(f"{key}: {may['key']} {value:g} instead of {may['target']:g}: {why}")
+        told = f"it runs again with {may['key']} {value:g} instead of {may['target']:g}"
+        display.display(f"{title}   invalid: {why}; {told}", color="yellow")
+        return True
 
     def _stop_without_lease(self, title: str, pid: int) -> None:
         """Stop a cell that began after its lease was lost, as after a controller's sleep; it becomes a failed one."""

@@ -23,6 +23,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, task_vars or {})
         given = controller.plain(self._task.args)
         report, aggregated = given["report"], given["aggregate"]
+        smoke = self._smoke(str(given.get("results") or ""), task_vars or {})
+        if smoke is not None:
+            return {**result, **smoke}
         if not report:
             return {**result, "changed": False, "msg": "check mode: no submission was built"}
         verdict = str(report.get("verdict"))
@@ -40,3 +43,23 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if verdict == "rejected":
             return {**result, "failed": True, "msg": f"the submission is rejected; {report['verdict_md']} says why"}
         return {**result, "msg": verdict}
+
+    def _smoke(self, results: str, variables: dict[str, Any]) -> dict[str, Any] | None:
+        """Show the verdict of a smoke run, whose question is another one; None for any other run."""
+        run = controller.run_folder(results, variables)
+        if self._task.check_mode or not (run / "plan.json").is_file():
+            return None
+        if not controller.read_plan(run, check_mode=False).get("smoke"):
+            return None
+        told = controller.mlperf_ops(["smoke", str(run)]).data
+        display.display("")
+        for line in str(told["text"]).splitlines():
+            red = line.startswith(("would fail", "problem"))
+            display.display(line, color="red" if red else None)
+        display.display("")
+        if told["ready"]:
+            return {"changed": False, "msg": "every cell would run"}
+        bad = [f"{one['key']}: {one['reason']}" for one in told["cells"] if one["state"] == "would fail"]
+        bad += told["problems"]
+        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        return {"changed": False, "failed": True, "msg": f"the smoke run failed: {'; '.join(bad[:_SHOWN])}{more}"}

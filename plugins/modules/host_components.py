@@ -103,6 +103,14 @@ options:
     description: Archives that the action has brought to the host. Given by the action.
     type: dict
     default: {}
+  tolerant:
+    description: A component that cannot be had is named in RV(lacking) and keeps no other away. Given by the action.
+    type: bool
+    default: false
+  lacking:
+    description: Components that the controller could not prepare, and why. Given by the action.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Names what is missing and changes nothing.
@@ -127,6 +135,10 @@ missing:
   type: list
   elements: str
   sample: ["python", "harness", "components/efficientnet-lite0"]
+lacking:
+  description: Components that cannot be had, and why; only in a smoke run.
+  returned: success
+  type: dict
 home:
   description: The absolute path of mlperf_home.
   returned: success
@@ -186,6 +198,8 @@ ARGUMENTS = {
     "cells": {"type": "list", "elements": "dict", "default": [], "options": CELL_OPTIONS},
     "components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT_OPTIONS},
     "staged": {"type": "dict", "default": {}},
+    "tolerant": {"type": "bool", "default": False},
+    "lacking": {"type": "dict", "default": {}},
 }
 
 
@@ -195,7 +209,10 @@ class Host:
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Find the interpreter and the ledger."""
         self.home = host_store.expand(parameters["home"])
-        self.components: list[dict[str, str]] = parameters["components"]
+        self.lacking: dict[str, str] = dict(parameters["lacking"])
+        self.tolerant: bool = parameters["tolerant"]
+        wanted: list[dict[str, str]] = parameters["components"]
+        self.components = [component for component in wanted if component["name"] not in self.lacking]
         self.staged: dict[str, Any] = parameters["staged"]
         self.lock_sha256: str = parameters["lock_sha256"]
         self.harness_sha256: str = parameters["harness_sha256"]
@@ -214,9 +231,15 @@ class Host:
             names.append("python")
         if not self.harness.is_dir() or self.ledger.digest(self.harness) != self.harness_sha256:
             names.append("harness")
-        for component in self.components:
+        for component in list(self.components):
             if component["path"]:
-                self._own(component)
+                try:
+                    self._own(component)
+                except HostError as error:
+                    if not self.tolerant:
+                        raise
+                    self.lacking[component["name"]] = str(error)
+                    self.components.remove(component)
             elif self._stored(component) is None:
                 names.append(f"components/{component['name']}")
         return names
@@ -398,6 +421,7 @@ def main() -> None:
         module.exit_json(
             changed=changed,
             missing=missing,
+            lacking=host.lacking,
             home=str(host.home),
             read="full" if host.full else "quick",
             python_tag=host.interpreter.tag,

@@ -10,7 +10,12 @@ version_added: "0.1.0"
 description:
   - Displays the text of C(mlperf-ops report) on the terminal.
   - Fails when the verdict is C(rejected) or planned cells have no usable result.
+  - Of a smoke run it shows instead which cells would run, and fails when one would not.
 options:
+  results:
+    description: Results folder of the run. Empty takes the default of the role.
+    type: str
+    default: ""
   report:
     description: The answer of C(mlperf-ops report); empty in check mode.
     type: dict

@@ -19,6 +19,7 @@ class Tally:
     tainted: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     retried: list[str] = field(default_factory=list)
+    adjusted: list[str] = field(default_factory=list)
 
     def note(self, title: str, key: str, answer: dict[str, Any]) -> str:
         """Show how a cell ended, keep what went wrong, and return the verdict."""
@@ -50,6 +51,8 @@ class Tally:
         summary = f"{self.ran} of {planned} cells ran, {len(self.invalid)} invalid, {len(self.failed)} failed"
         if self.retried:
             summary += f", {len(self.retried)} run again after a failure"
+        if self.adjusted:
+            summary += f", {len(self.adjusted)} run again with another target"
         if self.tainted:
             summary += f", {len(self.tainted)} tainted"
         told: dict[str, Any] = {
@@ -58,6 +61,7 @@ class Tally:
             "failed_cells": self.failed,
             "tainted": self.tainted,
             "retried": self.retried,
+            "adjusted": self.adjusted,
         }
         if bad and not keep_going:
             return {**told, "failed": True, "msg": f"{summary}: " + "; ".join(bad)}

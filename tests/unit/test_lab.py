@@ -84,7 +84,7 @@ def test_the_run_is_called_after_the_inventory(tmp_path: Path, inventory: str, r
         (
             "mlperf_submitter: Example",
             "mlperf_submiter: Example",
-            "4: mlperf_submiter: unknown variable 'mlperf_submiter'; expected one of mlperf_become, ",
+            "4: mlperf_submiter: unknown variable 'mlperf_submiter'; expected one of mlperf_adjust_targets, ",
         ),
         (
             "    scenarios: [",
