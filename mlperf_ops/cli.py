@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("check", "Check a submission tree and explain every finding."),
     "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
     "report": ("report", "Write verdict.md and report.html."),
+    "energy": ("energy", "Show what was read of the cells' energy, unofficially, beside their results."),
     "pack": ("pack", "Pack a submission tree that passes into one archive with digests."),
     "verify": ("verify", "Verify a pack: digests, safe names, and the check of its content."),
     "catalogue": ("catalogue", "List, show and compare rounds, benchmarks, implementations, components."),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import read_json
+from mlperf_ops.harness.energy.model import SourceSettings
 from mlperf_ops.harness.host_drift import Limits
 from mlperf_ops.harness.supervisor import host_lock, new_attempt, run_cell
 from mlperf_ops.model import Spec
@@ -35,14 +36,23 @@ def main() -> int:
     parser.add_argument("--request-sha256", default="", help="identity of the plan's request")
     parser.add_argument("--home", type=Path, help="mlperf_home, whose state folder tells what tuning has set")
     parser.add_argument("--host-state", type=json.loads, default={}, help="limits that taint a result, as JSON")
+    parser.add_argument(
+        "--unofficial-energy", type=json.loads, default=[], help="sources of energy beside the result, as JSON"
+    )
     arguments = parser.parse_args()
     try:
         spec = load(Spec, read_json(arguments.spec), str(arguments.spec))
         with host_lock(arguments.lock, spec.cell.key) if arguments.lock else contextlib.nullcontext():
             attempt = (arguments.attempt or new_attempt(arguments.out or arguments.spec.parent)).resolve()
             limits = load(Limits, arguments.host_state, "--host-state")
+            sources = [load(SourceSettings, one, "--unofficial-energy") for one in arguments.unofficial_energy]
             result = run_cell(
-                spec, attempt, request_sha256=arguments.request_sha256, home=arguments.home, limits=limits
+                spec,
+                attempt,
+                request_sha256=arguments.request_sha256,
+                home=arguments.home,
+                limits=limits,
+                energy_sources=sources,
             )
     except MlperfOpsError as error:
         print(f"mlperf_ops.harness: error: {error}", file=sys.stderr)  # noqa: T201  # a command line
