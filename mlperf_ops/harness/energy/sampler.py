@@ -21,17 +21,25 @@ from mlperf_ops.files import Json, JsonObject, write_json
 from mlperf_ops.harness.energy import programs
 from mlperf_ops.harness.energy.model import ENERGY, NOTE, Source, SourceError, SourceKind, SourceSettings, csv_file
 from mlperf_ops.harness.energy.rapl import Rapl
-from mlperf_ops.harness.energy.redfish import Redfish
 from mlperf_ops.harness.energy.window import COLUMNS, Energy, energies, readings_of, row
 from mlperf_ops.harness.host_state import step_aside
 from mlperf_ops.power_log import power_seconds
 
 _GIVES_UP_AFTER = 5  # failures in a row of a source that never had a reading
+
+
+def _redfish(settings: SourceSettings) -> Source:
+    """Import TLS only where it is used: a supervisor is to be small."""
+    from mlperf_ops.harness.energy.redfish import Redfish  # noqa: PLC0415
+
+    return Redfish(settings)
+
+
 _READERS: Mapping[SourceKind, Callable[[SourceSettings], Source]] = {
     "rapl": Rapl,
     "nvml": programs.NvidiaSmi,
     "dcmi": programs.dcmi,
-    "redfish": Redfish,
+    "redfish": _redfish,
     "snmp": programs.snmp,
     "command": programs.command,
 }
