@@ -1,9 +1,9 @@
 """What reading unofficial energy costs a host while it measures: `python -m benchmarks.energy --help`.
 
 A small model under LoadGen, SingleStream, without sources and with one, taking turns. The cost is the CPU time that
-the sampler notes itself (its threads and the programs that it starts), as a share of one core; the effect is the ratio of
-the two median latencies. The sources are stand-ins: a powercap tree of plain files, a program that prints a number as
-snmpget and ipmitool do, a Redfish service over TLS, which runs on the same machine here and in a lab does not.
+the sampler notes itself (its threads and the programs that it starts), as a share of one core; the effect is the ratio
+of the two median latencies. The sources are stand-ins: a powercap tree of plain files, a program that prints a number
+as snmpget and ipmitool do, a Redfish service over TLS, which runs on the same machine here and in a lab does not.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _compare(workload: Workload, setting: Setting, source: SourceSettings, pairs
                     sys.exit(f"benchmarks.energy: {told['sources'][0]['problem']}")
                 shares.append(told["cost"]["percent_of_one_cpu"])
         ratios.append(pair[True] / pair[False])
-        print(f"{source.kind}: p50 {pair[False]:.2f} µs without, {pair[True]:.2f} µs with, {shares[-1]:.3f} % of a core",
+        print(f"{source.kind}: p50 {pair[False]:.2f} µs, with it {pair[True]:.2f} µs, {shares[-1]:.3f} % of a core",
               file=sys.stderr, flush=True)  # fmt: skip
     return {
         "percent_of_a_core": round(statistics.median(shares), 4),

@@ -1,4 +1,4 @@
-"""Unofficial energy on a lab host: the files that are shipped suffice, and its (simulated) tools are asked as they want.
+"""Unofficial energy on a lab host: the files that are shipped suffice, and (simulated) tools are asked as they want.
 
 The cell here is no LoadGen: it only takes time, so that the sampler has something to run beside.
 """
@@ -40,9 +40,7 @@ def test_gpus_and_bmc_are_read_beside_a_cell_and_nothing_stays_with_simulated_to
     host = lab.fresh(hardware="acpi-cpufreq+nvidia+ipmitool")
     try:
         ship(host)
-        spec = replace(
-            make_spec(Cell("sut", "efficientnet-lite0", "Offline", "performance")), argv=("/bin/sleep", "4")
-        )
+        spec = replace(make_spec(Cell("sut", "efficientnet-lite0", "Offline", "performance")), argv=("/bin/sleep", "4"))
         host.write(f"{_HOME}/spec.json", json.dumps(dump(spec)))
         sources = [{"kind": "nvml", "name": "gpus", "sample_seconds": 0.5}, {"kind": "dcmi", "name": "dcmi"},
                    {"kind": "rapl", "name": "rapl", "powercap": "/none"}]  # fmt: skip

@@ -73,7 +73,7 @@ class Bmc(ThreadingHTTPServer):
         self.account: tuple[str, str] | None = ACCOUNT
         self.url = f"https://localhost:{self.server_address[1]}"
 
-    def chassis(self, name: str, *, inside: str | None = None, **more: Any) -> None:
+    def chassis(self, name: str, *, inside: str | None = None, **more: float) -> None:
         """Add a chassis; `power` and `environment` are the watts of its two resources."""
         path = f"/redfish/v1/Chassis/{name}"
         held: dict[str, Any] = {"Id": name}
@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Bmc
 
-    def do_GET(self) -> None:  # noqa: N802  # the base class's name
+    def do_GET(self) -> None:  # the base class's name
         self.server.asked.append(self.path)
         status, body = 200, self.server.answers.get(self.path)
         if self.server.account is not None:

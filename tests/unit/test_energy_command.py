@@ -11,7 +11,7 @@ import pytest
 from mlperf_ops.aggregate import aggregate
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.cli import main
-from mlperf_ops.files import read_json, write_json
+from mlperf_ops.files import Json, read_json, write_json
 from mlperf_ops.model import Result
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, seal, snapshot
@@ -19,7 +19,7 @@ from tests.support.attempts import Lab, RealLogs, seal, snapshot
 KEY = "node1/efficientnet-lite0/Offline/performance"
 
 
-def energy(**source: Any) -> dict[str, Any]:
+def energy(**source: Json) -> dict[str, Any]:
     told = {"name": "rapl", "kind": "rapl", "file": "energy_rapl.csv", "average_watts": 120.5, "joules": 1205.0,
             "joules_per_query": 0.125, "problem": None}  # fmt: skip
     return {"schema": 1, "unofficial": True, "window": {"duration_seconds": 10.0}, "sources": [{**told, **source}]}
@@ -54,9 +54,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, s
     return code, out, err
 
 
-def test_each_source_of_each_cell_is_a_row_that_says_unofficial(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_source_of_each_cell_is_a_row_that_says_unofficial(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     add(attempt_of(lab), energy())
     run = lab.write()
     code, out, err = said(capsys, "energy", run)

@@ -18,7 +18,7 @@ from mlperf_ops.harness.energy.sampler import EnergySampler
 from tests.support.energy import make_powercap, program
 
 
-def settings(kind: SourceKind, name: str = "", **more: Any) -> SourceSettings:
+def settings(kind: SourceKind, name: str = "", **more: Any) -> SourceSettings:  # noqa: ANN401  # its fields
     return SourceSettings(kind, name or kind, **{"sample_seconds": 0.05, **more})
 
 

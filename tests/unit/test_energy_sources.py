@@ -15,8 +15,10 @@ from mlperf_ops.harness.energy.rapl import Rapl
 from mlperf_ops.harness.energy.redfish import Redfish
 from tests.support.energy import ACCOUNT, DCMI, RANGE_UJ, make_powercap, program, running_bmc, zone
 
+PASSWORD_FILE: dict[str, Any] = {"password_file": "/etc/bmc.pass"}
 
-def settings(kind: SourceKind, **more: Any) -> SourceSettings:
+
+def settings(kind: SourceKind, **more: Any) -> SourceSettings:  # noqa: ANN401  # its fields
     return SourceSettings(kind, kind, **more)
 
 
@@ -69,10 +71,10 @@ def test_rapl_without_the_right_to_read_says_which_file_and_what_to_do(
     if os.geteuid() == 0:  # root reads any file: the refusal comes from where the kernel would give it
         real = Path.read_text
 
-        def refused(path: Path, *words: Any, **more: Any) -> str:
+        def refused(path: Path) -> str:
             if path == counter:
                 raise PermissionError(13, "Permission denied")
-            return real(path, *words, **more)
+            return real(path)
 
         monkeypatch.setattr(Path, "read_text", refused)
     with pytest.raises(SourceError, match="energy_uj is readable by root only") as caught:
@@ -93,7 +95,7 @@ def test_ipmitool_is_asked_for_the_hosts_own_bmc_with_a_simulated_ipmitool(tools
 
 def test_the_password_of_a_bmc_over_the_network_stays_in_its_file_with_a_simulated_ipmitool(tools: Path) -> None:
     program(tools, "ipmitool", f"cat <<'X'\n{DCMI.format(watts=1, state='activated')}X")
-    programs.dcmi(settings("dcmi", address="bmc1", user="monitor", password_file="/etc/bmc.pass")).read()
+    programs.dcmi(settings("dcmi", address="bmc1", user="monitor", **PASSWORD_FILE)).read()
     assert (tools / "ipmitool.argv").read_text() == (
         "-I lanplus -H bmc1 -U monitor -f /etc/bmc.pass dcmi power reading\n"
     )
@@ -108,9 +110,7 @@ def test_the_password_of_a_bmc_over_the_network_stays_in_its_file_with_a_simulat
         ("exit 1", "exit code 1: it said nothing"),
     ],
 )
-def test_a_bmc_without_power_is_one_sentence_with_a_simulated_ipmitool(
-    tools: Path, script: str, sentence: str
-) -> None:
+def test_a_bmc_without_power_is_one_sentence_with_a_simulated_ipmitool(tools: Path, script: str, sentence: str) -> None:
     program(tools, "ipmitool", script)
     with pytest.raises(SourceError) as caught:
         programs.dcmi(settings("dcmi")).read()
@@ -244,8 +244,13 @@ def test_redfish_reads_the_chassis_that_are_named(tmp_path: Path) -> None:
 )
 def test_why_redfish_has_no_reading_is_said_without_the_account(tmp_path: Path, case: str, sentence: str) -> None:
     with running_bmc(tmp_path) as bmc:
-        bmc.chassis("1", **({} if case == "nothing" else {"power": 5}))
-        file = netrc(tmp_path, "bmc9" if case == "other host" else "localhost", "x" if case == "refused" else ACCOUNT[1])
+        if case == "nothing":
+            bmc.chassis("1")
+        else:
+            bmc.chassis("1", power=5)
+        file = netrc(
+            tmp_path, "bmc9" if case == "other host" else "localhost", "x" if case == "refused" else ACCOUNT[1]
+        )
         if case == "open file":
             Path(file).chmod(0o644)
         if case == "no file":

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import pytest
 
+from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, pretty_json
-from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.harness.energy.model import SourceSettings
 from mlperf_ops.lab_energy import EnergySource
 from mlperf_ops.model import Plan

@@ -80,10 +80,10 @@ class Program:
     def _run(self) -> tuple[int, str, str]:
         process = self._process = start(self._argv, self._env, stderr=subprocess.PIPE)
         deadline = time.monotonic() + self._settings.timeout_seconds
-        said = {process.stdout: b"", process.stderr: b""}
+        said: dict[object, bytes] = {process.stdout: b"", process.stderr: b""}
         late = False
         with selectors.DefaultSelector() as selector:
-            for stream in said:
+            for stream in (process.stdout, process.stderr):
                 if stream is not None:
                     selector.register(stream, selectors.EVENT_READ)
             while selector.get_map() and not late:
@@ -92,14 +92,15 @@ class Program:
                 late = not ready
                 for key, _ in ready:
                     if block := os.read(key.fd, _CHUNK_BYTES):
-                        said[key.fileobj] += block  # type: ignore[index]  # one of the two streams
+                        said[key.fileobj] += block
                     else:
                         selector.unregister(key.fileobj)
         code, used = reap(process, deadline)
         self._cpu_seconds += used
         if late:
             raise SourceError(f"{self._argv[0]} did not answer within {self._settings.timeout_seconds:g} s")
-        return code, *(text.decode(errors="replace") for text in said.values())
+        output, complaint = (said[stream].decode(errors="replace") for stream in (process.stdout, process.stderr))
+        return code, output, complaint
 
 
 class NvidiaSmi:

@@ -1,8 +1,8 @@
 """Read the unofficial sources while a cell's process runs, and sum them up over LoadGen's window afterwards.
 
-Like the samples of the host's state, readings are taken by threads of the supervisor that step aside for the cell; each
-source has its own, so that a slow BMC delays no other. A source that is missing or fails is said in energy.json with its
-reason and never fails the cell. Nothing is left running when the cell has ended. Standard library only.
+Like the samples of the host's state, readings are taken by threads of the supervisor that step aside for the cell;
+each source has its own, so that a slow BMC delays no other. A source that is missing or fails is said in energy.json
+with its reason and never fails the cell. Nothing is left running when the cell has ended. Standard library only.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class EnergySampler:
         began = time.monotonic()
         for settings in self.settings:
             one = _Followed(settings, _READERS[settings.kind](settings))
-            one.thread = threading.Thread(
-                target=self._follow, args=(one,), name=f"energy-{settings.name}", daemon=True
-            )
+            one.thread = threading.Thread(target=self._follow, args=(one,), name=f"energy-{settings.name}", daemon=True)
             self._followed.append(one)
             one.thread.start()
         try:
@@ -185,7 +183,8 @@ class EnergySampler:
         }
 
     def _of_source(self, one: _Followed, window: tuple[float, float] | None, queries: int | None) -> JsonObject:
-        path, found = csv_file(self.folder, one.settings.name), ()
+        path = csv_file(self.folder, one.settings.name)
+        found: tuple[Energy, ...] = ()
         if window is not None and path.is_file():
             with path.open(newline="") as stream:
                 found = energies(readings_of(stream), *window)

@@ -1,13 +1,13 @@
 """From readings to the energy of LoadGen's own window. Pure; standard library only.
 
-Power is averaged as the official checker does it: the plain mean of the positive readings strictly between `power_begin`
-and `power_end`. A counter is read off at both ends, by a straight line between the readings around each.
+Power is averaged as the official checker does it: the plain mean of the positive readings strictly between
+`power_begin` and `power_end`. A counter is read off at both ends, by a straight line between the readings around each.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
@@ -52,13 +52,19 @@ def row(source: str, reading: Reading) -> list[str]:
 def readings_of(lines: Iterable[str]) -> Iterator[Reading]:
     """Read the lines of a CSV file; one that was cut off in the middle is passed over."""
     for fields in csv.DictReader(lines):
-        try:
-            time = datetime.fromisoformat(fields["t_utc"].replace("Z", "+00:00")).timestamp()
-            watts, joules = (float(text) if (text := fields[name]) else None for name in ("watts", "joules"))
-            if watts is not None or joules is not None:
-                yield Reading(time, fields["domain"] or "", watts, joules)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue
+        if (reading := _reading(fields)) is not None:
+            yield reading
+
+
+def _reading(fields: Mapping[str, str | None]) -> Reading | None:
+    try:
+        time = datetime.fromisoformat((fields["t_utc"] or "").replace("Z", "+00:00")).timestamp()
+        watts, joules = (float(text) if (text := fields[name]) else None for name in ("watts", "joules"))
+    except (KeyError, ValueError):
+        return None
+    if watts is None and joules is None:
+        return None
+    return Reading(time, fields.get("domain") or "", watts, joules)
 
 
 def energies(readings: Iterable[Reading], begin: float, end: float) -> tuple[Energy, ...]:
@@ -109,8 +115,6 @@ def _at(points: list[tuple[float, float]], time: float) -> float | None:
 def _longest_gap(found: list[Reading], begin: float, end: float) -> float | None:
     """Return the longest time without a reading that touches the window; None where there are fewer than two."""
     gaps = [
-        later.time - earlier.time
-        for earlier, later in pairwise(found)
-        if later.time > begin and earlier.time < end
+        later.time - earlier.time for earlier, later in pairwise(found) if later.time > begin and earlier.time < end
     ]
     return round(max(gaps), 3) if gaps else None
