@@ -101,6 +101,16 @@ def test_the_password_of_a_bmc_over_the_network_stays_in_its_file_with_a_simulat
     )
 
 
+def test_a_port_is_told_to_ipmitool_apart_with_a_simulated_ipmitool(tools: Path) -> None:
+    program(tools, "ipmitool", f"cat <<'X'\n{DCMI.format(watts=1, state='activated')}X")
+    for address in ("bmc1:6230", "fe80::1"):
+        programs.dcmi(settings("dcmi", address=address)).read()
+    assert (tools / "ipmitool.argv").read_text().splitlines() == [
+        "-I lanplus -H bmc1 -p 6230 dcmi power reading",
+        "-I lanplus -H fe80::1 dcmi power reading",
+    ]
+
+
 @pytest.mark.parametrize(
     ("script", "sentence"),
     [
@@ -144,7 +154,7 @@ def test_snmpget_gives_each_object_and_is_told_no_community_with_a_simulated_snm
     oids = ("1.3.6.1.4.1.318.1.1.26.4.3.1.5.1", "1.3.6.1.4.1.318.1.1.26.4.3.1.5.2")
     source = programs.snmp(settings("snmp", address="pdu1", oids=oids, conf_dir="/etc/pdu", scale=10.0))
     assert [(one.domain, one.watts) for one in source.read()] == [(oids[0], 410.0), (oids[1], 425.0)]
-    assert (tools / "snmpget.argv").read_text() == f"-m  -Oqv pdu1 {' '.join(oids)}\n"
+    assert (tools / "snmpget.argv").read_text() == f"-m  -Oqv -r 1 -t 1.67 pdu1 {' '.join(oids)}\n"
     assert (tools / "snmpget.env").read_text() == "conf /etc/pdu\n"
 
 

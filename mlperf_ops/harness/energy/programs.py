@@ -173,7 +173,9 @@ def dcmi(settings: SourceSettings) -> Program:
     """Read the BMC by `ipmitool dcmi power reading`: the host's own, or one over the network."""
     argv = ["ipmitool"]
     if settings.address is not None:
-        argv += ["-I", "lanplus", "-H", settings.address]
+        host, colon, port = settings.address.partition(":")
+        one = bool(colon) and port.isdigit()  # an IPv6 address has more colons
+        argv += ["-I", "lanplus", "-H", host, "-p", port] if one else ["-I", "lanplus", "-H", settings.address]
         argv += ["-U", settings.user] if settings.user else []
         argv += ["-f", os.path.expanduser(settings.password_file)] if settings.password_file else []
     return Program([*argv, "dcmi", "power", "reading"], _dcmi_values, settings)
@@ -181,7 +183,9 @@ def dcmi(settings: SourceSettings) -> Program:
 
 def snmp(settings: SourceSettings) -> Program:
     """Read objects of a PDU by net-snmp's snmpget; community or account stand in snmp.conf."""
-    argv = ["snmpget", "-m", "", "-Oqv", str(settings.address), *settings.oids]
+    # Two tries that both fit into the time for a reading: the tool itself then says that nobody answered.
+    patience = ["-r", "1", "-t", f"{settings.timeout_seconds / 3:.2f}"]
+    argv = ["snmpget", "-m", "", "-Oqv", *patience, str(settings.address), *settings.oids]
     env = {"SNMPCONFPATH": os.path.expanduser(settings.conf_dir)} if settings.conf_dir else {}
 
     def values(said: str) -> list[tuple[str, float]]:
