@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from mlperf_ops.harness.energy.model import SourceKind, SourceSettings
+from mlperf_ops.harness.energy import sampler as energy_sampler
+from mlperf_ops.harness.energy.model import Reading, SourceKind, SourceSettings
 from mlperf_ops.harness.energy.sampler import EnergySampler
 from tests.support.energy import make_powercap, program
 
@@ -93,6 +94,47 @@ def test_a_source_that_never_answers_right_is_given_up(tmp_path: Path) -> None:
     found = sampled(tmp_path, [settings("command", argv=(str(tmp_path / "bin/meter"),))], seconds=1.5)["sources"][0]
     assert found["failed_readings"] == 5
     assert (tmp_path / "calls").read_text().count("x") == 5
+
+
+@pytest.mark.parametrize("word", ["inf", "nan", "1e999"])
+def test_a_number_that_is_none_never_reaches_the_files(tmp_path: Path, word: str) -> None:
+    program(tmp_path / "bin", "meter", f"echo {word}")
+    found = sampled(tmp_path, [settings("command", argv=(str(tmp_path / "bin/meter"),))])["sources"][0]
+    assert (found["average_watts"], found["problem"]) == (None, "value0 is no finite number")
+    assert rows(tmp_path, "command") == []
+
+
+def test_what_comes_after_the_end_changes_no_file(tmp_path: Path) -> None:
+    sampler = EnergySampler(tmp_path, [settings("rapl", timeout_seconds=0.1)])
+    entered, goes_on = threading.Event(), threading.Event()
+
+    class Stuck:
+        paces_itself, parts = False, frozenset[str]()
+
+        def read(self) -> list[Reading]:
+            entered.set()
+            goes_on.wait(60)
+            return [Reading(1.0, "late", watts=1.0)]
+
+        def stop(self) -> None: ...
+
+        def close(self) -> None: ...
+
+        def child_cpu_seconds(self) -> float:
+            return 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(energy_sampler._READERS, "rapl", lambda _: Stuck())  # type: ignore[arg-type]
+        with sampler.during():
+            assert entered.wait(60)
+    before = (tmp_path / "energy_rapl.csv").read_text()
+    thread = sampler._followed[0].thread
+    goes_on.set()
+    assert thread is not None
+    thread.join(60)
+    assert not thread.is_alive()
+    assert (tmp_path / "energy_rapl.csv").read_text() == before
+    assert sampler._followed[0].problem == "its last reading did not end in time"
 
 
 def test_a_slow_source_delays_neither_the_others_nor_the_end(tmp_path: Path) -> None:

@@ -10,16 +10,25 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, write_json
 from mlperf_ops.harness.energy import programs
-from mlperf_ops.harness.energy.model import ENERGY, NOTE, Source, SourceError, SourceKind, SourceSettings, csv_file
+from mlperf_ops.harness.energy.model import (
+    ENERGY,
+    NOTE,
+    Reading,
+    Source,
+    SourceError,
+    SourceKind,
+    SourceSettings,
+    csv_file,
+)
 from mlperf_ops.harness.energy.rapl import Rapl
 from mlperf_ops.harness.energy.window import COLUMNS, Energy, energies, readings_of, row
 from mlperf_ops.harness.host_state import step_aside
@@ -78,6 +87,7 @@ class EnergySampler:
     cell_cpus: frozenset[int] = frozenset()
     _followed: list[_Followed] = field(default_factory=list)
     _end: threading.Event = field(default_factory=threading.Event)
+    _closed: threading.Event = field(default_factory=threading.Event)
     _seconds: float = 0.0
 
     @contextlib.contextmanager
@@ -88,7 +98,10 @@ class EnergySampler:
             one = _Followed(settings, _READERS[settings.kind](settings))
             one.thread = threading.Thread(target=self._follow, args=(one,), name=f"energy-{settings.name}", daemon=True)
             self._followed.append(one)
-            one.thread.start()
+            try:
+                one.thread.start()
+            except RuntimeError as error:  # no more threads
+                one.thread, one.problem = None, str(error)
         try:
             yield
         finally:
@@ -102,6 +115,7 @@ class EnergySampler:
                     if one.thread.is_alive():
                         one.source.stop()
                         one.problem = "its last reading did not end in time"
+            self._closed.set()  # what comes now would change files whose digests are taken
             self._seconds = time.monotonic() - began
 
     def finish(self, fields: Mapping[str, Json] | None) -> None:
@@ -112,7 +126,7 @@ class EnergySampler:
         """
         if not self.settings:
             return
-        with contextlib.suppress(MlperfOpsError, OSError):
+        with contextlib.suppress(Exception):
             write_json(self.folder / ENERGY, self._summary(fields or {}))
 
     def _follow(self, one: _Followed) -> None:
@@ -137,19 +151,22 @@ class EnergySampler:
             if ended and not one.is_counter:
                 return
             try:
-                readings = one.source.read()
-            except (SourceError, OSError, ValueError) as error:
+                readings = _finite(one.source.read())
+            except Exception as error:  # noqa: BLE001  # whatever a BMC or PDU says, the cell goes on
                 if self._end.is_set() and not one.is_counter:
                     return  # cut off by `stop`
                 one.failed += 1
                 final = isinstance(error, SourceError) and error.final
                 if one.taken or one.problem is None:
-                    one.problem = str(error)
+                    known = isinstance(error, (SourceError, OSError))
+                    one.problem = str(error) if known else f"{type(error).__name__}: {error}"
                 if final or (not one.taken and one.failed >= _GIVES_UP_AFTER):
                     return
                 readings = []
             else:
                 one.taken += 1
+            if self._closed.is_set():
+                return
             for reading in readings:
                 lines.writerow(row(name, reading))
             if ended:
@@ -206,6 +223,13 @@ class EnergySampler:
             "cpu_seconds": round(one.cpu_seconds, 4),
             "domains": [_of_domain(energy, counted=energy in counted) for energy in found],
         }
+
+
+def _finite(readings: list[Reading]) -> list[Reading]:
+    for one in readings:
+        if not all(math.isfinite(value) for value in (one.watts, one.joules) if value is not None):
+            raise SourceError(f"{one.domain} is no finite number")
+    return readings
 
 
 def _of_domain(energy: Energy, *, counted: bool) -> JsonObject:
