@@ -124,7 +124,7 @@ def test_what_comes_after_the_end_changes_no_file(tmp_path: Path) -> None:
             return 0.0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(energy_sampler._READERS, "rapl", lambda _: Stuck())  # type: ignore[arg-type]
+        patch.setitem(energy_sampler._READERS, "rapl", lambda _: Stuck())
         with sampler.during():
             assert entered.wait(60)
     before = (tmp_path / "energy_rapl.csv").read_text()
