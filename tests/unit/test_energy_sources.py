@@ -193,7 +193,7 @@ def test_one_nvidia_smi_gives_all_readings_in_utc_with_a_simulated_nvidia_smi(
 
 
 def test_a_driver_that_is_not_loaded_is_said_with_a_simulated_nvidia_smi(tools: Path) -> None:
-    program(tools, "nvidia-smi", "echo NVIDIA-SMI has failed because it couldn\\'t communicate; exit 9")
+    program(tools, "nvidia-smi", "echo NVIDIA-SMI has failed: no driver; exit 9")
     source = programs.NvidiaSmi(settings("nvml"))
     with pytest.raises(SourceError, match="nvidia-smi says: NVIDIA-SMI has failed"):
         source.read()

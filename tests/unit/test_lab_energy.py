@@ -64,7 +64,7 @@ def test_inventory_and_host_speak_of_the_same_keys_and_defaults() -> None:
     [
         ({"sources": ["rapple"]}, "sources[0]: unknown value 'rapple'"),
         ({"sources": ["rapple"]}, "did you mean 'rapl'?"),
-        ({"sorces": ["rapl"]}, "did you mean 'sources'?"),
+        ({"source": ["rapl"]}, "did you mean 'sources'?"),
         ({"sources": [{"kind": "redfish", "addres": "x"}]}, "did you mean 'address'?"),
         ({"sources": [{"kind": "rapl", "oids": ["1.3"]}]}, "a source of kind rapl takes no 'oids'; it takes"),
         ({"sources": ["redfish"]}, "a source of kind redfish needs 'url'"),
