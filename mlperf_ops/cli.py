@@ -42,6 +42,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
     "report": ("report", "Write verdict.md and report.html."),
     "smoke": ("smoke", "Say whether every cell would run, as a smoke run has shown."),
+    "energy": ("energy", "Show what was read of the cells' energy, unofficially, beside their results."),
     "pack": ("pack", "Pack a submission tree that passes into one archive with digests."),
     "verify": ("verify", "Verify a pack: digests, safe names, and the check of its content."),
     "catalogue": ("catalogue", "List, show and compare rounds, benchmarks, implementations, components."),

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.expected import choices, sentence_of
 from mlperf_ops.files import Json
+from mlperf_ops.lab_energy import EnergySource, UnofficialEnergy
 from mlperf_ops.lab_vars import (
     PREFIX,
     BackendConfig,
@@ -107,6 +108,8 @@ def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
         return list(QueryCounts.model_fields)
     if key_path[0] == f"{PREFIX}shared":
         return list(SharedThing.model_fields)
+    if key_path[0] == f"{PREFIX}unofficial_energy":
+        return list((EnergySource if "sources" in key_path[:-1] else UnofficialEnergy).model_fields)
     if key_path[0] == f"{PREFIX}tuning":
         return list(model_at(Tuning, key_path[1:-1]).model_fields)
     if "tuning" in key_path[:-1]:

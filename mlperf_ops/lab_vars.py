@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from mlperf_ops.files import Json
+from mlperf_ops.lab_energy import UnofficialEnergy
+from mlperf_ops.lab_model import LabModel
 from mlperf_ops.model import Division, OnConflict, RunStyle, Scenario
 from mlperf_ops.patterns import AbsolutePath, CpuList, PathName, RemotePath, Sha256
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
@@ -19,12 +21,6 @@ SMOKE_COUNT = 8
 """Queries of each cell, and samples of the data set, in a smoke run: a batch of a stream scenario, and seconds."""
 
 AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
-
-
-class LabModel(BaseModel):
-    """Frozen, and no unknown keys. Numbers may come as text: `-e mlperf_test_query_count=20` gives text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, populate_by_name=True)
 
 
 class BackendOptions(LabModel):
@@ -187,6 +183,7 @@ class HostVars(LabModel):
     tuning_profile: str | None = None  # a platform of the catalogue; None: nothing is tuned
     tuning: Tuning = Tuning()  # single settings, over those of the profile
     host_state: HostStateLimits = HostStateLimits()
+    unofficial_energy: UnofficialEnergy = UnofficialEnergy()  # read beside performance cells; nothing by default
     # What only one cell of the lab may use at a time, such as a power analyzer: its name, and the modes that need it.
     shared: dict[PathName, Shared] = Field(default_factory=dict)
 

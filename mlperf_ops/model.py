@@ -306,6 +306,7 @@ class PlannedHost:
     tuning: dict[str, Json] = field(default_factory=dict)  # settings of mlperf_ops.tuning; {}: nothing is tuned
     host_state: dict[str, Json] = field(default_factory=dict)  # what taints a result: harness.host_drift.Limits
     order: tuple[str, ...] = field(default=(), metadata=UNSET)  # cell keys as they run; (): as the plan lists them
+    unofficial_energy: tuple[dict[str, Json], ...] = field(default=(), metadata=UNSET)  # harness.energy.SourceSettings
 
 
 @dataclass(frozen=True, slots=True)

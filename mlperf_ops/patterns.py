@@ -20,6 +20,9 @@ Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
 NodeList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(all|\d+(-\d+)?(,\d+(-\d+)?)*)$")]
 SysctlName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+([./][A-Za-z0-9_:-]+)+$")]
+Oid: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\.?\d+(\.\d+)+$")]
+NetworkAddress: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^-\s/@][^\s/@]*$")]
+HttpUrl: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 
 _SENTENCES = {
     PathName: "letters, digits, '.', '_', '+' and '-', as it names a directory",
@@ -32,5 +35,8 @@ _SENTENCES = {
     CpuList: "a Linux CPU list such as 0-3,8",
     NodeList: "a Linux list of NUMA nodes such as 0-1, or all",
     SysctlName: "the name of a sysctl such as vm.swappiness",
+    Oid: "an OID in numbers such as 1.3.6.1.4.1.318.1.1.26.4.3.1.5.1",
+    NetworkAddress: "a host name or address",
+    HttpUrl: "an address that starts with https:// or http://",
 }
 PATTERN_SENTENCES: Mapping[str, str] = {get_args(alias)[1].pattern: text for alias, text in _SENTENCES.items()}

@@ -131,6 +131,7 @@ class _Planner:
                 requirements=self.round_.loadgen.requirements if needs_python else "",
                 host_state=host.vars.host_state.model_dump(exclude_none=True),
                 tuning=resolve(*tuning, where=host.place.at(f"{PREFIX}tuning")).profile,
+                unofficial_energy=host.vars.unofficial_energy.as_told(),
             )
         )
 

@@ -21,6 +21,7 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import Json, JsonObject, read_json, write_json
 from mlperf_ops.harness.backends.onnxruntime import session_options
 from mlperf_ops.harness.dataset import open_dataset
+from mlperf_ops.harness.energy.model import ENERGY, SourceSettings
 from mlperf_ops.harness.supervisor import run_cell
 from mlperf_ops.loadgen_log import read_detail
 from mlperf_ops.model import AccuracyRequest, BackendRequest, Cell, DatasetRequest, LoadgenRequest, ModelRequest, Spec
@@ -120,8 +121,14 @@ def _latencies(call: Callable[[int], object], order: Sequence[int]) -> Figures:
     return Figures(1e9 / float(latencies.mean()), float(p50), float(p999))
 
 
-def harness(workload: Workload, setting: Setting, *, server_qps: float | None = None) -> tuple[Figures, JsonObject]:
-    """Run our harness under LoadGen; return its figures and its result.json."""
+def harness(
+    workload: Workload,
+    setting: Setting,
+    *,
+    server_qps: float | None = None,
+    energy_sources: Sequence[SourceSettings] = (),
+) -> tuple[Figures, JsonObject]:
+    """Run our harness under LoadGen; return its figures, and what LoadGen and the energy sources left."""
     lines = {
         "min_duration": 0,
         "min_query_count": setting.samples,
@@ -158,11 +165,12 @@ def harness(workload: Workload, setting: Setting, *, server_qps: float | None = 
         packages={},
     )
     with tempfile.TemporaryDirectory() as folder:
-        result = run_cell(spec, Path(folder), request_sha256="")
+        result = run_cell(spec, Path(folder), request_sha256="", energy_sources=energy_sources)
+        energy = read_json(Path(folder, ENERGY)) if energy_sources else None
     if result.loadgen is None:
         raise RuntimeError(f"the harness failed: {result.reasons}: {result.failure}")
     fields = result.loadgen.fields
-    return _from_log(fields), cast("JsonObject", {"validity": result.loadgen.validity, **fields})
+    return _from_log(fields), cast("JsonObject", {"validity": result.loadgen.validity, "energy": energy, **fields})
 
 
 def _from_log(fields: dict[str, Json]) -> Figures:

@@ -15,6 +15,7 @@ from pathlib import Path
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import read_json
 from mlperf_ops.harness.attempt_files import SUPERVISOR_LOG
+from mlperf_ops.harness.energy.model import SourceSettings
 from mlperf_ops.harness.host_drift import Limits
 from mlperf_ops.harness.launching import take_environment
 from mlperf_ops.harness.supervisor import host_lock, new_attempt, run_cell
@@ -40,6 +41,9 @@ def main() -> int:
     parser.add_argument("--environment", type=Path, help="environment of the login (used by the agent)")
     parser.add_argument("--launched", type=json.loads, default={}, help="how this process was started, as JSON")
     parser.add_argument("--host-state", type=json.loads, default={}, help="limits that taint a result, as JSON")
+    parser.add_argument(
+        "--unofficial-energy", type=json.loads, default=[], help="sources of energy beside the result, as JSON"
+    )
     arguments = parser.parse_args()
     try:
         if arguments.environment:
@@ -49,6 +53,7 @@ def main() -> int:
         with host_lock(arguments.lock, spec.cell.key) if arguments.lock else contextlib.nullcontext():
             attempt = (arguments.attempt or new_attempt(arguments.out or arguments.spec.parent)).resolve()
             limits = load(Limits, arguments.host_state, "--host-state")
+            sources = [load(SourceSettings, one, "--unofficial-energy") for one in arguments.unofficial_energy]
             result = run_cell(
                 spec,
                 attempt,
@@ -56,6 +61,7 @@ def main() -> int:
                 home=arguments.home,
                 limits=limits,
                 launched=arguments.launched,
+                energy_sources=sources,
             )
     except MlperfOpsError as error:
         print(f"mlperf_ops.harness: error: {error}", file=sys.stderr)  # noqa: T201  # a command line

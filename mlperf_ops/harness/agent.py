@@ -121,6 +121,7 @@ def start(home: Path, question: JsonObject) -> JsonObject:
         sys.executable, "-m", "mlperf_ops.harness", "--spec", str(attempt / SPEC), "--attempt", str(attempt),
         "--lock", str(lock), "--request-sha256", str(item["request_sha256"]), "--home", str(home),
         "--host-state", json.dumps(question.get("host_state", {})),
+        "--unofficial-energy", json.dumps(question.get("unofficial_energy", [])),
     ]  # fmt: skip
     where: JsonObject = {
         "key": item["key"],

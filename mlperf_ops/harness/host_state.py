@@ -165,7 +165,7 @@ class HostWatch:
         ]
 
     def _sample_until_the_end(self, pid: int) -> None:
-        _step_aside(self.cell_cpus)
+        step_aside(self.cell_cpus)
         last = self._moment(pid)
         while not self._end.wait(self.limits.sample_seconds):
             cpu = time.thread_time()
@@ -239,7 +239,7 @@ def _own_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _step_aside(cell_cpus: frozenset[int]) -> None:
+def step_aside(cell_cpus: frozenset[int]) -> None:
     """Keep the calling thread out of the cell's way; where the kernel refuses, it stays a plain thread."""
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

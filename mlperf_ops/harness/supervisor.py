@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
@@ -39,6 +39,8 @@ from mlperf_ops.harness.attempt_files import (
     USER_CONF,
 )
 from mlperf_ops.harness.cpus import parse_cpu_list
+from mlperf_ops.harness.energy.model import SourceSettings
+from mlperf_ops.harness.energy.sampler import EnergySampler
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.harness.host_drift import Limits
 from mlperf_ops.harness.host_readings import HostReader
@@ -105,6 +107,7 @@ def run_cell(
     home: Path | None = None,
     limits: Limits | None = None,
     launched: JsonObject | None = None,
+    energy_sources: Sequence[SourceSettings] = (),
 ) -> Result:
     """Run a cell in an attempt folder and write its result.
 
@@ -116,6 +119,7 @@ def run_cell(
         home: mlperf_home, whose state folder tells what tuning has set.
         limits: What taints the result; by default what `Limits` says.
         launched: How the agent started this process; None where somebody else did.
+        energy_sources: What is read of a performance cell's energy, unofficially; by default nothing.
     """
     launched = confined.read_back(launched or {})
     started_at = datetime.now(timezone.utc)
@@ -133,13 +137,16 @@ def run_cell(
     failure: Failure | None = None
     tainted: tuple[str, ...] = ()
     verdict: Verdict
+    energy = EnergySampler(attempt)
     try:
         cpus = parse_cpu_list(spec.cpu_affinity) if spec.cpu_affinity else frozenset[int]()
         tuning = {name: value for name, value in spec.host_profile.items() if name != _BEFORE_THE_CELL}
         watch = HostWatch(HostReader(home), limits or Limits(), cpus, tuning)
+        if spec.cell.mode == "performance":
+            energy = EnergySampler(attempt, energy_sources, cpus)
         watch.begin()
         try:
-            _run_child(spec, attempt, python, watch)
+            _run_child(spec, attempt, python, watch, energy)
         finally:
             tainted = watch.finish(attempt)
         detail, loadgen = verdicts.read_loadgen(spec, attempt)
@@ -154,6 +161,7 @@ def run_cell(
         hint = vanished.with_journal(told, launched)
         failure = Failure(told.kind, told.message, hint, verdicts.last_lines(attempt / CONSOLE))
         verdict, reasons = "failed", (told.message,)
+    energy.finish(None if loadgen is None else loadgen.fields)
     result = Result(
         cell=spec.cell,
         spec_sha256=spec.sha256,
@@ -173,7 +181,7 @@ def run_cell(
     return result
 
 
-def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None:
+def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch, energy: EnergySampler) -> None:
     free_bytes = shutil.disk_usage(attempt).free
     if free_bytes < _MINIMUM_FREE_BYTES:
         raise CellError(
@@ -198,7 +206,7 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch) -> None
                 "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
             ) from error
         (attempt / CHILD).write_text(f"{child.pid} {start_ticks(child.pid)}")
-        with _passing_signals(child), watch.during(child.pid):
+        with _passing_signals(child), watch.during(child.pid), energy.during():
             returncode = child.wait()
     if returncode != 0:
         over = _limit_overrun(group_before)

@@ -71,7 +71,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         self._home = host["home"]
         cells = controller.in_turn(controller.planned_cells(plan, self._name), host)
         wanted = self._wanted = only.patterns_of(given.get("only") or [])
-        question = {**controller.question(plan, cells), "host_state": host.get("host_state", {})}
+        beside = {"host_state": host.get("host_state", {}), "unofficial_energy": host.get("unofficial_energy", [])}
+        question = {**controller.question(plan, cells), **beside}
         try:
             answer = self._ask("status", question)
             if answer.get("failed"):

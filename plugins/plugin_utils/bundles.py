@@ -16,7 +16,7 @@ from pathlib import Path
 from ansible.errors import AnsibleActionFail
 
 # The part of the package that runs on hosts.
-HARNESS_MODULES = ("__init__", "errors", "files", "typed", "model", "loadgen_log")
+HARNESS_MODULES = ("__init__", "errors", "files", "typed", "model", "loadgen_log", "power_log")
 _HARNESS_FOLDER = "harness"
 _IGNORED = {"__pycache__"}
 _CONTROLLER_ONLY = "harness/generic/"  # `mlperf-ops loadgen-onnx`; a change there must not make cells stale

@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """SIMULATION of nvidia-smi for lab hosts: two GPUs that exist only in /lab/shims/nvidia-smi.json.
 
-Answers --query-gpu with --format=csv, -L, -pm, -pl, -lgc, -rgc, -ac and -rac with the texts and exit codes of the real
-tool (driver 550 to 580, nvidia-smi(1)); nothing else of it. As with the real driver, locked clocks cannot be queried.
+Answers --query-gpu with --format=csv (again and again with --loop-ms), -L, -pm, -pl, -lgc, -rgc, -ac and -rac with the
+texts and exit codes of the real tool (driver 550 to 580, nvidia-smi(1)); nothing else of it. As with the real driver,
+locked clocks cannot be queried.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 sys.path.insert(0, "/usr/local/lib/lab-shims")
@@ -64,6 +67,7 @@ def fixed(value: object) -> Callable[[dict[str, Any]], object]:
 
 # Field -> unit in the header and behind each value, and how it is read.
 FIELDS: dict[str, tuple[str, Any]] = {
+    "timestamp": ("", lambda _: datetime.now().astimezone().strftime("%Y/%m/%d %H:%M:%S.%f")[:-3]),
     "index": ("", lambda g: g["index"]),
     "name": ("", lambda g: g["name"]),
     "uuid": ("", lambda g: g["uuid"]),
@@ -133,6 +137,8 @@ VALUED = {
     "--applications-clocks": "ac",
     "--query-gpu": "query",
     "--format": "format",
+    "-lms": "loop",
+    "--loop-ms": "loop",
 }
 PLAIN = {
     "-L": "list",
@@ -284,6 +290,7 @@ def set_applications(one: dict[str, Any], text: str) -> None:
 
 def answer(asked: dict[str, str], gpus: list[dict[str, Any]]) -> None:
     """Query, list or change."""
+    asked.pop("id", None)
     if "query" in asked:
         query(gpus, asked["query"], asked.get("format", ""))
     elif "list" in asked:
@@ -300,8 +307,14 @@ def main() -> int:
     argv = simulation.log(TOOL)
     try:
         asked = options(argv)
-        with simulation.state(TOOL, FIRST) as state:
-            answer(asked, chosen(state["gpus"], asked.pop("id", None)))
+        interval_ms = asked.pop("loop", None)
+        while True:
+            with simulation.state(TOOL, FIRST) as state:
+                answer(dict(asked), chosen(state["gpus"], asked.get("id")))
+            if interval_ms is None:
+                break
+            sys.stdout.flush()
+            time.sleep(int(interval_ms) / 1000)
     except RefusedError as refused:
         simulation.say(refused)
         return refused.code

@@ -1,0 +1,3 @@
+"""What reading unofficial energy costs the host that measures."""
+
+from __future__ import annotations
