@@ -18,6 +18,8 @@ from mlperf_ops.lab_vars import (
     BenchmarkEntry,
     ComponentOverride,
     HostVars,
+    PowerAnalyzer,
+    PowerAnalyzerUse,
     QueryCounts,
     SharedThing,
 )
@@ -107,6 +109,10 @@ def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
         return list(QueryCounts.model_fields)
     if key_path[0] == f"{PREFIX}shared":
         return list(SharedThing.model_fields)
+    if key_path[0] == f"{PREFIX}power_analyzers":
+        return list(PowerAnalyzer.model_fields)
+    if key_path[0] == f"{PREFIX}power_analyzer":
+        return list(PowerAnalyzerUse.model_fields)
     if key_path[0] == f"{PREFIX}tuning":
         return list(model_at(Tuning, key_path[1:-1]).model_fields)
     if "tuning" in key_path[:-1]:

@@ -317,6 +317,7 @@ class Plan:
     limits: tuple[Limit, ...]
     on_conflict: OnConflict = "refuse"  # what becomes of two different results for one place
     owners: tuple[SharedOwner, ...] = field(default=(), metadata=UNSET)  # of shared things; others: the controller
+    power: dict[str, Json] | None = field(default=None, metadata=UNSET)  # mlperf_ops.power.inventory.PowerLab
     schema: int = SCHEMA
 
     def division_of(self, planned: PlannedCell) -> Division:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -116,12 +116,15 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
+    groups = cast("dict[str, list[str]]", data.get("groups") or {})
     plan, remarks = make_plan(
         cast("dict[str, dict[str, Json]]", hosts),
         load_catalogue(),
         inventory,
         source.locate,
         default_run_id=Path(folder).name,
+        directors=groups.get("power_directors", []) if groups else None,
+        today=date.today(),  # noqa: DTZ011  # the day of whoever plans
     )
     run = results or Path("results", plan.run_id)
     path = run / PLAN_FILE
@@ -134,7 +137,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         after = pretty_json(made)
         if not dry_run:
             write_json(path, made)
-    idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
+    idle = list(idle_hosts(groups))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
     told: JsonObject = {"warnings": cast("Json", idle), "remarks": cast("Json", list(remarks))}
     return {**answer, "diff": {"before": before, "after": after}, **told}
