@@ -139,7 +139,9 @@ Shared: TypeAlias = Annotated[
 def _quoted(value: object) -> object:
     """Refuse a number where YAML would take 1.10 for 1.1 and 0123 for 83."""
     if isinstance(value, (int, float)):
-        raise ValueError(f'expected text in quotes such as "{value}", as YAML may read a number otherwise, found {value}')  # noqa: TRY004  # pydantic wants a ValueError
+        raise ValueError(  # noqa: TRY004  # pydantic wants a ValueError
+            f'expected text in quotes such as "{value}", as YAML may read a number otherwise, found {value}'
+        )
     return value
 
 

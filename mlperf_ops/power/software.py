@@ -15,7 +15,9 @@ VARIABLE = "mlperf_power_checkout"
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache"}  # that the software itself leaves out
 
 
-def software(catalogue: Catalogue, round_name: str, cache: Path, *, given: str = "", mirror: Mirror | None = None) -> Path:
+def software(
+    catalogue: Catalogue, round_name: str, cache: Path, *, given: str = "", mirror: Mirror | None = None
+) -> Path:
     """Return the folder of the software's sources, fetched where need be, with accepted files and no others.
 
     Args:

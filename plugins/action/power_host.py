@@ -181,9 +181,7 @@ def _software(given: dict[str, Any], round_name: str) -> dict[str, Any]:
     with controller.sentences():
         found = once.answer(["power", round_name, *options.values()], lambda: _find_software(round_name, **options))
     files = [(f"{_PACKAGE}/{name}", Path(found["folder"], name)) for name in found["names"]]
-    return {"software_sha256": bundles.tree_sha256(files), "commit": found["commit"]} | {
-        "files": {"software": files}
-    }
+    return {"software_sha256": bundles.tree_sha256(files), "commit": found["commit"]} | {"files": {"software": files}}
 
 
 def _find_software(round_name: str, *, checkout: str, mirror: str, cache: str) -> dict[str, Any]:
@@ -194,8 +192,6 @@ def _find_software(round_name: str, *, checkout: str, mirror: str, cache: str) -
 
     catalogue = load_catalogue()
     place = controller.package_files.mirror_place(mirror)
-    folder = software(
-        catalogue, round_name, Path(cache) if cache else default_cache(), given=checkout, mirror=place
-    )
+    folder = software(catalogue, round_name, Path(cache) if cache else default_cache(), given=checkout, mirror=place)
     source: Any = catalogue.component(catalogue.round(round_name).power.software).source
     return {"folder": str(folder), "names": sorted(source_sums(folder)), "commit": source.commit}

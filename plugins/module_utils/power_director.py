@@ -31,8 +31,9 @@ _PTD_MODE = 0o750
 # PTDaemon needs up to 30 s to find its meter, and the time server up to 5 s before that.
 _READY_SECONDS = 90.0
 _HEAD = "# Written by mlperf-ops; roles/power_director takes it back.\n"
-# SIGINT lets the server put the meter's ranges back and end PTDaemon; SIGTERM would leave PTDaemon behind. `mixed`: only
-# the server gets it, and whatever is left after it, however it ended, is killed. No restart: it would lose the session.
+# SIGINT lets the server put the meter's ranges back and end PTDaemon; SIGTERM would leave PTDaemon behind. `mixed`:
+# only the server gets it, and whatever is left after it, however it ended, is killed. No restart: it would lose the
+# session.
 _UNIT_TEXT = """\
 [Unit]
 Description=MLPerf power server of %i

@@ -21,8 +21,8 @@ from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import H
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# power-dev compares the bytes of its modules with what `inspect` says of them; for an empty file Python 3.13 says a line
-# break, and the program ends. Its files are checked, so it cannot be mended.
+# power-dev compares the bytes of its modules with what `inspect` says of them; for an empty file Python 3.13 says a
+# line break, and the program ends. Its files are checked, so it cannot be mended.
 OLDEST, NEWEST = (3, 7), (3, 12)
 PACKAGE = "ptd_client_server"
 _PROBE = "import sys; print('%d %d %d' % sys.version_info[:3])"

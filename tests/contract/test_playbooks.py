@@ -62,7 +62,9 @@ def test_a_play_is_hosts_and_roles_tagged_by_phase_and_role(name: str) -> None:
 
 def test_a_lab_without_directors_pays_no_task_for_power() -> None:
     one = plays("power")[0]
-    assert one["hosts"].startswith("sut{{ ':power_directors' if groups['power_directors'] | default([]) else ':!sut' }}")
+    assert one["hosts"].startswith(
+        "sut{{ ':power_directors' if groups['power_directors'] | default([]) else ':!sut' }}"
+    )
 
 
 def imported_roles(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -75,9 +75,12 @@ class Site:
         path.write_text(yaml.safe_dump(tree))
 
     def play(self, *playbooks: str, arguments: tuple[str, ...] = ()) -> Played:
-        first, *others = playbooks
-        more = [str(CHECKOUT / "playbooks" / one) for one in others]
-        return self.controller.play(f"playbooks/{first}", *more, *arguments)
+        whole = self.controller.folder / "plays.yml"
+        imports = [
+            {"name": one, "ansible.builtin.import_playbook": str(CHECKOUT / "playbooks" / one)} for one in playbooks
+        ]
+        whole.write_text(yaml.safe_dump(imports))
+        return self.controller.play(str(whole), *arguments)
 
     def apply(self, *arguments: str) -> Played:
         return self.play("validate.yml", "power.yml", arguments=arguments)
@@ -90,8 +93,8 @@ def words(played: Played) -> str:
 def everything_of(host: Host) -> str:
     """All that the roles may touch."""
     return host.exec(
-        "cat /etc/group; find /opt /etc/mlperf-power /etc/udev/rules.d /etc/systemd /var/lib/mlperf-ops /root/mlperf/state "
-        "/root/mlperf/store ! -name time_sync.json -printf '%p %M %u %g\\n' 2>&1 | sort; "
+        "cat /etc/group; find /opt /etc/mlperf-power /etc/udev/rules.d /etc/systemd /var/lib/mlperf-ops "
+        "/root/mlperf/state /root/mlperf/store ! -name time_sync.json -printf '%p %M %u %g\\n' 2>&1 | sort; "
         "find /etc/systemd /etc/udev -type f -exec sha256sum {} + 2>&1 | sort"
     ).stdout
 

@@ -51,7 +51,7 @@ def test_the_pinned_commit_is_what_every_round_accepts(name: str, tmp_path: Path
     changed = tmp_path / "changed"
     shutil.copytree(given, changed)
     (changed / "ptd_client_server" / "client.py").write_bytes(b"# mine\r\n")
-    with pytest.raises(ConfigError, match="client.py was changed, and the official checker rejects"):
+    with pytest.raises(ConfigError, match=r"client.py was changed, and the official checker rejects"):
         software(load_catalogue(), name, tmp_path / "cache", given=str(changed))
 
 
@@ -67,9 +67,9 @@ def test_the_software_is_fetched_by_git_from_a_repository_of_the_test_in_its_pla
     shutil.copytree(repository, mirror / "power-dev")
     assert software(catalogue, power_double.ROUND, tmp_path / "cache2", mirror=mirror).is_dir()
     shutil.rmtree(repository)
-    with pytest.raises(ToolError, match=r"mlcommons/power-dev could not be fetched: .* mlperf_power_checkout: a"):
+    with pytest.raises(ToolError, match=r"mlcommons/power-dev could not be fetched: .*mlperf_power_checkout: a"):
         software(catalogue, power_double.ROUND, tmp_path / "cache3")
-    with pytest.raises(ConfigError, match="mlperf_power_checkout: .* has no ptd_client_server"):
+    with pytest.raises(ConfigError, match=r"mlperf_power_checkout: .* has no ptd_client_server"):
         software(catalogue, power_double.ROUND, tmp_path / "cache3", given=str(tmp_path / "cache"))
 
 
@@ -112,7 +112,7 @@ def test_a_python_in_a_closed_folder_is_none_for_a_server_without_rights(host: A
 
 
 def test_a_name_that_is_no_program_is_told(host: Any) -> None:  # noqa: ANN401
-    with pytest.raises(Exception, match="found: 'python9.9' does not work"):
+    with pytest.raises(Exception, match=r"found: 'python9\.9' does not work"):
         host.find_python("python9.9", "power_sut_python", for_others=False)
 
 
