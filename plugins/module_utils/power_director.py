@@ -22,7 +22,7 @@ from ansible_collections.mlperf_ops.lab.plugins.module_utils.time_record import 
 RECORD = Path("/var/lib/mlperf-ops/power_director.json")
 CONFIGURATIONS = Path("/etc/mlperf-power")
 UNIT = "mlperf-power@{}.service"
-GROUP = "mlperf-power"
+GROUP = "mlperf-meter"  # not the unit's name: systemd makes a user of that for the server
 _UNIT_FILE = Path("/etc/systemd/system", UNIT.format(""))
 _UDEV_FILE = Path("/etc/udev/rules.d/70-mlperf-power.rules")
 _SERIAL_GROUPS = ("dialout", "uucp")  # of /dev/ttyUSB*, by distribution
@@ -306,11 +306,11 @@ def _systemctl(verb: str, unit: str) -> tuple[int, str]:
 
 
 def _last_words(unit: str, since: float) -> str:
-    argv = ["journalctl", "--unit", unit, "--since", f"@{since:.0f}", "--output", "cat", "--no-pager"]
+    argv = ["journalctl", "--unit", unit, "--since", f"@{int(since)}", "--output", "cat", "--no-pager"]
     lines = [line.strip() for line in packages_command.run(argv).out.splitlines() if line.strip()]
     own = [line for line in lines if not line.startswith((unit, "Started ", "Stopp"))]
     telling = [line for line in own if any(word in line for word in ("ERROR", "CRITICAL", "FATAL", "Error:"))]
-    return "; ".join((telling or own)[-2:]) or "it said nothing"
+    return "; ".join((telling or own or lines)[-2:]) or "it said nothing"
 
 
 def _reload_udev() -> None:

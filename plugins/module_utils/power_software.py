@@ -121,6 +121,10 @@ def clock_problem(server: str, limit_ms: float) -> str:
     if problem:
         return problem
     try:
+        socket.getservbyname("ntp", "udp")
+    except OSError:
+        return "this host does not know the service 'ntp', by whose name power-dev asks (install netbase)"
+    try:
         offset_ms = ask_time(server)
     except OSError as error:
         why = "does not answer" if isinstance(error, TimeoutError) else error.strerror or str(error)

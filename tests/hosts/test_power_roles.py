@@ -99,18 +99,8 @@ def everything_of(host: Host) -> str:
     ).stdout
 
 
-@pytest.fixture(scope="module")
-def hosts(lab: Lab) -> Iterator[tuple[Host, Host, Host]]:
-    made = lab.add([(None, None), (None, None), (None, None)])
-    yield made[0], made[1], made[2]
-    for host in made:
-        lab.remove(host)
-
-
 @pytest.fixture(scope="module", params=["real power-dev", "a git repository of the test in its place"])
-def site(
-    request: pytest.FixtureRequest, lab: Lab, hosts: tuple[Host, Host, Host], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("power")
     patch = pytest.MonkeyPatch()
     changes: JsonObject = {}
@@ -123,8 +113,11 @@ def site(
         _, catalogue = power_double.make(folder)
         patch.setenv("MLPERF_OPS_CATALOGUE", str(catalogue))
         changes = {"mlperf_round": power_double.ROUND}
-    yield Site(lab, folder, hosts, **changes)
+    director, sut, other = lab.add([(None, None), (None, None), (None, None)])
+    yield Site(lab, folder, (director, sut, other), **changes)
     patch.undo()
+    for host in (director, sut, other):
+        lab.remove(host)
 
 
 def test_from_a_virgin_host_to_a_director_that_can_measure_and_back(site: Site, tmp_path: Path) -> None:
@@ -149,6 +142,12 @@ def test_from_a_virgin_host_to_a_director_that_can_measure_and_back(site: Site, 
 
     kept = site.controller.play(str(play))
     assert kept.exit_code == 0, kept.output
+    unnamed = site.apply()  # the hosts are minimal
+    assert unnamed.exit_code != 0
+    assert "does not know the service 'ntp', by whose name power-dev asks (install netbase)" in words(unnamed)
+    site.play("revert.yml", arguments=("--tags", "power_director,power_sut"))
+    for host in (*both, site.other):
+        host.exec("apt-get -q update && apt-get -qy install --no-install-recommends netbase", timeout=180)
     before = {host.name: everything_of(host) for host in both}
     applied = site.apply()
     assert applied.exit_code == 0, applied.output
@@ -163,7 +162,7 @@ def test_from_a_virgin_host_to_a_director_that_can_measure_and_back(site: Site, 
     conf = director.read("/etc/mlperf-power/wt310.conf")
     assert f"listen: {director.address} 4950\n" in conf
     ptd = re.findall(r"^ptd: (\S+)$", conf, re.MULTILINE)[0]
-    assert director.exec(["stat", "-c", "%U %G %a", ptd]).stdout.split() == ["root", "mlperf-power", "750"]
+    assert director.exec(["stat", "-c", "%U %G %a", ptd]).stdout.split() == ["root", "mlperf-meter", "750"]
     assert director.exec(["systemctl", "is-enabled", _UNIT.format("wt310")], check=False).stdout.strip() == "static"
     state = json.loads(site.sut.read("/root/mlperf/state/power.json"))
     assert state["measured"]["uses"] == [{"analyzer": "wt310", "channel": ""}]
