@@ -120,7 +120,7 @@ def site(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.Temp
         lab.remove(host)
 
 
-def test_from_a_virgin_host_to_a_director_that_can_measure_and_back(site: Site, tmp_path: Path) -> None:
+def test_a_virgin_host_is_checked_without_a_change_and_what_it_lacks_is_said(site: Site, tmp_path: Path) -> None:
     both = (site.director, site.sut)
     play = tmp_path / "time.yml"
     clock = {"role": "mlperf_ops.lab.time_sync"}
@@ -148,6 +148,10 @@ def test_from_a_virgin_host_to_a_director_that_can_measure_and_back(site: Site, 
     site.play("revert.yml", arguments=("--tags", "power_director,power_sut"))
     for host in (*both, site.other):
         host.exec("apt-get -q update && apt-get -qy install --no-install-recommends netbase", timeout=180)
+
+
+def test_a_director_is_made_that_can_measure_and_taken_back(site: Site) -> None:
+    both = (site.director, site.sut)
     before = {host.name: everything_of(host) for host in both}
     applied = site.apply()
     assert applied.exit_code == 0, applied.output
