@@ -308,7 +308,7 @@ def _systemctl(verb: str, unit: str) -> tuple[int, str]:
 def _last_words(unit: str, since: float) -> str:
     argv = ["journalctl", "--unit", unit, "--since", f"@{int(since)}", "--output", "cat", "--no-pager"]
     lines = [line.strip() for line in packages_command.run(argv).out.splitlines() if line.strip()]
-    own = [line for line in lines if not line.startswith((unit, "Started ", "Stopp"))]
+    own = [line for line in lines if not line.startswith((unit, "Started ", "Stopping ", "Stopped "))]
     telling = [line for line in own if any(word in line for word in ("ERROR", "CRITICAL", "FATAL", "Error:"))]
     return "; ".join((telling or own or lines)[-2:]) or "it said nothing"
 

@@ -173,7 +173,7 @@ REFUSED = [
     ("device_type: 52", "device_type: 61", "expected two numbers such as 1,3, found '1'", ""),
     ("channel: 1\n", "channel: 1,2\n", "device type 52 measures one channel: expected one number, found '1,2'", ""),
     ("channel: 1\n", "channel: 1.2\n", "expected one channel number such as 1, or two such as 1,3, found 1.2", ""),
-    ("    channel: 1\n", "    chanel: 1\n", "mlperf_power_analyzers.wt333: unknown key 'chanel'", "'channel'?"),
+    ("    channel: 1\n", "    channelz: 1\n", "mlperf_power_analyzers.wt333: unknown key 'channelz'", "'channel'?"),
     ("interface_flag: -y", "interface_flag: y", "interface_flag: unknown value 'y'; expected one of", "did you mean"),
     ("    interface_flag: -y\n", "", "device_port: 10.0.9.9 is an IP address, and interface_flag says", "-y for"),
     ("interface_flag: -y", "interface_flag: -g", "expected the GPIB address, a number, for interface_flag -g", ""),
