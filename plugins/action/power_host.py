@@ -37,6 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         name = variables["inventory_hostname"]
         arguments: dict[str, Any] = given
         files: dict[str, list[tuple[str, Path]]] = {}
+        firewall: list[dict[str, Any]] = []
         if given.get("state", "applied") != "reverted":
             run = controller.run_folder(given.get("results", ""), variables)
             controller.package()
@@ -48,6 +49,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             if own is None:
                 return {**result, "changed": False, "msg": "the plan has no analyzer for this host"}
             software = _software(given, str(plan["round"]))
+            if given["part"] == "director":
+                firewall = [controller.typed.dump(one) for one in server_conf.port_rules(name, lab)]
             files = {**own.pop("files", {}), **software.pop("files")}
             arguments = {**given, **own, **software}
         try:
@@ -60,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         for instance in answer.get("tried") or []:
             display.display(f"{name}  server {instance} was ready: its analyzer has answered")
-        return {**result, **answer}
+        return {**result, **answer, "firewall": firewall}
 
     def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(

@@ -152,6 +152,12 @@ python:
   returned: success, unless reverted
   type: str
   sample: /usr/bin/python3.11
+firewall:
+  description: Ports of a director, who may reach them, and why, for whoever keeps its firewall.
+  returned: success, by the action
+  type: list
+  elements: dict
+  sample: [{"port": 8888, "protocol": "tcp", "peers": ["localhost"], "why": "PTDaemon of wt310; nobody else"}]
 tried:
   description: Servers that were started and were ready.
   returned: with self_test
