@@ -178,3 +178,11 @@ def test_controller_and_host_agree_where_ptdaemon_is() -> None:
     director, action = plugin("module_utils.power_director"), plugin("action.power_host")
     sha256 = "ab" * 32
     assert director.ptd_path("/opt/x", sha256) == action.ptd_path("/opt/x", sha256)
+
+
+def test_the_directors_of_analyzers_are_asked_for_leases() -> None:
+    leases = plugin("plugin_utils.leases")
+    shared = {"switch": {"modes": ["performance"], "owner": "services1"}, "disk": ["accuracy"]}
+    meters = {"wt310": {"director": "director1"}, "slip": 3}
+    suts = {"a": {"mlperf_shared": shared, "mlperf_power_analyzers": meters}, "b": {"mlperf_shared": 7}}
+    assert leases.owner_names(suts) == ["director1", "services1"]
