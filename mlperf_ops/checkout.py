@@ -19,7 +19,6 @@ from mlperf_ops.catalogue import ComponentEntry, GitSource
 from mlperf_ops.errors import ConfigError, ToolError
 from mlperf_ops.package_files import Mirror, fetch_url
 
-NEEDED = "tools/submission"
 MIRROR_CHECKOUTS = "checkouts"  # where a mirror keeps the packs of commits
 _PACK = ".pack"
 _TIMEOUT_SECONDS = 300
@@ -47,7 +46,15 @@ def pack_name(source: GitSource) -> str:
     return f"{source.repository.rpartition('/')[2]}-{source.commit[:12]}{_PACK}"
 
 
-def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: Mirror | None = None) -> Checkout:
+def obtain(
+    component: ComponentEntry,
+    cache: Path,
+    *,
+    given: str = "",
+    mirror: Mirror | None = None,
+    variable: str = "mlperf_inference_checkout",
+    what: str = "the official checker",
+) -> Checkout:
     """Return a checkout of a component's pinned commit.
 
     Args:
@@ -55,6 +62,8 @@ def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: M
         cache: Folder where fetched checkouts are kept.
         given: The user's own: a folder that is used as it is, or a URL to fetch from; empty for neither.
         mirror: May hold the commit as a pack; a folder also the repository as `<name>.git` or `<name>`.
+        variable: Where the user gave it.
+        what: What it is for, in words.
 
     Raises:
         ConfigError: What the user gave is no such checkout, or the component is none.
@@ -64,24 +73,24 @@ def obtain(component: ComponentEntry, cache: Path, *, given: str = "", mirror: M
         raise ConfigError(f"component '{component.name}' is no git checkout")
     folder = Path(given).expanduser()
     if given and folder.is_dir() and not _is_bare(folder):
-        if not (folder / NEEDED).is_dir():
+        if not (folder / source.folder).is_dir():
             raise ConfigError(
-                f"mlperf_inference_checkout: {given} has no {NEEDED}",
+                f"{variable}: {given} has no {source.folder}",
                 hint=f"give a checkout of {source.repository} at commit {source.commit[:12]}",
             )
         return Checkout(folder.resolve(), "")
     target = cache / component.name / source.commit
-    if (target / NEEDED).is_dir():
+    if (target / source.folder).is_dir():
         return Checkout(target, "")
     if shutil.which("git") is None:
-        return Checkout(None, "git is not installed, so the official checker cannot be fetched")
+        return Checkout(None, f"git is not installed, so {what} cannot be fetched")
     failures = []
     for origin in _origins(source, given, mirror):
-        failure = _fetch(origin, source.commit, target)
+        failure = _fetch(origin, source, target)
         if failure is None:
             return Checkout(target, "", fetched=True)
         failures.append(failure)
-    return Checkout(None, f"the official checker could not be fetched: {'; '.join(failures)}")
+    return Checkout(None, f"{what} could not be fetched: {'; '.join(failures)}")
 
 
 def _origins(source: GitSource, given: str, mirror: Mirror | None) -> Iterator[str]:
@@ -102,8 +111,9 @@ def _is_bare(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
 
 
-def _fetch(origin: str, commit: str, target: Path) -> str | None:
+def _fetch(origin: str, source: GitSource, target: Path) -> str | None:
     """Fetch one commit, whole or not at all; return why not."""
+    commit = source.commit
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new."))
@@ -116,7 +126,7 @@ def _fetch(origin: str, commit: str, target: Path) -> str | None:
         _git(work, "config", "remote.origin.partialclonefilter", "blob:none")
         if Path(origin.removeprefix("file://")).is_dir():  # a repository on disk does not filter unless told to
             _git(work, "config", "remote.origin.uploadpack", _LOCAL_UPLOAD)
-        _git(work, "sparse-checkout", "set", "--no-cone", f"/{NEEDED}/")
+        _git(work, "sparse-checkout", "set", "--no-cone", f"/{source.folder}/")
         if origin.endswith(_PACK):
             (work / ".git" / "shallow").write_text(f"{commit}\n")  # its parents are not in the pack
             with _pack(origin, work / ".git" / "fetched").open("rb") as pack:

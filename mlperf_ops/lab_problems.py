@@ -12,6 +12,7 @@ from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.expected import choices, sentence_of
 from mlperf_ops.files import Json
 from mlperf_ops.lab_energy import EnergySource, UnofficialEnergy
+from mlperf_ops.lab_model import LabModel
 from mlperf_ops.lab_vars import (
     PREFIX,
     BackendConfig,
@@ -19,6 +20,8 @@ from mlperf_ops.lab_vars import (
     BenchmarkEntry,
     ComponentOverride,
     HostVars,
+    PowerAnalyzer,
+    PowerAnalyzerUse,
     QueryCounts,
     SharedThing,
 )
@@ -98,23 +101,29 @@ def _present(loc: tuple[str | int, ...], data: Any, *, keep_last: bool) -> tuple
     return tuple(kept)
 
 
+_BELOW: Mapping[str, type[LabModel]] = {
+    "components": ComponentOverride,
+    "power_analyzer": PowerAnalyzerUse,
+    "power_analyzers": PowerAnalyzer,
+    "shared": SharedThing,
+    "test_query_count": QueryCounts,
+    "unofficial_energy": UnofficialEnergy,
+}
+
+
 def _keys_beside(key_path: tuple[str | int, ...]) -> list[str]:
     """Return the valid names where an unknown key stands."""
     if len(key_path) == 1:
         return [field.alias or name for name, field in HostVars.model_fields.items()]
-    if key_path[0] == f"{PREFIX}components":
-        return list(ComponentOverride.model_fields)
-    if key_path[0] == f"{PREFIX}test_query_count":
-        return list(QueryCounts.model_fields)
-    if key_path[0] == f"{PREFIX}shared":
-        return list(SharedThing.model_fields)
-    if key_path[0] == f"{PREFIX}unofficial_energy":
-        return list((EnergySource if "sources" in key_path[:-1] else UnofficialEnergy).model_fields)
+    if key_path[0] == f"{PREFIX}unofficial_energy" and "sources" in key_path[:-1]:
+        return list(EnergySource.model_fields)
+    if isinstance(key_path[0], str) and (below := _BELOW.get(key_path[0].removeprefix(PREFIX))):
+        return list(below.model_fields)
     if key_path[0] == f"{PREFIX}tuning":
         return list(model_at(Tuning, key_path[1:-1]).model_fields)
     if "tuning" in key_path[:-1]:
-        below = key_path[key_path.index("tuning") + 1 : -1]
-        return list(model_at(BenchmarkTuning, below).model_fields)
+        inside = key_path[key_path.index("tuning") + 1 : -1]
+        return list(model_at(BenchmarkTuning, inside).model_fields)
     if "backend" not in key_path[:-1]:
         return list(BenchmarkEntry.model_fields)
     return list((BackendConfig if key_path[-2] == "backend" else BackendOptions).model_fields)

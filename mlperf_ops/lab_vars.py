@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from mlperf_ops.files import Json
 from mlperf_ops.lab_energy import UnofficialEnergy
 from mlperf_ops.lab_model import LabModel
 from mlperf_ops.model import Division, OnConflict, RunStyle, Scenario
-from mlperf_ops.patterns import AbsolutePath, CpuList, PathName, RemotePath, Sha256
+from mlperf_ops.patterns import AbsolutePath, Channels, CpuList, Name, OneLine, PathName, RemotePath, Sha256
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
 PREFIX = "mlperf_"
@@ -135,6 +136,58 @@ Shared: TypeAlias = Annotated[
 ]
 
 
+def _quoted(value: object) -> object:
+    """Refuse a number where YAML would take 1.10 for 1.1 and 0123 for 83."""
+    if isinstance(value, (int, float)):
+        raise ValueError(  # noqa: TRY004  # pydantic wants a ValueError
+            f'expected text in quotes such as "{value}", as YAML may read a number otherwise, found {value}'
+        )
+    return value
+
+
+def _flag(value: object) -> object:
+    """PTDaemon's own word for it stands for true."""
+    return {"-D": True, "": False}.get(value, value) if isinstance(value, str) else value
+
+
+Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
+Quoted: TypeAlias = Annotated[OneLine, BeforeValidator(_quoted)]
+
+
+class PowerAnalyzer(LabModel):
+    """One physical power analyzer, as PTDaemon on its director is told of it, and what a submission says of it."""
+
+    director: str  # a host of group power_directors
+    device_type: int | str  # PTDaemon's number, or the meter's name
+    device_port: OneLine  # /dev/ttyUSB0, /dev/usbtmc0, an IP address, a serial number or a GPIB address
+    interface_flag: Literal["", "-g", "-n", "-y", "-U"] = ""
+    network_port: Port = 8888  # PTDaemon's, on the director's loopback
+    listen_port: Port = 4950  # of the measuring server, for the SUTs
+    channel: Channels | None = None  # of all its SUTs, where they do not have their own
+    gpib_board: Count | None = None
+    dc_flag: Annotated[bool | None, BeforeValidator(_flag)] = None  # None: as the device type says
+    vendor: OneLine = "Yokogawa"
+    model: OneLine | None = None
+    serial_number: Quoted | None = None
+    firmware: Quoted | None = None
+    calibration_date: date | None = None
+    wiring: OneLine | None = None
+    notes: str = ""
+
+
+class PowerAnalyzerUse(LabModel):
+    """The analyzer that measures a SUT, and the channel where it is not the analyzer's own."""
+
+    name: str
+    channel: Channels | None = None
+
+
+def _uses(value: object) -> object:
+    """A name, or one mapping, stands for a list of one."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [{"name": item} if isinstance(item, str) else item for item in items]
+
+
 class HostStateLimits(LabModel):
     """What taints a result beside a changed tuned knob, throttling and a reboot; None: it does not.
 
@@ -179,6 +232,7 @@ class HostVars(LabModel):
     min_duration_ms: Count | None = None
     mirror: str | None = None
     inference_checkout: str | None = None
+    power_checkout: str | None = None
     become: bool = True  # whether roles may become root; without, they do what they can and list the rest
     tuning_profile: str | None = None  # a platform of the catalogue; None: nothing is tuned
     tuning: Tuning = Tuning()  # single settings, over those of the profile
@@ -186,6 +240,9 @@ class HostVars(LabModel):
     unofficial_energy: UnofficialEnergy = UnofficialEnergy()  # read beside performance cells; nothing by default
     # What only one cell of the lab may use at a time, such as a power analyzer: its name, and the modes that need it.
     shared: dict[PathName, Shared] = Field(default_factory=dict)
+    power_analyzers: dict[Name, PowerAnalyzer] = Field(default_factory=dict)  # of the whole lab
+    # What measures this SUT; its lease is taken by each performance cell (mlperf_ops.power).
+    power_analyzer: Annotated[tuple[PowerAnalyzerUse, ...], BeforeValidator(_uses)] = ()
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""

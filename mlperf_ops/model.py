@@ -355,6 +355,7 @@ class Plan:
     on_conflict: OnConflict = "refuse"  # what becomes of two different results for one place
     owners: tuple[SharedOwner, ...] = field(default=(), metadata=UNSET)  # of shared things; others: the controller
     smoke: bool = field(default=False, metadata=UNSET)  # only shows that every cell would run: nothing of it counts
+    power: dict[str, Json] | None = field(default=None, metadata=UNSET)  # mlperf_ops.power.inventory.PowerLab
     schema: int = SCHEMA
 
     def division_of(self, planned: PlannedCell) -> Division:

@@ -19,6 +19,8 @@ Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 CpuList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")]
 NodeList: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(all|\d+(-\d+)?(,\d+(-\d+)?)*)$")]
+Channels: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(,\d{1,2})?$")]
+OneLine: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\S(.*\S)?$")]
 SysctlName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+([./][A-Za-z0-9_:-]+)+$")]
 Oid: TypeAlias = Annotated[str, StringConstraints(pattern=r"^\.?\d+(\.\d+)+$")]
 NetworkAddress: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[^-\s/@][^\s/@]*$")]
@@ -34,6 +36,8 @@ _SENTENCES = {
     Commit: "a commit of 40 hexadecimal digits in lower case",
     CpuList: "a Linux CPU list such as 0-3,8",
     NodeList: "a Linux list of NUMA nodes such as 0-1, or all",
+    Channels: "one channel number such as 1, or two such as 1,3",
+    OneLine: "one line of text",
     SysctlName: "the name of a sysctl such as vm.swappiness",
     Oid: "an OID in numbers such as 1.3.6.1.4.1.318.1.1.26.4.3.1.5.1",
     NetworkAddress: "a host name or address",

@@ -5,8 +5,9 @@ Equal inventories and catalogues give equal plans, byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from types import MappingProxyType
 
 from mlperf_ops.adjusting import AdjustedTargets, in_use, sentence
@@ -28,6 +29,8 @@ from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
 from mlperf_ops.plan_shared import held_by, owners, with_order
 from mlperf_ops.plan_time import Assumed, expected_seconds
+from mlperf_ops.power.inventory import PowerLab, to_plan
+from mlperf_ops.power.judge import power_of, power_remarks
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
 from mlperf_ops.tuning import Tuning, resolve
 from mlperf_ops.typed import dump
@@ -41,6 +44,8 @@ def make_plan(
     *,
     default_run_id: str | None = None,
     adjusted: Mapping[str, AdjustedTargets] = MappingProxyType({}),
+    directors: Sequence[str] | None = None,
+    today: date | None = None,
 ) -> tuple[Plan, tuple[str, ...]]:
     """Plan a lab, and say what the user should know of the plan as a whole.
 
@@ -51,6 +56,8 @@ def make_plan(
         locate: Finds file and line of a value in the inventory.
         default_run_id: Used where the inventory sets no mlperf_run_id; default: the last part of `inventory`.
         adjusted: host -> the targets that its earlier runs have adjusted, used where the inventory allows it.
+        directors: Hosts of group power_directors; None: unknown.
+        today: For what grows old, such as calibrations; the plan itself does not depend on it.
 
     Raises:
         ConfigError: A mistake in the inventory, with file, line, key and the nearest valid name; a cell that two hosts
@@ -58,11 +65,13 @@ def make_plan(
     """
     lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
     round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
-    planner = _Planner(lab, round_, catalogue, adjusted)
+    power = power_of(lab, round_.power, directors)
+    planner = _Planner(lab, round_, catalogue, adjusted, power)
     for host in lab.hosts:
         planner.add_host(host)
     made = planner.plan()
-    return made, (*planner.without_cells, *remarks(made, catalogue), *_adjusted(made, adjusted))
+    told = (*planner.without_cells, *remarks(made, catalogue), *power_remarks(power, round_.power, today))
+    return made, (*told, *_adjusted(made, adjusted))
 
 
 def _adjusted(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> Iterator[str]:
@@ -93,6 +102,7 @@ class _Planner:
     round_: Round
     catalogue: Catalogue
     adjusted: Mapping[str, AdjustedTargets]
+    power: PowerLab
     hosts: list[PlannedHost] = field(default_factory=list)
     cells: list[PlannedCell] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
@@ -243,7 +253,7 @@ class _Planner:
                 request=dump(made.spec),
                 division=None if division == self.lab.division else division,
                 also=also,
-                holds=held_by(wanted.host, cell.mode),
+                holds=held_by(wanted.host, cell.mode, self.power),
                 adjustable=made.adjustable,
             )
         )
@@ -307,8 +317,9 @@ class _Planner:
                 *missing_tests(self.cells, self.round_, self.lab.division),
             ),
             on_conflict=self.lab.on_conflict,
-            owners=owners(self.lab.hosts),
+            owners=owners(self.lab.hosts, self.power),
             smoke=self.lab.smoke,
+            power=to_plan(self.power),
         )
 
 

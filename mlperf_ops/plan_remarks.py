@@ -20,8 +20,8 @@ def _shared(plan: Plan) -> Iterator[str]:
     """Say which hosts wait for one another."""
     for thing, hosts in queues(plan):
         yield (
-            f"{thing} is shared by {', '.join(hosts[:-1])} and {hosts[-1]}: the order of their cells and the times of "
-            "--deadline let them take turns, but the run itself does not keep two hosts from using it at once"
+            f"{thing} is shared by {', '.join(hosts[:-1])} and {hosts[-1]}: its lease lets their cells take turns, and "
+            "the order of the cells and the times of --deadline are made for that"
         )
 
 

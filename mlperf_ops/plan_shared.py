@@ -10,23 +10,28 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX, SharedThing
 from mlperf_ops.model import COMPLIANCE_TESTS, Mode, Plan, PlannedCell, PlannedHost, SharedOwner
+from mlperf_ops.power.inventory import PowerLab
 from mlperf_ops.schedule import Job, best_order
 
 
-def held_by(host: LabHost, mode: Mode) -> tuple[str, ...]:
-    """Return the shared things that a cell of a host holds while it runs."""
+def held_by(host: LabHost, mode: Mode, power: PowerLab) -> tuple[str, ...]:
+    """Return the shared things that a cell of a host holds while it runs; performance is measured with its analyzer."""
     kind = "compliance" if mode in COMPLIANCE_TESTS else mode
     shared = host.vars.shared.items()
-    return tuple(sorted(name for name, one in shared if kind in (one.modes if isinstance(one, SharedThing) else one)))
+    names = {name for name, one in shared if kind in (one.modes if isinstance(one, SharedThing) else one)}
+    measured = power.sut(host.name) if kind == "performance" else None
+    return tuple(sorted(names | {use.analyzer for use in (measured.uses if measured else ())}))
 
 
-def owners(hosts: Iterable[LabHost]) -> tuple[SharedOwner, ...]:
-    """Return which host keeps the lease of each thing, where it is not the controller itself.
+def owners(hosts: Iterable[LabHost], power: PowerLab) -> tuple[SharedOwner, ...]:
+    """Return which host keeps the lease of each thing, where it is not the controller itself; of analyzers: directors.
 
     Raises:
         ConfigError: Hosts name different ones, so that they would not see each other's leases.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {
+        use.analyzer: (sut.director, sut.host) for sut in power.suts for use in sut.uses
+    }
     for host in hosts:
         for name, one in host.vars.shared.items():
             owner = (one.owner or "") if isinstance(one, SharedThing) else ""

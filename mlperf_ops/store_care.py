@@ -82,7 +82,7 @@ def used_by(part: Part, plans: Iterable[tuple[str, Plan]], catalogue: Catalogue)
     for run, plan in plans:
         if part.kind == "checkout":
             checker = plan.round in catalogue.rounds and catalogue.round(plan.round).checker.commit == part.digest
-            hit = checker
+            hit = checker or (plan.power is not None and part.name == catalogue.round(plan.round).power.software)
         else:
             hit = any(
                 one.name == part.name and one.path is None and (one.sha256 or part.digest).startswith(part.digest)

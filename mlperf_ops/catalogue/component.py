@@ -29,6 +29,7 @@ class GitSource(CatalogueModel):
     repository: str = Field(description="owner/name")
     url: str
     commit: Commit
+    folder: str = Field(default="tools/submission", description="The part of it that is needed.")
 
 
 class UserSource(CatalogueModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mlperf_ops.catalogue.base import CatalogueModel, Count, Positive
+from mlperf_ops.catalogue.base import CatalogueModel, Count, Name, Positive
 
 
 class PowerRules(CatalogueModel):
@@ -13,6 +13,14 @@ class PowerRules(CatalogueModel):
     source: str = Field(description="Where the values were read.")
     ptd_versions: tuple[str, ...]
     meters: dict[str, int] = Field(description="Meter -> PTDaemon's number for it.")
+    software: Name = Field(description="Component of the measuring software, whose server starts PTDaemon.")
+    other_meters: dict[str, int] = Field(
+        description="Meters that the software's server knows and the checker does not accept -> PTDaemon's number."
+    )
+    channel_counts: dict[int, Count] = Field(
+        description="How many channel numbers the server demands for a meter's number; for others none or one."
+    )
+    direct_current: tuple[int, ...] = Field(description="Numbers of the meters that measure direct current, with -D.")
     two_channel_meter: Count = Field(description="Number of the meter whose command names two channels.")
     sources: tuple[dict[str, str], ...] = Field(
         description="Accepted sets of the measuring software's files: name -> sha1."

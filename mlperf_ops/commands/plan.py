@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -122,8 +122,16 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         cast("dict[str, list[str]]", data.get("roles") or {}),
         source.locate,
     )
+    groups = cast("dict[str, list[str]]", data.get("groups") or {})
     plan, remarks = make_plan(
-        lab, catalogue, inventory, source.locate, default_run_id=Path(folder).name, adjusted=adjusted
+        lab,
+        catalogue,
+        inventory,
+        source.locate,
+        default_run_id=Path(folder).name,
+        adjusted=adjusted,
+        directors=groups.get("power_directors", []) if groups else None,
+        today=date.today(),  # noqa: DTZ011  # the day of whoever plans
     )
     path = run / PLAN_FILE
     with contextlib.nullcontext() if dry_run else _held(run):
@@ -136,7 +144,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         if not dry_run:
             write_json(path, made)
             write_review(Path(folder), plan, adjusted, lab, catalogue)
-    idle = list(idle_hosts(cast("dict[str, list[str]]", data.get("groups") or {})))
+    idle = list(idle_hosts(groups))
     answer: JsonObject = {"changed": before != after, "plan": made, "path": str(path.absolute())}
     told: JsonObject = {"warnings": cast("Json", idle), "remarks": cast("Json", list(remarks))}
     return {**answer, "diff": {"before": before, "after": after}, **told}

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from mlperf_ops.catalogue import ComponentEntry, GitSource
-from mlperf_ops.checkout import NEEDED, obtain
+from mlperf_ops.checkout import obtain
 from mlperf_ops.errors import ConfigError, ToolError
 
 _TIMEOUT_SECONDS = 300
@@ -42,14 +42,14 @@ def make_pack(component: ComponentEntry, target: Path, work: Path, *, given: str
     commit = source.commit
     try:
         trees = _git(found.path, "rev-list", "--objects", "--no-object-names", "--filter=blob:none", "-1", commit)
-        listing = _git(found.path, "ls-tree", "-r", commit, "--", NEEDED).splitlines()
+        listing = _git(found.path, "ls-tree", "-r", commit, "--", source.folder).splitlines()
         objects = trees + b"".join(line.split()[2] + b"\n" for line in listing)  # mode, type, object, name
         with target.open("wb") as out:
             _run(found.path, ["pack-objects", "--quiet", "--stdout", "--threads=1"], objects, out)
     except ToolError as error:
         target.unlink(missing_ok=True)
         raise ToolError(
-            f"{found.path} does not hold all of commit {commit[:12]} below {NEEDED}: {error.message}",
+            f"{found.path} does not hold all of commit {commit[:12]} below {source.folder}: {error.message}",
             hint=f"give a full checkout of {source.repository} at that commit, or leave it out: --no-checkouts",
         ) from error
 

@@ -55,7 +55,8 @@ class Wanted:
     locks: tuple[LockFor, ...] = ()
     components: tuple[ComponentEntry, ...] = ()
     checkouts: tuple[ComponentEntry, ...] = ()
-    checkout: str = ""  # the user's own checkout or URL
+    checkout: str = ""  # the user's own checkout or URL, of `checkouts`
+    software: tuple[ComponentEntry, ...] = ()  # that hosts need, as a checkout
     os_packages: tuple[str, ...] = ()
     not_covered: tuple[str, ...] = ()  # known beforehand, one sentence each
 
@@ -107,11 +108,13 @@ def wanted_by(plan: Plan, catalogue: Catalogue, locks: Path, targets: tuple[Targ
         for one in catalogue.components.values()
         if isinstance(one.source, GitSource) and one.source.commit == commit
     ]
+    software = (catalogue.component(catalogue.round(plan.round).power.software),) if plan.power is not None else ()
     names = sorted({host.requirements for host in plan.hosts if host.requirements})
     return Wanted(
         tuple(LockFor(locks / name, "hosts", targets) for name in names),
         tuple(components),
         tuple(checkouts),
+        software=software,
         not_covered=tuple(not_covered),
     )
 
@@ -139,6 +142,8 @@ def fetch(folder: Path, wanted: Wanted, say: Callable[[str], None]) -> Fetched:
             fetching.component(component)
         for component in wanted.checkouts:
             fetching.checkout(component, wanted.checkout)
+        for component in wanted.software:
+            fetching.checkout(component, "")
         if wanted.os_packages:
             fetching.os_packages(wanted.os_packages)
         fetching.finish(wanted.not_covered)

@@ -81,10 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._tuning = tuned.CellTuning(self, self._variables, self._home, host, answer.get("tuned"))
             self._launcher = launch.Launcher(self, self._variables, self._ask, given.get("launcher", "auto"))
             states = answer["answer"]["cells"]
-            for index, state in enumerate(states):
-                if state["state"] == "lacking":
-                    why = "; ".join(state["reasons"])
-                    display.display(f"{self._name}  {progress.words(cells[index])}   cannot run: {why}", color="red")
+            self._tell_lacking(cells, states)
             todo = [index for index, state in enumerate(states) if state["state"] not in {"good", "lacking"}]
             needed = len(todo)
             todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
@@ -116,6 +113,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             **result,
             **tally.outcome(len(cells), plan["run_style"], keep_going=boolean(given.get("keep_going", False))),
         }
+
+    def _tell_lacking(self, cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
+        for cell, state in zip(cells, states, strict=True):
+            if state["state"] == "lacking":
+                why = "; ".join(state["reasons"])
+                display.display(f"{self._name}  {progress.words(cell)}   cannot run: {why}", color="red")
 
     def _all(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _POLL_SECONDS = 2.0
 _SLOW_POLL_SECONDS = 10.0
 _SLOW_AFTER_SECONDS = 60.0
 _LINE_SECONDS = 60.0
+_METERS = "mlperf_power_analyzers"
 display = Display()
 
 
@@ -32,9 +33,14 @@ def owner_names(suts: Mapping[str, Any]) -> list[str]:
     for name, values in suts.items():
         with contextlib.suppress(AnsibleActionFail):  # the plan says what is wrong with it
             shared = controller.value(name, values, "mlperf_shared") if "mlperf_shared" in values else {}
-            entries: Iterable[Any] = shared.values() if isinstance(shared, dict) else ()
-            found |= {str(one["owner"]) for one in entries if isinstance(one, dict) and one.get("owner")}
+            found |= {str(one["owner"]) for one in _mappings(shared) if one.get("owner")}
+            meters = controller.value(name, values, _METERS) if _METERS in values else {}
+            found |= {str(one["director"]) for one in _mappings(meters) if one.get("director")}
     return sorted(found)
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401  # any JSON value
+    return [one for one in value.values() if isinstance(one, dict)] if isinstance(value, dict) else []
 
 
 class Leases:

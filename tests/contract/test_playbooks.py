@@ -21,6 +21,7 @@ PHASES = {
     "preflight": "preflight",
     "unchanged": "unchanged",
     "provision": "provision",
+    "power": "provision",
     "tune": "tune",
     "benchmark": "run",
     "collect": "collect",
@@ -57,6 +58,13 @@ def test_a_play_is_hosts_and_roles_tagged_by_phase_and_role(name: str) -> None:
         short = role["role"].removeprefix("mlperf_ops.lab.")
         assert (CHECKOUT / "roles" / short).is_dir()
         assert role["tags"] == [PHASES[name], short]
+
+
+def test_a_lab_without_directors_pays_no_task_for_power() -> None:
+    one = plays("power")[0]
+    assert one["hosts"].startswith(
+        "sut{{ ':power_directors' if groups['power_directors'] | default([]) else ':!sut' }}"
+    )
 
 
 def imported_roles(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -112,6 +120,7 @@ def test_every_action_is_documented_with_the_options_that_it_reads(action: str) 
         "host_unchanged",
         "loadgen_agent",
         "loadgen_unit",
+        "power_host",
         "results_fetch",
         "time_sync",
     ],

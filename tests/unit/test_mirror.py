@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue import ComponentEntry, GitSource, load_catalogue
-from mlperf_ops.checkout import MIRROR_CHECKOUTS, NEEDED, obtain, pack_name
+from mlperf_ops.checkout import MIRROR_CHECKOUTS, obtain, pack_name
 from mlperf_ops.errors import ConfigError, ToolError
 from mlperf_ops.files import sha256_file, write_json
 from mlperf_ops.mirror import server, wheels
@@ -29,6 +29,7 @@ from mlperf_ops.mirror.manifest import Manifest, MirrorFile, read, verify, write
 from mlperf_ops.mirror.wheels import Pin, Target
 from tests.support.wheels import component, write_wheel
 
+NEEDED = "tools/submission"
 ONE = {"tiny/weights.bin": b"weights"}
 OLD, NEW = Target((3, 10), "x86_64", 28), Target((3, 12), "aarch64", 28)
 
