@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compliance": ("compliance", "Verify compliance tests by hand, and print what their runs are asked for."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
+    "power": ("power", "Check power measurements, and print their watts, energy and efficiency."),
     "report": ("report", "Write verdict.md and report.html."),
     "pack": ("pack", "Pack a submission tree that passes into one archive with digests."),
     "verify": ("verify", "Verify a pack: digests, safe names, and the check of its content."),
