@@ -2,8 +2,9 @@
 
 MLPERF_RESULTS_V5_1, MLPERF_RESULTS_V4_1 and MLPERF_RESULTS_V2_1 name copies of mlcommons/inference_results_v5.1 and so
 on, which may lack large files; MLPERF_INFERENCE_RELEASE_V4_1 names mlcommons/inference at tag v4.1, whose
-`get_power_metric` is called as it is. What was published of v5.1 is in its summary_results.json; the other repositories
-hold no table. docs/reference/power-check.md holds the numbers.
+`get_power_metric` is called as it is, and MLPERF_INFERENCE_CHECKOUT the same repository for its power_checker.py. What
+was published of v5.1 is in its summary_results.json; the other repositories hold no table. The numbers are in
+docs/reference/power-check.md.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import pytest
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.power_check import check_measurement, read_measurement
+from mlperf_ops.power_check.official import power_checker, run_power_checker
 from mlperf_ops.power_results import MeasuredPower, Place, find_measurements, measured_power
 
 RELEASE = Path(os.environ.get("MLPERF_INFERENCE_RELEASE_V4_1", "/nonexistent")) / "tools/submission"
+CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")
 ROUNDS = ("v5.1", "v4.1", "v2.1")
 ROUND = load_catalogue().round("v5.1")
 CLOSE = 1e-9
@@ -93,6 +96,17 @@ def test_figures_are_the_published_ones_of_v5_1() -> None:
         assert ours.unit == row["Power_Units"]
         compared += 1
     assert compared == 23
+
+
+@pytest.mark.skipif(not CHECKOUT, reason="MLPERF_INFERENCE_CHECKOUT names no checkout of mlcommons/inference")
+def test_the_official_power_checker_objects_where_we_say_that_it_does() -> None:
+    script, compared = power_checker(Path(CHECKOUT)), 0
+    for place in find_measurements(tree_of("v5.1"), tuple(ROUND.divisions)):
+        found = check_measurement(read_measurement(place.folder), ROUND)
+        official = run_power_checker(script, place.folder)
+        assert official.accepted == (not [one for one in found if one.objector == "official"]), place.location
+        compared += 1
+    assert compared == 24
 
 
 @pytest.mark.parametrize("name", ROUNDS)

@@ -18,6 +18,7 @@ import pytest
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import check_tree
 from mlperf_ops.errors import SubmissionError
+from mlperf_ops.files import Json
 from mlperf_ops.pack import pack_tree
 from mlperf_ops.power_check import PowerFinding, check_measurement, read_measurement
 from mlperf_ops.power_check.official import power_checker, run_power_checker
@@ -176,3 +177,45 @@ def test_the_official_software_and_checker_pass_eleven_of_eleven(
         assert [one.passed for one in official.checks] == [True] * 11
     figures = measured_power(Place(ended.out, ".", None, None), ROUND)
     assert figures.average_watts == pytest.approx(100.0, rel=0.002)
+
+
+_DEBUG = "Check debug is disabled on server-side"
+_COMMANDS, _LOG = "Check PTD commands and replies", "Check errors and warnings from PTD logs"
+
+
+@needs_official
+@pytest.mark.slow
+@pytest.mark.skipif(not CHECKOUT, reason="MLPERF_INFERENCE_CHECKOUT names no checkout of mlcommons/inference")
+@pytest.mark.parametrize(
+    ("knobs", "device", "fails", "ours"),
+    [
+        ({"uncertain": [0, 1000]}, 49, [], {("uncertainty", "rules"): 1}),
+        ({"version": "1.9.2"}, 49, [_COMMANDS], {("meter", "official"): 1}),
+        (
+            {},
+            0,
+            [_COMMANDS, _LOG, "Check PTD configuration"],
+            {("meter", "official"): 2, ("uncertainty", "official"): 1},
+        ),
+        ({"unplugged_after": 2}, 49, [_LOG], {("readings", "official"): 1}),
+    ],
+    ids=["uncertain", "version", "dummy", "unplugged"],
+)
+def test_what_the_official_checker_says_of_a_fault_and_what_we_say(  # in debug mode, which shortens the pauses
+    tmp_path: Path,
+    time_server: None,
+    knobs: dict[str, Json],
+    device: int,
+    fails: list[str],
+    ours: dict[tuple[str, str], int],
+) -> None:
+    ended = measure(
+        tmp_path, software=SOFTWARE, python=PYTHON, seconds=(4.0,), device=device, knobs=knobs,
+        environment={"MLPP_DEBUG": "1"},
+    )  # fmt: skip
+    assert ended.client_code == 0, ended.said
+    official = run_power_checker(power_checker(Path(CHECKOUT)), ended.out)
+    # The level is part of the check of times: it fails where no reading of an unplugged meter lies in the run.
+    found = {one.name for one in official.checks if not one.passed} - {"Check time difference"}
+    assert found == {*fails, _DEBUG}, official
+    assert counted(ended) - ALWAYS == Counter(ours) + Counter({("debug", "official"): 1}), findings(ended)
