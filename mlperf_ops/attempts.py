@@ -17,13 +17,15 @@ from mlperf_ops.files import JsonObject, read_json, sha256_file
 from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.merits import other_round
 from mlperf_ops.model import CollectedCell, CollectedHost, Mode, PlannedCell, Result, Spec
+from mlperf_ops.power_check import measurement_of, simulated_files
 from mlperf_ops.typed import load
 
 SPEC, RESULT, MANIFEST = "spec.json", "result.json", "manifest.json"
 IMPORTED = "imported"
 """Stands for the implementation of results that were made elsewhere; `import.json` of the attempt says where."""
 MODES: tuple[Mode, ...] = ("performance", "accuracy")
-_SIMULATED = "its result is simulated; a stand-in's results are never packed"
+_NEVER = "a stand-in's results are never packed"
+_SIMULATED = f"its result is simulated; {_NEVER}"
 _PLAIN_NAME = re.compile(
     r"(?!\.{1,2}(?:/|$))[^/\0]+(?:/(?!\.{1,2}$)[^/\0]+)?"
 )  # a file, or one in a folder: images/1.png
@@ -157,6 +159,9 @@ def _attempt(
         _compare(cell, attempt)
         if not simulated_too and _is_simulated(attempt, catalogue):
             raise ResultError(_SIMULATED)
+        power = measurement_of(attempt.folder)
+        if power is not None and not simulated_too and (marked := simulated_files(power)):
+            raise ResultError(f"its power was measured by a stand-in for the meter, as {marked[0][0]} says: {_NEVER}")
         return _with_log(attempt, catalogue, round_name)
     except MlperfOpsError as error:
         raise _NotUsableError("refused", error.message) from error

@@ -8,6 +8,7 @@ import yaml
 
 from mlperf_ops.checker.measurements import SIMULATED
 from mlperf_ops.checker.rules import Family, Findings, Rule
+from mlperf_ops.checker.structure import MISSING_FILE
 from mlperf_ops.checker.subjects import Result, System
 from mlperf_ops.files import Json
 from mlperf_ops.power_check import FILES, PowerSubject, check_measurement, read_measurement
@@ -36,7 +37,8 @@ METER = Rule(
     "power-meter",
     "official",
     "meter or its daemon",
-    "Only certain meters and one version of PTDaemon are accepted, and the ranges must be set and set back.",
+    "Only certain meters and one version of PTDaemon are accepted, and the ranges must be set and set back. Where the "
+    "inventory names the meter, it must be the one that measured.",
     "Use an accepted meter and the accepted PTDaemon, and measure again.",
     _CHECK,
 )
@@ -111,7 +113,7 @@ READINGS = Rule(
     "power-readings",
     "official",
     "readings are missing",
-    "The power of a result is the mean of the readings during its run, one a second.",
+    "The power of a result is the mean of the readings during its run, one a second, all of them valid.",
     "Measure again; files of a measurement cannot be mended afterwards.",
     "submission_checker: checks/power_check.py",
     own=_AGAIN,
@@ -120,7 +122,8 @@ DURATION = Rule(
     "power-duration",
     "advice",
     "short measurement",
-    "Ranging is expected to last 300 s and the run that counts 600 s, and not to be much shorter than ranging.",
+    "Ranging is expected to last 300 s and the run that counts 600 s, and not to be much shorter than ranging. Ranging "
+    "of less than half of that proves little about the ranges that it set.",
     "Measure again with the durations of the round.",
     _CHECK,
 )
@@ -149,6 +152,13 @@ _BY_SUBJECT: dict[PowerSubject, Rule] = {
     "duration": DURATION,
     "simulated": SIMULATED,
 }
+
+
+def rule_of(subject: PowerSubject) -> Rule:
+    """Return the rule that a finding of `mlperf_ops.power_check` belongs to."""
+    return MISSING_FILE if subject == "files" else _BY_SUBJECT[subject]
+
+
 RULES = (*(rule for rule in _BY_SUBJECT.values() if rule is not SIMULATED), NAMEPLATE)
 
 

@@ -7,7 +7,26 @@ them (the submission checker, a verb) decides how.
 from __future__ import annotations
 
 from mlperf_ops.power_check.check import check_measurement
-from mlperf_ops.power_check.files import FILES, read_measurement
-from mlperf_ops.power_check.model import Measurement, PowerFinding, PowerSubject
+from mlperf_ops.power_check.files import (
+    FILES,
+    FOLDERS,
+    is_measurement,
+    measurement_of,
+    read_measurement,
+    simulated_files,
+)
+from mlperf_ops.power_check.model import ExpectedMeter, Measurement, PowerFinding, PowerSubject
 
-__all__ = ["FILES", "Measurement", "PowerFinding", "PowerSubject", "check_measurement", "read_measurement"]
+__all__ = [
+    "FILES",
+    "FOLDERS",
+    "ExpectedMeter",
+    "Measurement",
+    "PowerFinding",
+    "PowerSubject",
+    "check_measurement",
+    "is_measurement",
+    "measurement_of",
+    "read_measurement",
+    "simulated_files",
+]

@@ -14,6 +14,8 @@ from mlperf_ops.power_check.model import Measurement, PowerFinding, Reading, Run
 from mlperf_ops.power_log import is_reading, power_factor, power_seconds, reading, usual_readings
 
 RANGING, TESTING = "ranging", "run_1"
+FOLDERS = ("power", RANGING, TESTING)
+"""What a measurement consists of, side by side."""
 FILES = (
     *(f"power/{name}" for name in ("client.json", "client.log", "ptd_logs.txt", "server.json", "server.log")),
     *(f"{run}/{name}" for run in (RANGING, TESTING) for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt")),
@@ -23,6 +25,22 @@ _REQUIRED = ("version", "timezone", "modules", "sources", "messages", "uuid", "s
 _REQUIRED_OF_SERVER = ("ptd_messages", "ptd_config")
 _KEYS = frozenset({"power_begin", "power_end"})
 _CHUNK_BYTES = 1 << 20
+MARK = "SIMULATED"
+"""What every stand-in for the meter, its daemon or the measuring software writes into its files."""
+_MAY_BE_MARKED = tuple(name for name in FILES if name.startswith("power/"))
+_SHOWN = 120
+_IN_AN_ATTEMPT = ("", "performance")
+
+
+def is_measurement(folder: Path) -> bool:
+    """Whether a folder holds the files of a power measurement, or some of them."""
+    power, *runs = (folder / name for name in FOLDERS)
+    return power.is_dir() and any(run.is_dir() for run in runs)
+
+
+def measurement_of(attempt: Path) -> Path | None:
+    """Return the folder of an attempt that holds its power measurement; None when it has none."""
+    return next((folder for name in _IN_AN_ATTEMPT if is_measurement(folder := attempt / name)), None)
 
 
 def read_measurement(performance: Path) -> Measurement:
@@ -38,7 +56,20 @@ def read_measurement(performance: Path) -> Measurement:
         meter_text=_text(performance / "power/ptd_logs.txt"),
         digests={name: digest for name in FILES if (digest := _sha1(performance / name)) is not None},
         problems=tuple(problems),
+        marked=simulated_files(performance),
     )
+
+
+def simulated_files(performance: Path) -> tuple[tuple[str, str], ...]:
+    """Return the files of a measurement that carry the mark of a stand-in, each with the first line that has it."""
+    found = []
+    for name in _MAY_BE_MARKED:
+        text = _text(performance / name)
+        at = text.find(MARK)
+        if at >= 0:
+            line = text[text.rfind("\n", 0, at) + 1 :].partition("\n")[0]
+            found.append((name, line.strip()[:_SHOWN]))
+    return tuple(found)
 
 
 def _session(performance: Path, name: str, problems: list[PowerFinding]) -> JsonObject | None:

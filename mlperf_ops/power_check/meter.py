@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
-from mlperf_ops.power_check.model import PowerFinding, objects
+from mlperf_ops.power_check.model import ExpectedMeter, PowerFinding, objects
 
 _SERVER = "power/server.json"
 _VERSION = re.compile(r"(?<=version=)(.+?)-")
@@ -47,6 +47,31 @@ def commands(server: JsonObject, rules: PowerRules) -> Iterator[PowerFinding]:
             yield _wrong(f"the meter replied to {command} with another text", value=reply, limit=due)
             break
     yield from _ranges(spoken)
+
+
+def as_expected(server: JsonObject, meter: ExpectedMeter) -> Iterator[PowerFinding]:
+    """Compare what the meter says it is with what the inventory says; one finding names every difference."""
+    replies = [str(one.get("reply")) for one in objects(server.get("ptd_messages")) if one.get("cmd") == "Identify"]
+    stated = replies[0].rpartition(",")[2].split(";") if replies else []
+    # Maker, model, serial number, firmware.
+    found = dict(zip(("model", "serial", "firmware"), stated[1:], strict=False))
+    wanted = {"model": meter.model, "serial": meter.serial, "firmware": meter.firmware}
+    odd = [key for key, name in wanted.items() if name is not None and _plain(found.get(key)) != _plain(name)]
+    if odd:
+        yield PowerFinding(
+            "meter",
+            "rules",
+            _SERVER,
+            f"the meter that measured is not the one of the inventory: {', '.join(odd)} differ"
+            + ("s" if len(odd) == 1 else ""),
+            value=", ".join(f"{key} {found.get(key, 'not stated')}" for key in odd),
+            limit=", ".join(f"{key} {wanted[key]}" for key in odd),
+        )
+
+
+def _plain(text: str | None) -> str | None:
+    """Return a name as it is compared: firmware is stated as F1.04 or 1.04."""
+    return None if text is None else re.sub(r"^[fv](?=\d)", "", text.strip().casefold())
 
 
 def _ranges(spoken: list[tuple[str, str]]) -> Iterator[PowerFinding]:

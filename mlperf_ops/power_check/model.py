@@ -98,6 +98,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedMeter:
+    """The meter that an inventory names; None: whatever it is.
+
+    Attributes:
+        model: Such as "WT310E".
+        firmware: Such as "1.04".
+        serial: Serial number.
+    """
+
+    model: str | None = None
+    firmware: str | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """The files of a measurement.
 
@@ -109,6 +124,7 @@ class Measurement:
         meter_text: ptd_logs.txt.
         digests: sha1 of each file, relative to performance/.
         problems: What could not be read.
+        marked: Files with the mark of a stand-in for the meter, each with the first line that has it.
     """
 
     client: JsonObject | None
@@ -118,6 +134,7 @@ class Measurement:
     meter_text: str
     digests: dict[str, str]
     problems: tuple[PowerFinding, ...] = field(default=())
+    marked: tuple[tuple[str, str], ...] = field(default=())
 
     def has(self, name: str) -> bool:
         """Whether a file, named relative to performance/, could be read."""

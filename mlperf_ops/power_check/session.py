@@ -15,7 +15,6 @@ _CLIENT, _SERVER = "power/client.json", "power/server.json"
 # client.json and server.json cannot hold their own digests.
 _DIGESTED = tuple(name for name in FILES if name not in (_CLIENT, _SERVER))
 _HELLO = {"cmd": re.compile(r"mlcommons/power client v(\d+)$"), "reply": re.compile(r"mlcommons/power server v(\d+)$")}
-_SIMULATED = "SIMULATED"
 _SHOWN = 3
 
 
@@ -133,13 +132,15 @@ def _recorded(value: Json) -> dict[str, str]:
     return {name: digest for name, digest in texts(value).items() if name in _DIGESTED}
 
 
-def simulated(server: JsonObject, meter_text: str) -> Iterator[PowerFinding]:
-    """Look for the mark of a stand-in for the meter."""
-    replies = [str(message.get("reply")) for message in objects(server.get("ptd_messages"))]
-    logged = meter_text.split("\n") if _SIMULATED in meter_text else ()
-    for file, lines in ((_SERVER, replies), ("power/ptd_logs.txt", logged)):
-        marked = next((line for line in lines if _SIMULATED in line), None)
-        if marked is not None:
-            yield PowerFinding(
-                "simulated", "rules", file, "the readings were made by a stand-in for the meter", value=marked.strip()
-            )
+def simulated(marked: tuple[tuple[str, str], ...]) -> Iterator[PowerFinding]:
+    """Say once that a stand-in for the meter took part, wherever it left its mark."""
+    if marked:
+        files = ", ".join(name for name, _ in marked)
+        file, line = next((one for one in marked if one[0] == _SERVER), marked[0])
+        yield PowerFinding(
+            "simulated",
+            "rules",
+            file,
+            f"the readings were made by a stand-in for the meter, as {files} say{'s' if len(marked) == 1 else ''}",
+            value=line,
+        )

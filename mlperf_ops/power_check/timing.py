@@ -15,12 +15,14 @@ _MS = 1000
 _DST_S = 3600  # a clock that was set for daylight saving
 _START, _STOP = 1, 2  # the stamps right before and after the workload
 _PERCENT = 100
+_HALF = 0.5
 _OF_LEVEL = ("mlperf_log_detail.txt", "spl.txt")
 
 
 def clocks(client: JsonObject, server: JsonObject, measured: Measurement, round_: Round) -> Iterator[PowerFinding]:
     """Compare the clocks of client and server, and both with LoadGen's."""
     limit_ms = round_.limits.power_phase_time_tolerance_ms
+    apart: dict[str, float] = {}
     for run, name in ((measured.ranging, "ranging"), (measured.testing, "testing")):
         ours, theirs = _stamps(client.get("phases"), name), _stamps(server.get("phases"), name)
         if len(ours) != len(theirs) or len(ours) <= _STOP:
@@ -31,16 +33,19 @@ def clocks(client: JsonObject, server: JsonObject, measured: Measurement, round_
             continue
         apart_ms = max(abs(one - other) for one, other in zip(ours, theirs, strict=True)) * _MS
         if not apart_ms <= limit_ms:
-            yield PowerFinding(
-                "clock",
-                "official",
-                _SERVER,
-                f"the clocks of client and server are {apart_ms:.0f} ms apart in {name}",
-                value=f"{apart_ms:.0f} ms",
-                limit=f"at most {limit_ms} ms",
-            )
+            apart[name] = apart_ms
         if measured.has(f"{run.folder}/mlperf_log_detail.txt"):
             yield from _within(run, ours[_START], ours[_STOP], name)
+    if apart:  # one cause, one finding
+        worst_ms = max(apart.values())
+        yield PowerFinding(
+            "clock",
+            "official",
+            _SERVER,
+            f"the clocks of client and server are {worst_ms:.0f} ms apart in {' and '.join(apart)}",
+            value=f"{worst_ms:.0f} ms",
+            limit=f"at most {limit_ms} ms",
+        )
 
 
 def _within(run: Run, start: float, stop: float, name: str) -> Iterator[PowerFinding]:
@@ -86,7 +91,20 @@ def durations(measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding
         (measured.ranging, rules.least_ranging_seconds),
         (measured.testing, rules.least_testing_seconds),
     ):
-        if run.begin_s is not None and run.end_s is not None and run.duration_s < least:
+        if run.begin_s is None or run.end_s is None:
+            continue  # the clock says so
+        due = min(least, testing)
+        if run is measured.ranging and run.duration_s < due * _HALF:
+            yield PowerFinding(
+                "duration",
+                "rules",
+                "ranging/mlperf_log_detail.txt",
+                f"ranging took {ranging:.1f} s, less than half of the {due:.0f} s that are due: it may not have seen "
+                "the highest power",
+                value=f"{ranging:.1f} s",
+                limit=f"at least {least:g} s",
+            )
+        elif run.duration_s < least:
             yield PowerFinding(
                 "duration",
                 "advice",
@@ -103,6 +121,8 @@ def levels(measured: Measurement, round_: Round) -> Iterator[PowerFinding]:
     if not all(measured.has(name) for name in needed):
         return
     ranging, testing = measured.ranging.average_watts, measured.testing.average_watts
+    if testing is None and measured.testing.problem is None:
+        return  # the official checker takes -1 W; that there are no readings is said already
     # The official checker takes -1 W where there is no reading.
     low, high = round(-1.0 if ranging is None else ranging, 5), round(-1.0 if testing is None else testing, 5)
     least = round_.limits.power_testing_vs_ranging_min_delta_perc

@@ -54,6 +54,16 @@ class Stretch:
     bad: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """LoadGen's own measurement in one of the two runs of a power measurement, in seconds since the first reading."""
+
+    name: str
+    begin: float
+    end: float
+    average_watts: float | None
+
+
 def tail_position(percentile: float) -> float:
     """Place a percentile on an axis on which 90, 99 and 99.9 are equally far apart.
 
@@ -195,6 +205,37 @@ def _timeline(figure: Any, stretches: Sequence[Stretch], total_seconds: float) -
     axes.spines["left"].set_visible(False)
     axes.grid(visible=True, axis="x")
     axes.set_xlabel(f"{unit} since the first start")
+
+
+def power_plot(name: str, label: str, lines: Sequence[Sequence[tuple[float, float]]], phases: Sequence[Phase]) -> str:
+    """Draw watts over seconds: a line per run, what LoadGen measured shaded, its average across it."""
+    return svg.draw(name, (9.6, 2.7), lambda figure: _power(figure, lines, phases), label)
+
+
+def _power(figure: Any, lines: Sequence[Sequence[tuple[float, float]]], phases: Sequence[Phase]) -> None:  # noqa: ANN401
+    axes = figure.subplots()
+    drawn = [line for line in lines if line]
+    last = max(line[-1][0] for line in drawn)
+    scale, unit = time_unit(last)
+    top = max(watts for line in drawn for _, watts in line) or 1.0
+    for phase in phases:
+        counts = phase.name == "testing"
+        axes.axvspan(phase.begin / scale, phase.end / scale, color=_AROUND if counts else _LIGHT, alpha=0.45, lw=0)
+        average = "" if phase.average_watts is None else f", {number(phase.average_watts)} W on average"
+        axes.annotate(f"{phase.name}{average}", (phase.begin / scale, top * 1.1), xytext=(3, 0),
+                      textcoords="offset points", fontsize=8.5, color=_INK, va="bottom")  # fmt: skip
+    for line in drawn:
+        axes.plot([at / scale for at, _ in line], [watts for _, watts in line], color=_PERFORMANCE, linewidth=1.2)
+    for phase in phases:
+        if phase.average_watts is not None:
+            axes.plot([phase.begin / scale, phase.end / scale], [phase.average_watts] * 2, color=_LIMIT, linewidth=1.2,
+                      linestyle=(0, (5, 3)))  # fmt: skip
+    axes.set_ylim(0, top * 1.3)
+    axes.set_xlim(0, last / scale or 1)
+    axes.set_ylabel("W")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.grid(visible=True, axis="y")
+    axes.set_xlabel(f"{unit} since the first reading")
 
 
 def time_unit(total_seconds: float) -> tuple[float, str]:

@@ -10,6 +10,7 @@ from mlperf_ops.checker.model import CheckedResult, OfficialResult
 from mlperf_ops.model import COMPLIANCE_TESTS, AccuracyOutcome, AccuracyRequest, Cell
 from mlperf_ops.report import figures
 from mlperf_ops.report.evidence import CellRun, Run
+from mlperf_ops.report.power import power_note
 from mlperf_ops.wording import one_line, percent, plural
 
 Tone: TypeAlias = Literal["good", "expected", "bad", "none"]
@@ -106,6 +107,7 @@ def _row(run: Run, pair: Mapping[str, CellRun]) -> Row:
         ours=_ours(run, checked),
         official=_official(run, checked),
         notes=(
+            *power_note(run, performance),
             *_notes(found, (performance, accuracy, *tests), checked),
             *_test_notes(run, tests),
             *(f"also stands for {one_line(place)}" for place in run.packaging.stands_for(cell)),

@@ -15,6 +15,7 @@ from tests.support.power_trees import (
     RANGING_S,
     SESSION,
     TESTING_BEGIN,
+    TESTING_S,
     edit_session,
     seal,
     stamp,
@@ -58,6 +59,44 @@ def _said(command: str, reply: str) -> Callable[[Path], None]:
         edit_session(folder, "server.json", {"ptd_messages": messages})
 
     return change
+
+
+def _all_said(command: str, reply: str) -> Callable[[Path], None]:
+    """Add a command and its reply at the end of the conversation with the meter."""
+
+    def change(folder: Path) -> None:
+        messages = cast("list[JsonObject]", _read(folder, "server.json")["ptd_messages"])
+        edit_session(folder, "server.json", {"ptd_messages": [*messages, {"cmd": command, "reply": reply}]})
+
+    return change
+
+
+def _director_off(seconds: float) -> Callable[[Path], None]:
+    """Shift every stamp of the server, as a director does whose clock is wrong."""
+
+    def change(folder: Path) -> None:
+        phases = cast("dict[str, list[list[float]]]", _read(folder, "client.json")["phases"])
+        moved = {run: [[step[0] + seconds, *step[1:]] for step in steps] for run, steps in phases.items()}
+        edit_session(folder, "server.json", {"phases": cast("Json", moved)})
+
+    return change
+
+
+def _unplugged(folder: Path) -> None:
+    """Let the meter fall silent in the run that counts, with an error a second, until its end."""
+    _readings("run_1", lambda lines: lines[:300])(folder)
+    lost = (TESTING_BEGIN + dt.timedelta(seconds=second) for second in range(296, TESTING_S))
+    _meter_says(*((time, "ERROR: Bad watts reading nan from the meter") for time in lost))(folder)
+    _all_said("Watts", f"Watts,99.5,99,100,{TESTING_S},314,296")(folder)
+
+
+def _marked(folder: Path) -> None:
+    """Let a stand-in leave its mark wherever it can."""
+    identity = "YokogawaWT310E,version=1.11.1-SIMULATED-20260101,OS=Linux"
+    _said("Identify", identity)(folder)
+    _meter_says((_IN_RUN, "SIMULATED meter"))(folder)
+    for name in ("client.log", "server.log"):
+        (folder / "power" / name).write_text("SIMULATED\n")
 
 
 def _without_command(command: str) -> Callable[[Path], None]:
@@ -233,6 +272,27 @@ POWER_FAULTS: tuple[Fault, ...] = (
     _fault(
         "a gap in the readings", "power-readings", "advice", _readings("run_1", lambda lines: lines[:99] + lines[102:])
     ),
+    _fault("clock of the director off by 0.9 s", "power-clock", "official", _director_off(0.9)),
+    _fault("analyzer unplugged in the run", "power-readings", "official", _unplugged),
+    _fault(
+        "other version of the daemon", "power-meter", "official", _said("Identify", "YokogawaWT310E,version=1.9.2-x")
+    ),
+    _fault(
+        "reading edited afterwards",
+        "power-digests",
+        "official",
+        _readings("run_1", lambda lines: [*lines[:99], lines[99].replace("Watts,9", "Watts,8"), *lines[100:]]),
+        sealed=False,
+    ),
+    _fault(
+        "ranging shorter than half",
+        "power-duration",
+        "rules",
+        _log("ranging", "power_begin", stamp(BEGIN + dt.timedelta(seconds=160))),
+    ),
+    _fault("many invalid readings", "power-readings", "rules", _all_said("Watts", "Watts,1,1,1,610,40,570")),
+    _fault("an invalid reading", "power-readings", "advice", _all_said("Watts", "Watts,1,1,1,610,1,609")),
+    _fault("mark in every file of the sessions", "simulated", "rules", _marked),
     _fault("reading that is no number", "power-readings", "official", _readings("run_1", _broken_line)),
     _fault(
         "short ranging",

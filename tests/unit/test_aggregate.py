@@ -184,6 +184,23 @@ def test_a_simulated_result_never_gets_in_whatever_the_other_files_say(lab: Lab,
     assert not (report.tree / BASE / "Server").exists()
 
 
+@pytest.mark.parametrize("inside", [".", "performance"])
+def test_power_that_a_stand_in_measured_never_gets_in(lab: Lab, inside: str) -> None:
+    lab.scenario("Offline")
+    folder = lab.cell("Server", "performance")
+    lab.cell("Server", "accuracy")
+    for name in ("power", "run_1"):
+        (folder / inside / name).mkdir(parents=True)
+    (folder / inside / "power/ptd_logs.txt").write_text("Analyzer 1\nSIMULATION, SIMULATED: not SPEC PTDaemon\n")
+    report = packed(lab.write())
+    assert [cell.key for cell in report.refused] == ["node1/efficientnet-lite0/Server/performance"]
+    assert report.refused[0].reason == (
+        "its power was measured by a stand-in for the meter, as power/ptd_logs.txt says: "
+        "a stand-in's results are never packed"
+    )
+    assert not (report.tree / BASE / "Server").exists()
+
+
 def test_a_collection_that_calls_a_result_simulated_is_believed(lab: Lab) -> None:
     lab.scenario("Offline")
     lab.scenario("Server")

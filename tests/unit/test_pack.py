@@ -24,6 +24,7 @@ from mlperf_ops.pack_manifest import PAGE
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.verify_pack import VerifyReport, verify
 from tests.support.attempts import RealLogs, snapshot
+from tests.support.power_trees import measure
 from tests.support.secret_samples import SECRETS
 from tests.support.submission_trees import TreeUnderTest, good_tree, short_tree
 
@@ -121,6 +122,15 @@ def test_what_the_round_rejects_is_not_packed(tmp_path: Path, real_logs: RealLog
 def test_what_a_stand_in_made_is_not_packed(tree: TreeUnderTest) -> None:
     tree.edit_json(tree.result("Offline") / "measurements.json", {"simulated": True})
     with pytest.raises(SubmissionError, match=r"simulated at .*says that it is simulated"):
+        packed(tree)
+
+
+def test_power_that_a_stand_in_measured_is_not_packed(tree: TreeUnderTest) -> None:
+    server = measure(tree) / "power/server.json"
+    server.write_text(server.read_text().replace("version=1.11.1-", "version=1.11.1-SIMULATED-"))
+    with pytest.raises(
+        SubmissionError, match=r"1 finding: .*simulated at .*server\.json: the readings were made by a stand-in"
+    ):
         packed(tree)
 
 

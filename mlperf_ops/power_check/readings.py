@@ -1,0 +1,103 @@
+"""The readings of the run that counts: how many, gaps between them, and what the meter itself says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from mlperf_ops.catalogue.power_rules import PowerRules
+from mlperf_ops.files import JsonObject
+from mlperf_ops.power_check.model import Measurement, PowerFinding, Run, objects
+
+_SILENT, _CALLS = "the meter was silent", "the meter calls"
+_SAMPLES, _VALID = 4, 6  # fields of the reply to Watts
+_MOST = 0.5
+
+
+def readings(taken: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
+    """Count the readings during the run that counts, and look for gaps."""
+    run = taken.testing
+    name = f"{run.folder}/spl.txt"
+    if not taken.has(name) or not taken.has(f"{run.folder}/mlperf_log_detail.txt"):
+        return  # a missing file is a finding of its own
+    if run.problem is not None:
+        yield PowerFinding("readings", "official", name, run.problem)
+        return
+    measured = run.measured
+    if run.average_watts is None:
+        seen = "no reading above 0 W during the run" if measured else f"{_SILENT} during the whole run"
+        yield PowerFinding("readings", "official", name, seen)
+        return
+    gap_s, since_s = _longest_gap(run, [reading.time_s for reading in measured])
+    least = rules.least_readings_share * math.floor(run.duration_s)  # one a second: as many as whole seconds
+    if len(measured) < least:
+        missing = run.duration_s - len(measured)
+        at = f"{dt.datetime.fromtimestamp(since_s, dt.timezone.utc):%H:%M:%S}"
+        yield PowerFinding(
+            "readings",
+            "rules",
+            name,
+            f"{_SILENT} for {gap_s:.0f} s of the run of {run.duration_s:.0f} s, from {at} on"
+            if gap_s > missing * _MOST
+            else f"{len(measured)} readings in a run of {run.duration_s:.0f} s, one a second is due",
+            value=f"{len(measured)} readings",
+            limit=f"at least {least:.0f}",
+        )
+    elif gap_s > rules.longest_gap_seconds:
+        yield PowerFinding(
+            "readings",
+            "advice",
+            name,
+            f"no reading for {gap_s:.1f} s during the run",
+            value=f"{gap_s:.1f} s",
+            limit=f"at most {rules.longest_gap_seconds:g} s",
+        )
+
+
+def _longest_gap(run: Run, times: Sequence[float]) -> tuple[float, float]:
+    """Return length and begin of the longest time without a reading, the edges of the run included."""
+    begin, end = run.begin_s or 0.0, run.end_s or 0.0
+    return max((after - before, before) for before, after in itertools.pairwise((begin, *times, end)))
+
+
+def replies(server: JsonObject, rules: PowerRules) -> Iterator[PowerFinding]:
+    """Look at how many readings of the last measurement the meter itself calls valid."""
+    said = [str(one.get("reply")) for one in objects(server.get("ptd_messages")) if one.get("cmd") == "Watts"]
+    fields = said[-1].split(",") if said else []
+    try:
+        samples, valid = int(fields[_SAMPLES]), int(fields[_VALID])
+    except (IndexError, ValueError):
+        return  # another form of the reply says nothing about the readings
+    if valid != samples:
+        many = valid < rules.least_readings_share * samples
+        yield PowerFinding(
+            "readings",
+            "rules" if many else "advice",
+            "power/server.json",
+            f"{_CALLS} {samples - valid} of its {samples} readings invalid",
+            value=str(valid),
+            limit=str(samples),
+        )
+
+
+def one_cause(found: Sequence[PowerFinding]) -> tuple[PowerFinding, ...]:
+    """Return the findings, with one instead of several where the meter had errors or fell silent.
+
+    Readings with errors are invalid, and a meter that falls silent may report an error for each missing one.
+    """
+    silent = next((one for one in found if one.subject == "readings" and one.message.startswith(_SILENT)), None)
+    invalid = [one for one in found if one.subject == "readings" and one.message.startswith(_CALLS)]
+    errors = [one for one in found if one.subject == "meter-errors" and one.value]
+    main = silent or next(iter(errors), None)
+    also = [one for one in (*errors, *invalid) if one is not main]
+    if main is None or not also:
+        return tuple(found)
+    whole = dataclasses.replace(
+        main,
+        objector="official" if any(one.objector == "official" for one in (main, *also)) else main.objector,
+        message="; ".join(one.message for one in (main, *also)),
+    )
+    return tuple(whole if one is main else one for one in found if one not in also)
