@@ -63,7 +63,10 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import cell_unit, host_store  # noqa: E402
 
 ARGUMENTS = {"unit": {"type": "dict", "required": True}}
-_RUN_SECONDS, _BEGIN_SECONDS, _ASK_SECONDS, _POLL_SECONDS = 60, 20.0, 0.5, 0.02
+_RUN_SECONDS = 60
+_BEGIN_SECONDS = 20.0
+_ASK_SECONDS = 0.5
+_POLL_SECONDS = 0.02
 
 
 def start(unit: dict[str, Any]) -> dict[str, Any]:
