@@ -27,10 +27,10 @@ from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
-from mlperf_ops.plan_shared import held_by, owners, with_order
+from mlperf_ops.plan_shared import check_owners, held_by, owners, with_order
 from mlperf_ops.plan_time import Assumed, expected_seconds
 from mlperf_ops.power.inventory import PowerLab, to_plan
-from mlperf_ops.power.judge import power_of, power_remarks
+from mlperf_ops.power.judge import DIRECTORS, power_of, power_remarks
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
 from mlperf_ops.tuning import Tuning, resolve
 from mlperf_ops.typed import dump
@@ -44,7 +44,7 @@ def make_plan(
     *,
     default_run_id: str | None = None,
     adjusted: Mapping[str, AdjustedTargets] = MappingProxyType({}),
-    directors: Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
     today: date | None = None,
 ) -> tuple[Plan, tuple[str, ...]]:
     """Plan a lab, and say what the user should know of the plan as a whole.
@@ -56,7 +56,7 @@ def make_plan(
         locate: Finds file and line of a value in the inventory.
         default_run_id: Used where the inventory sets no mlperf_run_id; default: the last part of `inventory`.
         adjusted: host -> the targets that its earlier runs have adjusted, used where the inventory allows it.
-        directors: Hosts of group power_directors; None: unknown.
+        groups: Group of the inventory -> its hosts; None: unknown, and names of other hosts are not compared.
         today: For what grows old, such as calibrations; the plan itself does not depend on it.
 
     Raises:
@@ -65,7 +65,8 @@ def make_plan(
     """
     lab = load_lab(hosts_vars, inventory, locate, default_run_id=default_run_id)
     round_ = named(lab.hosts[0].place.at(f"{PREFIX}round"), catalogue.round, lab.round)
-    power = power_of(lab, round_.power, directors)
+    power = power_of(lab, round_.power, None if groups is None else groups.get(DIRECTORS, ()))
+    check_owners(lab.hosts, None if groups is None else groups.get("all"))
     planner = _Planner(lab, round_, catalogue, adjusted, power)
     for host in lab.hosts:
         planner.add_host(host)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from mlperf_ops.errors import ConfigError
+from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX, SharedThing
 from mlperf_ops.model import COMPLIANCE_TESTS, Mode, Plan, PlannedCell, PlannedHost, SharedOwner
@@ -44,6 +44,25 @@ def owners(hosts: Iterable[LabHost], power: PowerLab) -> tuple[SharedOwner, ...]
                     hint="name one owner, best in group_vars of all hosts",
                 )
     return tuple(SharedOwner(name, owner) for name, (owner, _) in sorted(found.items()) if owner)
+
+
+def check_owners(hosts: Iterable[LabHost], known: Collection[str] | None) -> None:
+    """Refuse a lease that a host of no inventory keeps.
+
+    Args:
+        hosts: The SUTs.
+        known: All hosts of the inventory; None: unknown, and not compared.
+
+    Raises:
+        ConfigError: An owner is none of them.
+    """
+    if known is None:
+        return
+    for host in hosts:
+        for name, one in host.vars.shared.items():
+            if isinstance(one, SharedThing) and one.owner is not None and one.owner not in known:
+                where = host.place.at(f"{PREFIX}shared", name, "owner")
+                raise unknown_name("host of the inventory", one.owner, known, where=where)
 
 
 def job_of(planned: PlannedCell, seconds: float | None) -> Job:

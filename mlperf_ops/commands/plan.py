@@ -130,7 +130,7 @@ def _plan(data: JsonObject, results: Path | None, *, dry_run: bool) -> JsonObjec
         source.locate,
         default_run_id=Path(folder).name,
         adjusted=adjusted,
-        directors=groups.get("power_directors", []) if groups else None,
+        groups=groups or None,
         today=date.today(),  # noqa: DTZ011  # the day of whoever plans
     )
     path = run / PLAN_FILE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlperf_ops.lab_problems import Place
     from mlperf_ops.lab_vars import PowerAnalyzer
 
-GROUP = "power_directors"
+DIRECTORS = "power_directors"
 _ALL, _ONE = f"{PREFIX}power_analyzers", f"{PREFIX}power_analyzer"
 _CALIBRATED_DAYS = 365
 _MAKER = "Yokogawa"  # that all names of the checker start with
@@ -183,10 +183,10 @@ def _check_director(one: Analyzer, directors: Sequence[str] | None, place: Place
     where = place.at(_ALL, one.name, "director")
     if not directors:
         raise ConfigError(
-            f"{where}: '{one.director}' is not in group {GROUP}, which has no hosts",
+            f"{where}: '{one.director}' is not in group {DIRECTORS}, which has no hosts",
             hint="put the machine that the analyzer is connected to into that group",
         )
-    raise unknown_name(f"host of group {GROUP}", one.director, directors, where=where)
+    raise unknown_name(f"host of group {DIRECTORS}", one.director, directors, where=where)
 
 
 # --- several ---------------------------------------------------------------------------------------------------------

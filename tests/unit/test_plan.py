@@ -474,6 +474,17 @@ def test_the_owner_of_a_shared_thing_is_named_once_and_by_all_alike() -> None:
     assert "host b says that the controller keeps the lease of meter1, host a says services1" in other
 
 
+def test_an_owner_that_is_no_host_of_the_inventory_is_named_with_the_nearest() -> None:
+    hosts = {"a": host(shared={"meter1": {"modes": ["performance"], "owner": "service1"}})}
+    known = {"all": ["a", "services1"]}
+    with pytest.raises(
+        ConfigError, match="unknown host of the inventory 'service1'; expected one of a, services1"
+    ) as caught:
+        make_plan(hosts, CATALOGUE, "inventory/lab", lambda _host, _path, _value: "", groups=known)
+    assert "did you mean 'services1'?" in str(caught.value)
+    assert "mlperf_shared.meter1.owner" in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("shared", "sentence"),
     [

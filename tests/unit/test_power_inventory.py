@@ -70,7 +70,7 @@ def planned(
         load_catalogue(),
         "inventory/lab",
         InventorySource(folder, "inventory/lab").locate,
-        directors=("director1", "director2") if directors is None else directors,
+        groups={"power_directors": ("director1", "director2") if directors is None else directors},
         today=TODAY,
     )
 
