@@ -24,6 +24,7 @@ from mlperf_ops.yamlfile import load_yaml_with_lines
 FILE_NAME = "measured_targets.yml"
 HEADER = "# Written by `mlperf-ops targets --write`"
 VARIABLE = f"{PREFIX}measured_targets"
+_VARS_SUFFIXES = (".yml", ".yaml", ".json")  # which Ansible tries in turn, after the bare name
 # Share of the Offline throughput that a machine is first asked for in Server: queries come in bursts, and the latency
 # bound leaves no time to fill batches. A search for the highest valid rate starts from here.
 SERVER_SHARE_OF_OFFLINE = 0.15
@@ -156,9 +157,24 @@ def write(made: Sequence[HostTargets]) -> tuple[Path, ...]:
     """Write the files of the hosts whose targets changed; return them.
 
     Raises:
+        ConfigError: A host has its variables in host_vars/<host>.yml, which Ansible reads only where there is no folder
+            host_vars/<host>; then nothing is written.
         ToolError: A file cannot be written.
     """
     changed = [one for one in made if one.changed]
     for one in changed:
+        _require_no_file_instead(one.path.parent)
+    for one in changed:
         write_atomic(one.path, as_yaml(one.targets))
     return tuple(one.path for one in changed)
+
+
+def _require_no_file_instead(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    for path in (folder, *(folder.with_name(folder.name + suffix) for suffix in _VARS_SUFFIXES)):
+        if path.is_file():
+            raise ConfigError(
+                f"{path}: Ansible would no longer read it beside the folder {folder}, which {FILE_NAME} needs",
+                hint=f"make a folder of it: {folder}/main.yml is read like {path.name}",
+            )

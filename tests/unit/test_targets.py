@@ -127,6 +127,23 @@ def test_a_file_of_the_users_is_never_touched(tmp_path: Path) -> None:
     assert path.read_text() == "mlperf_measured_targets: {}\n"
 
 
+@pytest.mark.parametrize("name", ["a", "a.yml", "a.yaml", "a.json"])
+def test_a_file_that_ansible_would_no_longer_read_keeps_the_targets_from_being_written(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "host_vars").mkdir()
+    path = tmp_path / "host_vars" / name
+    path.write_text("mlperf_system: fast\n")
+    made = merged(tmp_path, {"a": {"resnet50": {"Offline": {"target_qps": 1.0}}}}, renew=False)
+    with pytest.raises(ConfigError, match="Ansible would no longer read it beside the folder"):
+        write(made)
+    assert [one.name for one in (tmp_path / "host_vars").iterdir()] == [name]
+    path.rename(tmp_path / "main.yml")
+    (tmp_path / "host_vars/a").mkdir()
+    (tmp_path / "main.yml").rename(tmp_path / "host_vars/a/main.yml")
+    assert write(made) == (tmp_path / "host_vars/a/measured_targets.yml",)
+
+
 def test_the_command_finds_the_results_of_the_inventory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
