@@ -8,7 +8,7 @@ from mlperf_ops.campaign.model import Play
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import Plan, run_name
+from mlperf_ops.model import SMOKE_SUFFIX, Plan, run_name
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
 from mlperf_ops.runlock import is_alive, read_owner
 
@@ -17,6 +17,8 @@ _SHOWN = 6
 
 def find_run(inventory: str | None, results: Path | None) -> Path:
     """Return the results folder that the user means: the one given, that of the inventory, or the only one there is.
+
+    Of several the one is meant that a play works on, and a smoke run is not.
 
     Raises:
         ConfigError: There is no such folder, or several.
@@ -31,11 +33,14 @@ def find_run(inventory: str | None, results: Path | None) -> Path:
             )
         return _with_plan(Path("results", run_id(path)), f"mlperf-ops plan -i {inventory}")
     found = sorted({path.parent for name in (PLAN, IMPORTS) for path in Path("results").glob(f"*/{name}")})
-    if len(found) == 1:
-        return found[0]
+    # Of several, the one that a play works on is meant, or else the one that is no smoke run.
+    meant = [run for run in found if (owner := read_owner(run)) is not None and is_alive(owner)]
+    meant = meant or [run for run in found if not run.name.endswith(SMOKE_SUFFIX)] or found
+    if len(meant) == 1:
+        return meant[0]
     if not found:
         raise ConfigError("there is no plan below results/", hint="mlperf-ops plan -i INVENTORY makes one")
-    names = ", ".join(folder.name for folder in found[:_SHOWN])
+    names = ", ".join(folder.name for folder in meant[:_SHOWN])
     raise ConfigError(f"results/ holds several runs: {names}", hint="name one by --inventory or --results")
 
 

@@ -65,9 +65,12 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
     keeps = {**(obstacles or {}), **{name: f"no answer: {why}" for name, why in heard.unreachable.items()}}
     # A host that was asked now and answered is no longer what kept it out of an earlier play.
     keeps = {name: why for name, why in keeps.items() if name not in heard.answers}
-    keeps |= {name: f"it measures {other} of another run" for name, other in _busy(plan, heard).items()}
+    busy = _busy(plan, heard)
+    keeps |= {name: f"it measures {other} of another run" for name, other in busy.items()}
     cells = states(plan, collection.earlier, answers=heard.answers, obstacles=keeps, waiting=waiting)
-    hosts = tuple(_host(host, cells, heard, keeps.get(host.name, ""), play) for host in plan.hosts)
+    hosts = tuple(
+        _host(host, cells, heard, keeps.get(host.name, ""), busy.get(host.name, ""), play) for host in plan.hosts
+    )
     last = max((host for host in hosts if host.remaining is not None), key=_high, default=None)
     return Status(
         run_id=plan.run_id,
@@ -106,6 +109,8 @@ def _had_its_turn(cell: CellStatus, play: Play | None) -> bool:
 def _busy(plan: Plan, heard: Asked) -> dict[str, str]:
     """Name the cell of another run that a host measures now."""
     mine = {(name, one.key) for name, answer in heard.answers.items() for one in answer.begun if one.alive}
+    # For a moment the lock still names a cell of ours that has its result already.
+    mine |= {(name, one.key) for name, answer in heard.answers.items() for one in answer.ended}
     names = {host.name for host in plan.hosts}
     return {
         name: answer.measures
@@ -114,7 +119,9 @@ def _busy(plan: Plan, heard: Asked) -> dict[str, str]:
     }
 
 
-def _host(host: PlannedHost, cells: Sequence[CellStatus], heard: Asked, blocked: str, play: Play | None) -> HostStatus:
+def _host(
+    host: PlannedHost, cells: Sequence[CellStatus], heard: Asked, blocked: str, busy: str, play: Play | None
+) -> HostStatus:
     ahead = in_order(host, cells, play)
     running = [cell for cell in ahead if cell.state == "running"]
     state: HostState = "not asked"
@@ -124,9 +131,8 @@ def _host(host: PlannedHost, cells: Sequence[CellStatus], heard: Asked, blocked:
     elif host.name in heard.unknown:
         state, detail = "unknown", heard.unknown[host.name]
     elif host.name in heard.answers:
-        measures = heard.answers[host.name].measures
-        state = "running" if running else "busy" if measures else "idle"
-        detail = running[0].key if running else measures
+        state = "running" if running else "busy" if busy else "idle"
+        detail = running[0].key if running else busy
     return HostStatus(
         name=host.name,
         system=host.system,

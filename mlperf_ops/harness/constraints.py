@@ -197,7 +197,7 @@ class _Run:
             return "its log does not tell its target"
         done = self._number("result_completed_samples_per_sec")
         over = [one for one in self._limits() if one.measured > one.limit]
-        if any(one.least is not None and one.least > one.limit for one in over):
+        if self._hopeless(over):
             return "no lower rate helps: even the quickest query was over the limit"
         if fields.get("result_perf_constraints_met") is False and over:
             return Step("target_qps", self._lower_rate(target, done, min(one.limit / one.measured for one in over)))
@@ -246,7 +246,7 @@ class _Run:
             return told
         at = "" if target is None else f" at {_plain(target, 6)} qps"
         told += ": " + " and ".join(one.text() for one in over) + at
-        if hopeless := [one for one in over if one.least is not None and one.least > one.limit]:
+        if hopeless := self._hopeless(over):
             least = (hopeless[0].least or 0.0) / _NS_PER_MS
             return _with(told, f"no lower rate helps: even the quickest query took {_plain(least, 3)} ms")
         if target is None:
@@ -265,6 +265,13 @@ class _Run:
         if completed is not None and self._behind(target, completed):
             wanted = min(wanted, _BACK_OFF * completed)
         return _rounded(max(min(wanted, _BACK_OFF * target), _LARGEST_STEP * target), up=False)
+
+    def _hopeless(self, over: Iterable[_Limit]) -> list[_Limit]:
+        """Return the limits that even the quickest query missed. Where it fell behind, that one had waited too."""
+        target, completed = self._number("effective_target_qps"), self._number("result_completed_samples_per_sec")
+        if target is not None and completed is not None and self._behind(target, completed):
+            return []
+        return [one for one in over if one.least is not None and one.least > one.limit]
 
     def _behind(self, target: float, completed: float) -> bool:
         return completed < _FELL_BEHIND * (self._number("result_scheduled_samples_per_sec") or target)

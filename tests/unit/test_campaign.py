@@ -16,15 +16,18 @@ from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
 from mlperf_ops.campaign.durations import left_of, total
 from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.obstacles import obstacles
+from mlperf_ops.campaign.read import find_run
 from mlperf_ops.campaign.show import show
 from mlperf_ops.campaign.states import states
 from mlperf_ops.campaign.summary import Asked, status_of
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection, read_collection
+from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, JsonObject, read_json, write_json
 from mlperf_ops.harness.failures import KILLED, REBOOTED
 from mlperf_ops.model import Plan, PlannedCell, Result, Seconds
 from mlperf_ops.plan import make_plan
+from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint
 
@@ -285,6 +288,28 @@ def test_a_host_that_measures_for_another_run_is_busy_and_blocks_its_cells() -> 
     status = whole(made, asked=Asked({"sut1": says(measures="sut1/bert/Offline/accuracy")}))
     assert status.hosts[0].state == "busy"
     assert status.cells[0].reason == "it measures sut1/bert/Offline/accuracy of another run"
+
+
+def test_a_cell_of_this_run_that_has_just_ended_blocks_nothing_while_the_lock_still_names_it(tmp_path: Path) -> None:
+    made = lab(1)
+    ended = on_host(tmp_path, made.cells[0])
+    status = whole(made, asked=Asked({"sut1": says(ended, measures=made.cells[0].cell.key)}))
+    assert status.hosts[0].state == "idle"
+    assert {one.state for one in status.cells[1:]} == {"planned"}
+
+
+def test_of_several_runs_a_smoke_run_is_not_meant_and_the_one_at_work_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lab", "lab-smoke"):
+        write_json(tmp_path / "results" / name / "plan.json", {})
+    assert find_run(None, None) == Path("results/lab")
+    write_json(tmp_path / "results/other/plan.json", {})
+    with pytest.raises(ConfigError, match="holds several runs: lab, other"):
+        find_run(None, None)
+    with hold(tmp_path / "results/lab-smoke"):
+        assert find_run(None, None) == Path("results/lab-smoke")
 
 
 def test_next_actions_are_commands_for_what_is_seen(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def server(p99_ms: float, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  # 
                 "(no lower rate helps: even the quickest query took 16 ms)"
             ),
         ),
+        (  # where it fell behind, the quickest query had waited, too
+            server(82802, result_min_latency_ns=73 * _MS, result_completed_samples_per_sec=12.49),
+            (
+                "the latency constraint was missed: p99 82802 ms > 15 ms at 210 qps "
+                "(lower target_qps to about 100, it completed only 12.5 qps)"
+            ),
+        ),
         ({"result_perf_constraints_met": False}, "the latency constraint was missed"),
         (
             {
@@ -79,7 +86,7 @@ def server(p99_ms: float, **changes: Any) -> dict[str, Any]:  # noqa: ANN401  # 
             ),
         ),
     ],
-    ids=["over", "barely", "far", "behind", "hopeless", "no figures", "tokens"],
+    ids=["over", "barely", "far", "behind", "hopeless", "far behind", "no figures", "tokens"],
 )
 def test_a_server_run_over_its_latency(fields: dict[str, Any], sentence: str) -> None:
     assert missed("Server", fields) == [sentence.replace("4e+03", "4000").replace("2.5e+03", "2500")]
