@@ -72,6 +72,17 @@ def parse_query(text: str) -> dict[str, str]:
     return found
 
 
+def parse_cut_off(text: str) -> list[str]:
+    """Return the packages that were cut off while unpacked, as apt-get takes them, out of what `query` printed."""
+    lines = [line.split("\t") for line in text.splitlines()]
+    found = [fields for fields in lines if len(fields) == 4]  # noqa: PLR2004  # the fields of `query`
+    return sorted(
+        name if architecture == "all" else f"{name}:{architecture}"
+        for name, architecture, flag, status in found
+        if flag == "reinstreq" or status == "half-installed"
+    )
+
+
 def parse_policy(text: str) -> set[str]:
     """Return the packages of `apt-cache policy` that could be installed."""
     found, name = set(), ""
@@ -216,8 +227,12 @@ class Apt:
             HostError: It failed; carries the manager's own last error.
         """
         configure = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
-        self._change(configure)  # what cannot be configured yet lacks a package that the next command brings
-        done = self._change([*self.command("install"), "--fix-broken", "--no-remove"])
+        self._change(configure)  # what cannot be configured yet lacks a package that the next commands bring
+        # What was cut off while it was unpacked is left alone by --fix-broken, and refused by dpkg.
+        cut_off = parse_cut_off(packages_command.run(query(())).out)
+        done = self._change([*self.command("install", *cut_off), "--reinstall", "--no-remove"]) if cut_off else None
+        if done is None or done.code == 0:
+            done = self._change([*self.command("install"), "--fix-broken", "--no-remove"])
         if done.code == 0:
             done = self._change(configure)
         if done.code != 0:

@@ -100,11 +100,22 @@ def change(argv: list[str], timeout_seconds: float, lock_message: re.Pattern[str
 
 def last_error(done: Done) -> str:
     """Return the command's own last error, in one line."""
-    lines = [line.strip() for line in (done.out + "\n" + done.err).splitlines() if line.strip()]
+    lines = _sentences(done.out + "\n" + done.err)
     full = [line for line in lines if _FULL.search(line)]
     telling = [line for line in lines if _ERROR_LINE.search(line) and not _SAYS_NOTHING.search(line)]
     chosen = full[-1:] or telling[-_LAST_LINES:] or lines[-1:] or [f"exit code {done.code}"]
     return "; ".join(dict.fromkeys(re.sub(r"^[EW]: ", "", line).rstrip(".") for line in chosen))
+
+
+def _sentences(text: str) -> list[str]:
+    """Return the lines that are not empty; what dpkg says of an error goes on in the lines that it indents."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(" ") and found and found[-1].startswith("dpkg: error"):
+            found[-1] += f" {line.strip()}"
+        elif line.strip():
+            found.append(line.strip())
+    return found
 
 
 def disk_full(done: Done, folders: Iterable[str]) -> str:

@@ -243,6 +243,22 @@ def test_a_host_that_loses_power_while_it_installs_is_finished_by_the_next_play(
     assert snapshot(host) == before
 
 
+def test_a_package_that_was_cut_off_while_it_was_unpacked_is_unpacked_again(host: Host, play: Play) -> None:
+    assert play({"host_packages_sets": ["base"]}).exit_code == 0
+    for status in ("half-installed", "unpacked"):
+        dpkg = host.root / "var/lib/dpkg/status"
+        text = dpkg.read_text()
+        begun = re.sub(
+            r"(Package: numactl\n)Status: install ok installed", rf"\1Status: install reinstreq {status}", text
+        )
+        assert begun != text
+        dpkg.write_text(begun)
+        again = play({"host_packages_sets": ["base"]})
+        assert again.exit_code == 0, again.output
+        assert "an installation that was interrupted was finished" in again.words
+        assert installed(host, "numactl")
+
+
 def test_a_full_disk_is_named_and_the_next_play_goes_on(host: Host, play: Play) -> None:
     host.exec("mkdir -p /var/cache/apt/archives && mount -t tmpfs -o size=200k tmpfs /var/cache/apt/archives")
     host.exec("mkdir -p /var/cache/apt/archives/partial")

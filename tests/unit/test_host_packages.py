@@ -78,6 +78,18 @@ def test_names_that_differ_inside_a_family_are_chosen_by_the_distribution() -> N
     assert "python3.11" not in names('ID=rocky\nID_LIKE="rhel"\nVERSION_ID=10.0\n')
 
 
+def test_what_was_cut_off_while_it_was_unpacked_is_found_and_the_manager_is_quoted_whole() -> None:
+    text = (
+        "a\tamd64\tok\tinstalled\nb\tamd64\treinstreq\tunpacked\nc\tall\tok\thalf-installed\nd\tamd64\tok\tunpacked\n"
+    )
+    assert apt.parse_cut_off(text) == ["b:amd64", "c"]
+    told = "dpkg: error processing package b (--configure):\n package is in a bad state; you should\n reinstall it\n"
+    done = command.Done(1, "", told + "Errors were encountered while processing:\n b\n")
+    assert command.last_error(done) == (
+        "dpkg: error processing package b (--configure): package is in a bad state; you should reinstall it"
+    )
+
+
 def test_a_wrong_set_or_name_is_one_sentence() -> None:
     debian = family.Distribution("ID=debian\n")
     with pytest.raises(HostError, match=r"host_packages_sets names 'container'; .* \(did you mean 'containers'\?\)"):
