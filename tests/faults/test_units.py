@@ -111,6 +111,7 @@ def test_a_cell_that_overruns_its_memory_limit_is_told_so_and_runs_again(begin: 
     assert left(host) == ""
 
 
+@pytest.mark.slow
 def test_without_root_cells_run_in_a_session_and_units_that_are_asked_for_are_refused(begin: Begin) -> None:
     campaign = begin("plain", 1, mlperf_become=False)
     [host] = campaign.hosts
@@ -130,6 +131,7 @@ def test_without_root_cells_run_in_a_session_and_units_that_are_asked_for_are_re
     assert campaign.valid(host) == 1
 
 
+@pytest.mark.slow
 def test_an_account_that_sudo_refuses_runs_its_cells_in_a_session(begin: Begin) -> None:
     campaign = begin("refused", 1)
     [host] = campaign.hosts
