@@ -84,6 +84,7 @@ def test_a_unit_that_is_killed_whole_is_failed_with_the_signal_and_the_cell_runs
     assert campaign.valid(host) == 1
 
 
+@pytest.mark.slow
 def test_a_unit_that_is_stopped_by_hand_is_told_at_once(begin: Begin) -> None:
     campaign = begin("stopped", 1, mlperf_retries=0)
     [host] = campaign.hosts
