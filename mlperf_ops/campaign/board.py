@@ -18,8 +18,8 @@ from mlperf_ops.files import Json
 from mlperf_ops.model import Plan
 
 EventKind: TypeAlias = Literal["started", "phase", "ended", "changed", "lost", "back", "new", "output", "play", "done"]
-"""started, phase and ended of a cell; changed: its state did, without a run; lost and back: a host; output: a line of
-the running cell's log; play: one has begun or ended; done: nothing is left to do."""
+"""started, phase and ended of a cell; changed: its state did, without a run; lost and back: a host; new: one that a
+newer plan has; output: a line of the running cell's log; play: one has begun or ended; done: nothing is left to do."""
 
 _VERDICTS: frozenset[CellState] = frozenset({"valid", "simulated", "invalid", "failed", "tainted"})
 

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.power_director import ptd_path
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller, once
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
@@ -171,11 +172,6 @@ def _ptdaemon(given: dict[str, Any]) -> dict[str, Any]:
         )
     place = ptd_path(str(given.get("folder", "")), found)
     return {"path": place, "sha256": found, "on_host": "", "files": [("ptd", local)]}
-
-
-def ptd_path(folder: str, sha256: str) -> str:
-    """Return where PTDaemon will be on the director, as module_utils/power_director does."""
-    return f"{folder}/ptd/{sha256[:12]}/ptd"
 
 
 def _software(given: dict[str, Any], round_name: str) -> dict[str, Any]:

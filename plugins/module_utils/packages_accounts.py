@@ -80,7 +80,7 @@ class Accounts:
         Raises:
             HostError: What is there contradicts what is wanted.
         """
-        missing = [name for name in self._groups if not _has_group(name)]
+        missing = [name for name in self._groups if not has_group(name)]
         found = [Change(f"group {name}", "absent", "present") for name in missing]
         if not self.name:
             return found
@@ -102,7 +102,7 @@ class Accounts:
 
     def apply(self, record: Record) -> None:
         """Make what is missing; each thing is recorded before."""
-        missing = [name for name in self._groups if not _has_group(name)]
+        missing = [name for name in self._groups if not has_group(name)]
         account = find(self.name) if self.name else None
         record.groups.update({name: {"made": True} for name in missing})
         if self.name and account is None:
@@ -132,7 +132,7 @@ class Accounts:
     def useradd(self) -> list[str]:
         """Return the command that makes the user; it has no password, so that only a key or root opens it."""
         argv = ["useradd", "--create-home", "--home-dir", self._home(), "--shell", self._user["shell"]]
-        argv += ["--no-user-group", "--gid", self.name] if _has_group(self.name) else ["--user-group"]
+        argv += ["--no-user-group", "--gid", self.name] if has_group(self.name) else ["--user-group"]
         if self._user["groups"]:
             argv += ["--groups", ",".join(self._user["groups"])]
         if self._user["uid"] is not None:
@@ -185,7 +185,7 @@ def revert(record: Record) -> list[str]:
             _restore_user(name, before)
         del record.users[name]
     for name in list(record.groups):
-        if _has_group(name):
+        if has_group(name):
             members = grp.getgrnam(name).gr_mem
             primary = [account.pw_name for account in pwd.getpwall() if account.pw_gid == grp.getgrnam(name).gr_gid]
             if members or primary:
@@ -202,13 +202,13 @@ def planned_revert(record: Record) -> list[Change]:
         Change(f"user {name}", "present", "absent") for name, one in record.users.items() if one["made"] and find(name)
     ]
     found += [Change(f"user {name}", "changed", "as before") for name, one in record.users.items() if not one["made"]]
-    return found + [Change(f"group {name}", "present", "absent") for name in record.groups if _has_group(name)]
+    return found + [Change(f"group {name}", "present", "absent") for name in record.groups if has_group(name)]
 
 
 def _restore_user(name: str, before: dict[str, Any]) -> None:
     account = pwd.getpwnam(name)
     for group in before["groups_added"]:
-        if _has_group(group) and name in grp.getgrnam(group).gr_mem:
+        if has_group(group) and name in grp.getgrnam(group).gr_mem:
             _run(["gpasswd", "--delete", name, group], f"cannot take {name} out of the group {group}")
     if account.pw_shell != before["shell"]:
         _run(["usermod", "--shell", before["shell"], name], f"cannot set the shell of {name}")
@@ -242,7 +242,8 @@ def _not_from_skeleton(home: Path) -> list[str]:
     return own
 
 
-def _has_group(name: str) -> bool:
+def has_group(name: str) -> bool:
+    """Tell whether this host has a group."""
     try:
         grp.getgrnam(name)
     except KeyError:

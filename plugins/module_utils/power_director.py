@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_store, packages_command, power_software
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import HostError
+from ansible_collections.mlperf_ops.lab.plugins.module_utils.packages_accounts import has_group
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.packages_record import Change
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.time_record import Record, text_of, write
 
@@ -128,7 +129,7 @@ class Director:
             python=self.python.path,
             server=self.software / power_software.PACKAGE / "server.py",
             configurations=CONFIGURATIONS,
-            groups=" ".join([GROUP, *(name for name in _SERIAL_GROUPS if _has_group(name))]),
+            groups=" ".join([GROUP, *(name for name in _SERIAL_GROUPS if has_group(name))]),
             network=network,
         )
 
@@ -146,7 +147,7 @@ class Director:
         """Return what would have to be done."""
         words = {"software": f"power-dev in {self.software}", "ptd": f"PTDaemon at {self.ptd}"}
         found = [Change(words[name], "absent", "present") for name in missing]
-        if not _has_group(GROUP):
+        if not has_group(GROUP):
             found.append(Change(f"group {GROUP}", "absent", "present"))
         elif "ptd" not in missing and not self.wanted.ptd_path and not self._ptd_is_guarded():
             found.append(Change(f"owner and mode of {self.ptd}", "other", f"root:{GROUP} {_PTD_MODE:04o}"))
@@ -170,11 +171,11 @@ class Director:
             self.record.folders += [folder for folder in folders if folder not in self.record.folders]
         for path, (now, _) in changes.items():
             self.record.files.setdefault(str(path), now)
-        self.record.service.setdefault("group_made", not _has_group(GROUP))
+        self.record.service.setdefault("group_made", not has_group(GROUP))
         brought = {str(self.software), *([] if self.wanted.ptd_path else [str(self.ptd.parent)])}
         self.record.service["brought"] = sorted({*self.record.service.get("brought", []), *brought})
         self.record.save()
-        if not _has_group(GROUP):
+        if not has_group(GROUP):
             done = packages_command.run(["groupadd", "--system", GROUP])
             if done.code != 0:
                 raise HostError(f"cannot make the group {GROUP}: {packages_command.last_error(done)}")
@@ -232,7 +233,7 @@ class Director:
 
 
 def ptd_path(folder: str, sha256: str) -> str:
-    """Return where PTDaemon is on a director that was brought it; the controller says the same in server.conf."""
+    """Return where PTDaemon is on a director that was brought it; server.conf names it."""
     return f"{folder}/ptd/{sha256[:12]}/ptd"
 
 
@@ -244,7 +245,7 @@ def planned_revert(record: Record) -> list[Change]:
         for path, before in record.files.items()
         if (now := text_of(Path(path))) != before
     ]
-    if record.service.get("group_made") and _has_group(GROUP):
+    if record.service.get("group_made") and has_group(GROUP):
         found.append(Change(f"group {GROUP}", "present", "absent"))
     return found
 
@@ -268,7 +269,7 @@ def revert(record: Record) -> None:
     write({Path(path): (text_of(Path(path)), before) for path, before in record.files.items()})
     if str(_UDEV_FILE) in record.files:
         _reload_udev()
-    if record.service.get("group_made") and _has_group(GROUP):
+    if record.service.get("group_made") and has_group(GROUP):
         done = packages_command.run(["groupdel", GROUP])
         if done.code != 0:
             raise HostError(f"cannot remove the group {GROUP}: {packages_command.last_error(done)}")
@@ -290,14 +291,6 @@ def why_not_manageable() -> str:
     if os.geteuid() != 0:
         return "this needs root (mlperf_become: true)"
     return "" if _SYSTEMD.is_dir() else "systemd does not run this host"
-
-
-def _has_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def _systemctl(verb: str, unit: str) -> tuple[int, str]:
