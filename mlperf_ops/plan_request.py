@@ -133,7 +133,7 @@ def make_request(
         host_profile=tuned.profile,
         confinement=tuned.confinement(entry.cpu_affinity),
         smoke=wanted.host.vars.smoke,
-        power=ranging and PowerRequest(wanted.power_instance, ranging.text, ranging.expect),
+        power=None if ranging is None else PowerRequest(wanted.power_instance, ranging.text, ranging.expect),
     )
     told = () if target.adjusted is None else (sentence(target.adjusted),)
     return Made(

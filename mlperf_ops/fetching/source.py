@@ -80,7 +80,8 @@ def describe_script(home: str, attempts: Iterable[str]) -> str:
         quoted = shlex.quote(path)
         lines.append(
             f"if [ -f {quoted}/{RESULT} ]; then echo {_ATTEMPT} - {quoted}; (cd {quoted} && "
-            f"sha256sum {names} | sed 's/^\\([0-9a-f]*\\) [ *]/{_DIGEST} \\1 /' && stat -c '{_SIZE} %s %n' * */* 2> /dev/null); fi"
+            f"sha256sum {names} | sed 's/^\\([0-9a-f]*\\) [ *]/{_DIGEST} \\1 /' && "
+            f"stat -c '{_SIZE} %s %n' * */* 2> /dev/null); fi"
         )
     return "\n".join([*lines, ""])
 

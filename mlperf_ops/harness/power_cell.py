@@ -47,11 +47,6 @@ _WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Server:
     address: str
     port: int
@@ -82,8 +77,8 @@ def client_of(home: Path | None) -> Client:
         raise CellError("power_not_prepared", "this host has no client to measure power with", _PROVISION)
     try:
         told = read_json(path)
-        python, software, server, measured = (_part(told, name) for name in ("python", "software", "server", "measured"))
-        where = load(_Server, server, f"{path}: server")
+        python, software, measured = (_part(told, name) for name in ("python", "software", "measured"))
+        where = load(_Server, told["server"], f"{path}: server")
         return Client(
             python=str(python["path"]),
             software=str(software["path"]),

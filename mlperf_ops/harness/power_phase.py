@@ -60,7 +60,7 @@ def main() -> int:
         folder, argv = prepare(arguments.attempt, arguments.home, sys.executable)
         os.chdir(folder)
         try:
-            os.execvp(argv[0], argv)
+            os.execvp(argv[0], argv)  # noqa: S606  # the words of the spec
         except OSError as error:
             raise CellError(
                 "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
