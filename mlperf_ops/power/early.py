@@ -50,14 +50,18 @@ def judged(
     found = check_measurement(read_measurement(folder), round_, expected_meter(lab, host))
     rejected = [one.message for one in found if one.objector != "advice"]
     advice = [one.message for one in found if one.objector == "advice"]
+    known = next((name for name in SCENARIOS if name == scenario), None)
+    words = _figures(measured_power(Place(folder, ".", known, None), round_))
     if official is not None:
         told = run_power_checker(power_checker(official), folder)
         passed = sum(one.passed for one in told.checks)
         sentence = f"official power_checker.py: {passed} of {len(told.checks)} checks pass"
-        failing = [f"{one.name}: {one.note}" for one in told.checks if not one.passed]
-        (advice if told.accepted else rejected).append("; ".join([sentence, *failing]))
-    known = next((name for name in SCENARIOS if name == scenario), None)
-    return _figures(measured_power(Place(folder, ".", known, None), round_)), rejected, advice
+        if told.accepted:
+            words += f"; {sentence}"
+        else:
+            failing = [f"{one.name}: {one.note}" for one in told.checks if not one.passed]
+            rejected.append("; ".join([sentence, *failing, *([told.problem] if told.problem else [])]))
+    return words, rejected, advice
 
 
 def _figures(found: MeasuredPower) -> str:

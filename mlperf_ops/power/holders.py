@@ -9,6 +9,7 @@ from typing import Any
 
 from mlperf_ops.lease.turn import said_of
 from mlperf_ops.power.inventory import CALIBRATED_DAYS, Analyzer, PowerLab
+from mlperf_ops.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +91,5 @@ def calibration_of(one: Analyzer, today: date) -> tuple[str, bool | None]:
     if days < 0:
         return f"{one.calibration_date}, which is in the future", False
     if days > CALIBRATED_DAYS:
-        return f"{one.calibration_date}, overdue by {days - CALIBRATED_DAYS} days", False
-    return f"{one.calibration_date}, good for {CALIBRATED_DAYS - days} more days", True
+        return f"{one.calibration_date}, overdue by {plural(days - CALIBRATED_DAYS, 'day')}", False
+    return f"{one.calibration_date}, good for {plural(CALIBRATED_DAYS - days, 'more day')}", True

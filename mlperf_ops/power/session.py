@@ -20,6 +20,7 @@ from mlperf_ops.power.inventory import PowerLab, Server
 
 _END = "MLPERF_OPS_POWER_SERVER"
 _FUTURE = "from __future__ import annotations\n"
+_CONNECT_SECONDS = 15.0
 _START_SECONDS, _STOP_SECONDS = 2 * director_side.READY_SECONDS, director_side.STOP_SECONDS + 15
 
 
@@ -62,9 +63,10 @@ class Session:
         return self._ask("stop", {"instance": self.server.instance}, _STOP_SECONDS)
 
     def _ask(self, verb: str, told: Mapping[str, Json], seconds: float) -> str:
-        deadline = time.monotonic() + seconds
+        now = time.monotonic()
+        progress = Progress(now + seconds, now + _CONNECT_SECONDS)
         try:
-            said = run_script(self.access, script(self.access, verb, told), Progress(deadline, deadline))
+            said = run_script(self.access, script(self.access, verb, told), progress)
         except HostProblemError as problem:
             remedy = f" ({problem.remedy})" if problem.remedy else ""
             return f"director {self.director}: {problem.message}{remedy}"
