@@ -135,7 +135,7 @@ def prepare(spec: Spec, attempt: Path, home: Path | None, python: str) -> Measur
     (attempt / PHASE).write_text(_CONNECTING)
     whole = {**os.environ, **spec.env, "TZ": "UTC"}
     kept = {name: value for name, value in whole.items() if not name.startswith(_INTERPRETER)}
-    told: JsonObject = {"server": f"{client.address}:{client.port}", "commit": client.commit, "python": client.python}
+    told: JsonObject = {"instance": client.instance, "commit": client.commit}  # no addresses: results are published
     return Measured(_argv(client, attempt, home, python, whole), kept, told)
 
 

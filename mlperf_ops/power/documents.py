@@ -98,18 +98,19 @@ def power_settings(before: Any, asked: Mapping[str, Json]) -> str:  # noqa: ANN4
     lines = [
         "# Power settings",
         "",
-        "As the system under test showed them when the measured run began. Nothing was changed by hand during the run.",
+        "As the system under test showed them when the measured run began.",
         "",
-        "## Set before the run",
+        "## Asked for",
         "",
     ]
     if asked:
+        lines += ["What the system does not have was left out; what was really set stands in the next table.", ""]
         lines += ["| setting | value |", "|---|---|"]
         lines += [f"| {_cell(name)} | {_cell(_text(value))} |" for name, value in sorted(asked.items())]
     else:
-        lines.append("Nothing was set: the system ran with its own defaults.")
+        lines.append("Nothing: the system ran with its own defaults.")
     for title, values in (
-        ("Read back of these", state.get("knobs")),
+        ("Set, and read back", state.get("knobs")),
         ("CPU frequency policies", _policies(state.get("policies"))),
         ("Kernel switches", state.get("switches")),
     ):
