@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue.one_round import load_round
 from mlperf_ops.errors import ResultError
 from mlperf_ops.model import SCENARIOS
 from mlperf_ops.power.inventory import PowerLab
-from mlperf_ops.power_check import ExpectedMeter, check_measurement, measurement_of, read_measurement
+from mlperf_ops.power_check import ExpectedMeter, PowerSubject, check_measurement, measurement_of, read_measurement
 from mlperf_ops.power_check.official import power_checker, run_power_checker
 from mlperf_ops.power_results import MeasuredPower, Place, measured_power
 
@@ -22,9 +23,30 @@ def expected_meter(lab: PowerLab, host: str) -> ExpectedMeter | None:
     return ExpectedMeter(one.model or None, one.firmware or None, one.serial_number or None)
 
 
-def judged(
-    attempt: Path, round_name: str, scenario: str, lab: PowerLab, host: str, official: Path | None
-) -> tuple[str, list[str], list[str]]:
+_REPEATED: frozenset[PowerSubject] = frozenset(
+    {"files", "session", "clock", "level", "messages", "digests", "meter-errors", "uncertainty", "readings"}
+)
+"""What another measurement may do better; another meter, other software and a stand-in stay what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said of a measurement.
+
+    Attributes:
+        figures: In words.
+        rejected: Why it is rejected.
+        repeat: Those of them for which the cell is to be measured again.
+        advice: What nobody rejects.
+    """
+
+    figures: str
+    rejected: list[str]
+    repeat: list[str]
+    advice: list[str]
+
+
+def judged(attempt: Path, round_name: str, scenario: str, lab: PowerLab, host: str, official: Path | None) -> Judged:
     """Judge the measurement of an attempt.
 
     Args:
@@ -34,9 +56,6 @@ def judged(
         lab: The plan's analyzers.
         host: That was measured.
         official: Checkout of mlcommons/inference, whose power_checker.py is asked, too; None: it is not.
-
-    Returns:
-        The figures in words, why it is rejected, and advice.
 
     Raises:
         ResultError: The attempt has no measurement.
@@ -49,6 +68,7 @@ def judged(
     round_ = load_round(round_name)
     found = check_measurement(read_measurement(folder), round_, expected_meter(lab, host))
     rejected = [one.message for one in found if one.objector != "advice"]
+    repeat = [one.message for one in found if one.objector != "advice" and one.subject in _REPEATED]
     advice = [one.message for one in found if one.objector == "advice"]
     known = next((name for name in SCENARIOS if name == scenario), None)
     words = _figures(measured_power(Place(folder, ".", known, None), round_))
@@ -61,7 +81,7 @@ def judged(
         else:
             failing = [f"{one.name}: {one.note}" for one in told.checks if not one.passed]
             rejected.append("; ".join([sentence, *failing, *([told.problem] if told.problem else [])]))
-    return words, rejected, advice
+    return Judged(words, rejected, repeat, advice)
 
 
 def _figures(found: MeasuredPower) -> str:

@@ -74,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         cells = controller.in_turn(controller.planned_cells(plan, self._name), host)
         wanted = self._wanted = only.patterns_of(given.get("only") or [])
         beside = {"host_state": host.get("host_state", {}), "unofficial_energy": host.get("unofficial_energy", [])}
-        question = {**controller.question(plan, cells), **beside}
+        question = {**controller.question(plan, cells), **beside, **power_session.rejected_paths(plan, run, host)}
         try:
             answer = self._ask("status", question)
             if answer.get("failed"):

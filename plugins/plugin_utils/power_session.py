@@ -12,7 +12,7 @@ from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import access, cont
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops.doctor.model import Access
-    from mlperf_ops.power import inventory
+    from mlperf_ops.power import inventory, rejected
 
 _LIMIT = "power_director_clock_limit_ms"
 _LIMIT_MS = 100.0
@@ -67,29 +67,31 @@ class PowerSessions:
         place = fetch.place_of(path, self._plan["run_id"], cell["cell"]["system"])
         folder = self._run / "hosts" / self._name / place
         try:
-            figures, rejected, advice = self._judged(folder, cell)
+            told = self._judged(folder, cell)
+            if told.repeat:
+                rejected.note(self._run / "hosts" / self._name, place, told.repeat)
         except controller.errors.MlperfOpsError as error:
             display.display(f"{title}   power: {error}", color="yellow")
             return []
-        for sentence in rejected:
+        for sentence in told.rejected:
             display.display(f"{title}   power, rejected: {sentence}", color="yellow")
-        for sentence in advice:
+        for sentence in told.advice:
             display.display(f"{title}   power, advice: {sentence}")
-        display.display(f"{title}   power: {figures}", color="yellow" if rejected else "green")
+        display.display(f"{title}   power: {told.figures}", color="yellow" if told.rejected else "green")
+        if told.repeat:
+            display.display(f"{title}   power: the next run measures this cell again", color="yellow")
         key = controller.cell_key(cell["cell"])
-        return [f"{key}: power: {sentence}" for sentence in rejected]
+        return [f"{key}: power: {sentence}" for sentence in told.rejected]
 
-    def _judged(self, folder: Path, cell: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
+    def _judged(self, folder: Path, cell: Mapping[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.power.early
         # Only labs with an analyzer pay for these imports.
         from mlperf_ops.power.early import judged  # noqa: PLC0415
 
         host = self._variables["hostvars"][self._name]
         checkout = str(host.get(_OFFICIAL) or "")
-        told: tuple[str, list[str], list[str]] = judged(
-            folder, str(self._plan["round"]), str(cell["cell"]["scenario"]), self._lab, self._name,
-            Path(checkout).expanduser() if checkout else None,
-        )  # fmt: skip
-        return told
+        official = Path(checkout).expanduser() if checkout else None
+        scenario, round_name = str(cell["cell"]["scenario"]), str(self._plan["round"])
+        return judged(folder, round_name, scenario, self._lab, self._name, official)
 
     def _of_host(self) -> Any:  # noqa: ANN401  # mlperf_ops.power.session, which may not be installed
         from mlperf_ops.power.session import session_of  # noqa: PLC0415  # as above
@@ -100,6 +102,15 @@ class PowerSessions:
         reached = access.of(sut.director, values, self._play)
         way = controller.typed.load(Access, reached, f"access of {sut.director}")
         return session_of(self._lab, self._name, way, float(controller.plain(values.get(_LIMIT)) or _LIMIT_MS))
+
+
+def rejected_paths(plan: Mapping[str, Any], run: Path, host: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what the agent is told of measurements that do not stand for their cells; {} where there are none."""
+    if not plan.get("power"):
+        return {}
+    places = rejected.rejected(run / "hosts" / host["name"])
+    prefix = f"runs/{plan['run_id']}/{host['system']}"
+    return {"rejected": [f"{prefix}/{place}" for place in places]} if places else {}
 
 
 def is_measured(cell: Mapping[str, Any]) -> bool:
