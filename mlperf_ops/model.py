@@ -317,6 +317,7 @@ class PlannedHost:
     host_state: dict[str, Json] = field(default_factory=dict)  # what taints a result: harness.host_drift.Limits
     order: tuple[str, ...] = field(default=(), metadata=UNSET)  # cell keys as they run; (): as the plan lists them
     unofficial_energy: tuple[dict[str, Json], ...] = field(default=(), metadata=UNSET)  # harness.energy.SourceSettings
+    power_supplies: dict[str, Json] | None = field(default=None, metadata=UNSET)  # mlperf_power_supplies
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class _Packer:
             if any(added):
                 self.descriptions[system] = description
                 self._document(self.layout.system(system), _json(description.content))
+                self._add_nameplate(system, own)
         self._add_documents()
 
     def _claims(self) -> list[Claim]:
@@ -233,6 +234,13 @@ class _Packer:
         self.packed.append(claim)
         return True
 
+    def _add_nameplate(self, system: str, claims: Sequence[Claim]) -> None:
+        """Add the design power of a measured system, where the round wants it and the inventory gives it."""
+        path = self.layout.nameplate(system)
+        supplies = next((one.power_supplies for one in self.plan.hosts if one.system == system), None)
+        if path is not None and supplies and any(_has_power(claim.pair.performance.files) for claim in claims):
+            self._document(path, power_documents.nameplate(system, supplies).encode())
+
     def _truncate(self, claim: Claim) -> TruncatedLog:
         paths, attempt = claim.paths, claim.pair.accuracy
         raw = attempt.file(paths.accuracy_log.name)
@@ -275,7 +283,7 @@ def _performance_files(place: Place) -> _Files:
 def _power_files(place: Place) -> _Files:
     """Return the measurement of a cell whose power was measured, and the pages on meter and settings; else nothing."""
     paths, attempt, files = place.claim.paths, place.claim.pair.performance, place.round.required_files
-    if not any(name.startswith("power/") for name in attempt.files):
+    if not _has_power(attempt.files):
         return {}
     for name in files.performance.required:
         if attempt.files.get(f"run_1/{name}") != attempt.files.get(name):
@@ -371,6 +379,10 @@ def _mapping(claims: Iterable[Claim]) -> dict[str, str]:
                 hint="give one of the benchmarks another directory",
             )
     return found
+
+
+def _has_power(names: Iterable[str]) -> bool:
+    return any(name.startswith("power/") for name in names)
 
 
 def _system(pair: ScenarioAttempts) -> str:

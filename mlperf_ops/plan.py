@@ -146,6 +146,7 @@ class _Planner:
                 host_state=host.vars.host_state.model_dump(exclude_none=True),
                 tuning=resolve(*tuning, where=host.place.at(f"{PREFIX}tuning")).profile,
                 unofficial_energy=host.vars.unofficial_energy.as_told(),
+                power_supplies=host.vars.power_supplies.model_dump(mode="json") if host.vars.power_supplies else None,
             )
         )
 

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from mlperf_ops.attempts import Attempt
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, read_json
@@ -85,6 +87,22 @@ def _identity(server: Mapping[str, Json]) -> str:
         if isinstance(one, dict) and one.get("cmd") == "Identify":
             return "".join(letter for letter in str(one.get("reply", "")) if letter.isprintable())
     return ""
+
+
+def nameplate(system: str, supplies: Mapping[str, Json]) -> str:
+    """Return the nameplate YAML of a system.
+
+    Args:
+        system: Its id, which labels them.
+        supplies: As PlannedHost.power_supplies.
+    """
+    given = supplies.get("supplies")
+    units = [
+        {"Name": one["name"], "PowerCapacityWatts": one["watts"]}
+        for one in (given if isinstance(given, list) else [])
+        if isinstance(one, dict)
+    ]
+    return yaml.safe_dump({system: {"PSUs": units, "Min PSUs Needed": supplies.get("needed")}}, sort_keys=False)
 
 
 def power_settings(before: Any, asked: Mapping[str, Json]) -> str:  # noqa: ANN401  # any JSON value

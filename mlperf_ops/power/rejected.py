@@ -26,8 +26,8 @@ def note(host: Path, place: str, reasons: list[str]) -> None:
     Raises:
         ToolError: The note cannot be written.
     """
-    attempts: dict[str, Json] = {**rejected(host), place: cast("Json", reasons)}
-    write_json(host / NOTE, {"schema": 1, "attempts": attempts})
+    attempts = {**rejected(host), place: reasons}
+    write_json(host / NOTE, {"schema": 1, "attempts": cast("Json", attempts)})
 
 
 def rejected(host: Path) -> dict[str, list[str]]:

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
+from mlperf_ops.checker.power import _problems
+from mlperf_ops.checker.table import _supplies_watts
 from mlperf_ops.doctor.model import Access
+from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import JsonObject, write_json
 from mlperf_ops.harness import power_cell
 from mlperf_ops.harness.clock import clock_problem
 from mlperf_ops.harness.failures import CellError
 from mlperf_ops.model import Plan, PlannedCell
 from mlperf_ops.power import director_side
-from mlperf_ops.power.documents import analyzer_table, power_settings
+from mlperf_ops.power.documents import analyzer_table, nameplate, power_settings
 from mlperf_ops.power.holders import calibration_of, status_of
 from mlperf_ops.power.inventory import Analyzer, Use, from_plan
-from mlperf_ops.power.session import read_answer, script, session_of
+from mlperf_ops.power.session import Session, read_answer, script, session_of
 from tests.unit.test_power_inventory import LAB, METERS, USE, planned
 
 TODAY = date(2026, 11, 28)
@@ -81,7 +85,12 @@ def test_the_session_names_every_server_that_would_use_the_analyzer(tmp_path: Pa
     lab = from_plan(planned(tmp_path, hosts=hosts)[0].power)
     session = session_of(lab, "sut2", Access("local", ""), 100)
     asked: list[Any] = []
-    monkeypatch.setattr(type(session), "_ask", lambda _, *words: asked.append(words) or "")
+
+    def ask(_: Session, *words: Any) -> str:  # noqa: ANN401  # of Session._ask
+        asked.append(words)
+        return ""
+
+    monkeypatch.setattr(Session, "_ask", ask)
     assert session.start() == ""
     assert session.stop() == ""
     (start, told, _), (stop, stopped, _) = asked
@@ -202,3 +211,32 @@ def test_an_overdue_calibration_is_said(tmp_path: Path) -> None:
         "2025-11-27, overdue by 1 day",
         False,
     )
+
+
+def test_power_supplies_become_the_nameplate(tmp_path: Path) -> None:
+    text = "mlperf_power_supplies: {needed: 1, supplies: [{name: PSU1, watts: 1600}, {name: PSU2, watts: 2000}]}\n"
+    (host,) = planned(tmp_path, LAB + METERS + USE + text)[0].hosts
+    assert host.power_supplies is not None
+    written: Any = yaml.safe_load(nameplate("sut1", host.power_supplies))
+    assert written == {
+        "sut1": {
+            "PSUs": [{"Name": "PSU1", "PowerCapacityWatts": 1600.0}, {"Name": "PSU2", "PowerCapacityWatts": 2000.0}],
+            "Min PSUs Needed": 1,
+        }
+    }
+    assert list(_problems(written)) == []
+    assert _supplies_watts(written) == 2000.0
+    assert planned(tmp_path)[0].hosts[0].power_supplies is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{needed: 3, supplies: [{name: a, watts: 1}]}", "needed is 3, and there are 1 supplies"),
+        ("{needed: 1, supplies: [{name: a, wats: 1}]}", "unknown key 'wats'"),
+        ("{needed: 1, supplies: []}", "expected a list that is not empty"),
+    ],
+)
+def test_power_supplies_that_cannot_be_are_a_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        planned(tmp_path, f"{LAB}{METERS}{USE}mlperf_power_supplies: {text}\n")
