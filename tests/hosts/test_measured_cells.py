@@ -63,6 +63,7 @@ class Site:
             "wiring": "1P2W",
         }
         benchmark: JsonObject = {"benchmark": "efficientnet-lite0", "scenarios": ["SingleStream"]}
+        supplies: JsonObject = {"needed": 1, "supplies": [{"name": "PSU1", "watts": 500}]}
         self.variables |= {
             "ansible_user": "root",
             "mlperf_home": "/root/mlperf",
@@ -70,7 +71,7 @@ class Site:
             "mlperf_test_query_count": 300,
             "mlperf_benchmarks": [benchmark],
             "mlperf_power_analyzers": {"wt310": meter},
-            "mlperf_power_supplies": {"needed": 1, "supplies": [{"name": "PSU1", "watts": 500}]},
+            "mlperf_power_supplies": supplies,
             "host_packages_extra": ["netbase"],
             "power_director_ptdaemon": str(ptd),
             "power_director_ptdaemon_sha256": hashlib.sha256(ptd.read_bytes()).hexdigest(),
