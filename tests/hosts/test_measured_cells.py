@@ -263,8 +263,8 @@ def test_a_director_that_dies_in_ranging_fails_the_cell_and_the_next_run_recover
     site.director.kill()
     site.director.reboot()
     done = running.end()
-    assert done.exit_code != 0
     assert verdicts(site) == ["power_server"], done.output
+    assert "power-dev's client ended: The server is disconnected" in words(done)
     assert_nothing_is_left(site)
     again = site.controller.play("run-inference.yml", *arguments)
     assert again.exit_code == 0, again.output
@@ -317,6 +317,5 @@ def test_a_directors_clock_that_is_off_is_told_before_anything_is_measured(site:
     site.director.exec(["systemctl", "stop", "chrony"])  # nobody answers any more
     done = site.controller.play("run-inference.yml", *measure_again(site, 305))
     site.director.exec(["systemctl", "start", "chrony"])
-    assert done.exit_code != 0
     assert f"its power cannot be measured: director {site.director.name}: time server" in words(done), done.output
     assert_nothing_is_left(site)
