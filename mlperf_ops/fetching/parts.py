@@ -22,7 +22,7 @@ from mlperf_ops.files import read_json, sha256_file
 
 _BLOCK_BYTES = 1 << 20
 _IDENTITY = (MANIFEST, RESULT)
-_NAME = re.compile(r"(?:[^./\0][^/\0]*/)?[^./\0][^/\0]*")  # a file, or one in a folder: power/client.json
+_NAME = re.compile(r"(?:(?:power|ranging|run_1)/)?[^./\0][^/\0]*")  # a file, or one of a power measurement
 
 
 @contextlib.contextmanager

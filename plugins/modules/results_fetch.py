@@ -82,7 +82,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store  # noqa: E402
 
 COLLECTED = "collected.json"
-FILE = re.compile(r"(?:[^./][^/]*/)?[^./][^/]*")  # in the attempt, or in a folder of it: power/client.json
+FILE = re.compile(r"(?:(?:power|ranging|run_1)/)?[^./][^/]*")  # of an attempt, or of its power measurement
 KEPT = ("spec.json",)  # with result.json and manifest.json: the cell still counts as done
 
 ARGUMENTS = {
