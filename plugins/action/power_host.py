@@ -18,7 +18,8 @@ with contextlib.suppress(ImportError):  # `controller.package` says it in a sent
 
 _MODULE = "mlperf_ops.lab.power_host"
 _PACKAGE = "ptd_client_server"
-_LISTEN_ADDRESS, _HERE = "power_director_listen_address", "127.0.0.1"
+_LISTEN_ADDRESS = "power_director_listen_address"
+_HERE = "127.0.0.1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LICENCE = (
     "PTDaemon is SPEC's and never part of mlperf-ops; members of MLCommons have it after signing the MLPerf Power EULA"
