@@ -32,6 +32,7 @@ _CONNECTING = "connecting"
 _PTD_OUT = "ptd_out.txt"  # the client fetches it into run_1/, where the submission checker accepts no such file
 _STATE = "power.json"
 _PROVISION = "run the provisioning again: playbooks/power.yml"
+_OF_SIGNALS = 128  # a shell adds the signal's number to it
 _INTERPRETER = "PYTHON"  # variables that would make the client's Python another one
 _WORKLOAD_ENDED = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.(SIG\w+)")
 _LOG_LINE = re.compile(r".*?\[(?:ERROR|CRITICAL|FATAL)\]\s*(.*)|.*?(?:ERROR|CRITICAL|FATAL)[\s:]+(.*)")
@@ -183,7 +184,7 @@ def end(attempt: Path, returncode: int) -> int:
     said = (attempt / CONSOLE).read_text(errors="replace")
     if ended := _WORKLOAD_ENDED.search(said):
         status = int(ended[1]) if ended[1] else -signal.Signals[ended[2]]
-        return status - 256 if status > 128 + signal.SIGRTMAX else status
+        return _OF_SIGNALS - status if status > _OF_SIGNALS else status
     if returncode < 0:
         return returncode
     raise _explained(said, returncode)

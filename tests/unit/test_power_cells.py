@@ -144,7 +144,12 @@ def test_the_clients_last_words_are_a_kind_of_failure(tmp_path: Path, said: str,
 
 
 @pytest.mark.parametrize(
-    ("said", "code"), [("returned non-zero exit status 70.", 70), ("died with <Signals.SIGKILL: 9>.", -9)]
+    ("said", "code"),
+    [
+        ("returned non-zero exit status 70.", 70),
+        ("died with <Signals.SIGKILL: 9>.", -9),
+        ("returned non-zero exit status 137.", -9),
+    ],
 )
 def test_the_workloads_own_end_is_told_through_the_client(tmp_path: Path, said: str, code: int) -> None:
     (tmp_path / "console.log").write_text(f"subprocess.CalledProcessError: Command 'x' {said}\n")
