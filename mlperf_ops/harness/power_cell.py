@@ -36,6 +36,7 @@ _OF_SIGNALS = 128  # a shell adds the signal's number to it
 _INTERPRETER = "PYTHON"  # variables that would make the client's Python another one
 _WORKLOAD_ENDED = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.(SIG\w+)")
 _LOG_LINE = re.compile(r".*?\[(?:ERROR|CRITICAL|FATAL)\]\s*(.*)|.*?(?:ERROR|CRITICAL|FATAL)[\s:]+(.*)")
+_LOG_HEAD = re.compile(r"^.*?\[[A-Z]+\] ")
 # What the client says -> kind of failure and what to do. The first that it says is the cause.
 _WORDS = (
     ("Could not connect to the server", "power_server", "is the director up, and its port open for this host?"),
@@ -207,5 +208,5 @@ def _explained(said: str, returncode: int) -> CellError:
 
 
 def _bare(line: str) -> str:
-    found = _LOG_LINE.match(line)
-    return (found[1] or found[2]) if found else line.strip()
+    """Return a line of the client's log without name, time and level."""
+    return _LOG_HEAD.sub("", line).strip()

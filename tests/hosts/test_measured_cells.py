@@ -68,7 +68,7 @@ class Site:
             "ansible_user": "root",
             "mlperf_home": "/root/mlperf",
             "mlperf_submitter": "TEST-ONLY",
-            "mlperf_test_query_count": 300,
+            "mlperf_test_query_count": 150,
             "mlperf_benchmarks": [benchmark],
             "mlperf_power_analyzers": {"wt310": meter},
             "mlperf_power_supplies": supplies,
@@ -257,7 +257,7 @@ def test_a_director_that_dies_in_ranging_fails_the_cell_and_the_next_run_recover
     site: Site, first_run: Played
 ) -> None:
     assert first_run.recap
-    arguments = measure_again(site, 301)
+    arguments = measure_again(site, 151)
     running = site.controller.start("run-inference.yml", *arguments)
     running.until("   ranging  ")
     site.director.kill()
@@ -274,7 +274,7 @@ def test_a_director_that_dies_in_ranging_fails_the_cell_and_the_next_run_recover
 
 def test_a_sut_that_dies_in_ranging_leaves_no_server_and_is_measured_again(site: Site, first_run: Played) -> None:
     assert first_run.recap
-    arguments = measure_again(site, 302)
+    arguments = measure_again(site, 152)
     running = site.controller.start("run-inference.yml", *arguments)
     running.until("   ranging  ")
     site.one.kill()
@@ -287,7 +287,7 @@ def test_a_sut_that_dies_in_ranging_leaves_no_server_and_is_measured_again(site:
 
 def test_a_measurement_goes_on_without_its_controller_and_the_next_play_takes_it(site: Site, first_run: Played) -> None:
     assert first_run.recap
-    arguments = measure_again(site, 303)
+    arguments = measure_again(site, 153)
     running = site.controller.start("run-inference.yml", *arguments)
     running.until("   ranging  ")
     os.killpg(running.process.pid, signal.SIGKILL)
@@ -306,7 +306,7 @@ def test_a_server_that_was_left_behind_is_ended_by_the_next_measurement(site: Si
     until(
         lambda: "4950" in site.director.exec("ss -Hltn 2>/dev/null || cat /proc/net/tcp").stdout or site.left_behind()
     )
-    done = site.controller.play("run-inference.yml", *measure_again(site, 304))
+    done = site.controller.play("run-inference.yml", *measure_again(site, 154))
     assert done.exit_code == 0, done.output
     assert verdicts(site) == ["valid"]
     assert_nothing_is_left(site)
@@ -315,7 +315,7 @@ def test_a_server_that_was_left_behind_is_ended_by_the_next_measurement(site: Si
 def test_a_directors_clock_that_is_off_is_told_before_anything_is_measured(site: Site, first_run: Played) -> None:
     assert first_run.recap
     site.director.exec(["systemctl", "stop", "chrony"])  # nobody answers any more
-    done = site.controller.play("run-inference.yml", *measure_again(site, 305))
+    done = site.controller.play("run-inference.yml", *measure_again(site, 155))
     site.director.exec(["systemctl", "start", "chrony"])
     assert f"its power cannot be measured: director {site.director.name}: time server" in words(done), done.output
     assert_nothing_is_left(site)
