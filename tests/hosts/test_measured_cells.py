@@ -291,6 +291,7 @@ def test_a_measurement_goes_on_without_its_controller_and_the_next_play_takes_it
     running = site.controller.start("run-inference.yml", *arguments)
     running.until("   ranging  ")
     os.killpg(running.process.pid, signal.SIGKILL)
+    running.process.wait(timeout=30)
     held = json.loads(site.ops("power", "analyzers", "-i", str(site.controller.inventory), "--json"))["analyzers"]
     assert [one["state"] for one in held] == ["held"]
     again = site.controller.play("run-inference.yml", *arguments)
