@@ -199,6 +199,7 @@ def test_ranging_with_other_settings_ends_the_cell_before_testing(tmp_path: Path
     with serving(tmp_path / "director") as server:
         home = home_of(tmp_path / "home", DOUBLE, sys.executable, server.port)
         attempt, result = run(dataclasses.replace(spec, power=other), tmp_path, home)
+        server.process.wait(timeout=30)
     assert result.failure is not None
     assert result.failure.kind == "settings_mismatch"
     assert "effective_min_duration_ms is 4000, expected 300000" in result.failure.message
