@@ -40,7 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "compliance": ("compliance", "Verify compliance tests by hand, and print what their runs are asked for."),
     "check": ("check", "Check a submission tree and explain every finding."),
     "accuracy": ("accuracy", "Score an accuracy log, and say how far the round's targets are missed."),
-    "power": ("power", "Check power measurements, and print their watts, energy and efficiency."),
+    "power": ("power", "Check power measurements, print their watts and efficiency, and show who has which analyzer."),
     "report": ("report", "Write verdict.md and report.html."),
     "smoke": ("smoke", "Say whether every cell would run, as a smoke run has shown."),
     "energy": ("energy", "Show what was read of the cells' energy, unofficially, beside their results."),

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
 from mlperf_ops.model import CollectedCell, CollectedHost, Result, Spec
+from mlperf_ops.power.rejected import rejected
 from mlperf_ops.typed import load
 
 
@@ -20,6 +21,7 @@ class Earlier:
     folder: Path
     spec: Spec
     result: Result
+    power_rejected: tuple[str, ...] = ()  # why the power of a valid attempt has to be measured again
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,9 @@ def read_collection(run: Path) -> Collection:
         except ResultError as error:
             problems.append(str(error))
             continue
+        power = rejected(path.parent)
         for cell in cells:
-            one = _read(path.parent, cell)
+            one = _read(path.parent, cell, tuple(power.get(cell.path, ())))
             if isinstance(one, Earlier):
                 found.append(one)
             else:
@@ -49,7 +52,7 @@ def read_collection(run: Path) -> Collection:
     return Collection(tuple(found), tuple(problems))
 
 
-def _read(host: Path, cell: CollectedCell) -> Earlier | str:
+def _read(host: Path, cell: CollectedCell, power_rejected: tuple[str, ...]) -> Earlier | str:
     relative = PurePosixPath(cell.path)
     if relative.is_absolute() or ".." in relative.parts:
         return f"{host / 'cells.json'}: cell {cell.key}: '{cell.path}' is not a folder below {host}"
@@ -59,4 +62,4 @@ def _read(host: Path, cell: CollectedCell) -> Earlier | str:
         result = load(Result, read_json(folder / "result.json"), str(folder / "result.json"))
     except ResultError as error:
         return str(error)
-    return Earlier(host.name, cell, folder, spec, result)
+    return Earlier(host.name, cell, folder, spec, result, power_rejected)

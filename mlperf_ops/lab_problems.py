@@ -22,6 +22,7 @@ from mlperf_ops.lab_vars import (
     HostVars,
     PowerAnalyzer,
     PowerAnalyzerUse,
+    PowerSupplies,
     QueryCounts,
     SharedThing,
 )
@@ -105,6 +106,7 @@ _BELOW: Mapping[str, type[LabModel]] = {
     "components": ComponentOverride,
     "power_analyzer": PowerAnalyzerUse,
     "power_analyzers": PowerAnalyzer,
+    "power_supplies": PowerSupplies,
     "shared": SharedThing,
     "test_query_count": QueryCounts,
     "unofficial_energy": UnofficialEnergy,

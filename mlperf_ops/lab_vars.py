@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 
 from mlperf_ops.files import Json
 from mlperf_ops.lab_energy import UnofficialEnergy
@@ -182,6 +182,26 @@ class PowerAnalyzerUse(LabModel):
     channel: Channels | None = None
 
 
+class PowerSupply(LabModel):
+    """One power supply by its nameplate."""
+
+    name: OneLine
+    watts: Annotated[float, Field(gt=0)]
+
+
+class PowerSupplies(LabModel):
+    """The power supplies of a system, and how many of them it needs to run: the nameplate of its design power."""
+
+    supplies: Annotated[tuple[PowerSupply, ...], Field(min_length=1)]
+    needed: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _are_enough(self) -> PowerSupplies:
+        if self.needed > len(self.supplies):
+            raise ValueError(f"needed is {self.needed}, and there are {len(self.supplies)} supplies")
+        return self
+
+
 def _uses(value: object) -> object:
     """A name, or one mapping, stands for a list of one."""
     items = value if isinstance(value, (list, tuple)) else [value]
@@ -243,6 +263,7 @@ class HostVars(LabModel):
     power_analyzers: dict[Name, PowerAnalyzer] = Field(default_factory=dict)  # of the whole lab
     # What measures this SUT; its lease is taken by each performance cell (mlperf_ops.power).
     power_analyzer: Annotated[tuple[PowerAnalyzerUse, ...], BeforeValidator(_uses)] = ()
+    power_supplies: PowerSupplies | None = None  # by their nameplates: the system's design power, since v6.1
 
     def query_count(self, scenario: Scenario) -> int | None:
         """Return the queries of a style test cell, None for the round's default."""

@@ -86,6 +86,11 @@ class SubmissionLayout:
         """Return the path of a system's description."""
         return self._path(self.templates.system_json, system=_checked("system", system))
 
+    def nameplate(self, system: str) -> PurePosixPath | None:
+        """Return the path of a system's nameplate of power supplies; None: the round has none."""
+        template = self.templates.nameplate_power
+        return None if template is None else self._path(template, system=_checked("system", system))
+
     def source_readme(self, benchmark: str) -> PurePosixPath:
         """Return the path of the page that says which code ran a benchmark."""
         return self._path(self.templates.src_dir) / _checked("benchmark directory", benchmark) / "README.md"

@@ -147,6 +147,15 @@ class Confinement:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerRequest:
+    """How a cell's power is measured: by ranging, whose own settings these are, and then by the cell itself."""
+
+    instance: str  # of the director's server: analyzers and their channels
+    ranging_conf: str  # user.conf of ranging, its whole text
+    ranging_expect: dict[str, Json]  # as LoadgenRequest.expect
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """Everything that decides a cell's result. Its sha256 is the cell's identity on a host."""
 
@@ -171,6 +180,7 @@ class Spec:
     host_profile: dict[str, Json] = field(default_factory=dict)  # tuning that a result depends on
     confinement: Confinement = field(default=Confinement(), metadata=UNSET)
     smoke: bool = field(default=False, metadata=UNSET)  # of a smoke run: equals no spec of a real one
+    power: PowerRequest | None = field(default=None, metadata=UNSET)  # None: not measured
     schema: int = SCHEMA
 
     @property
@@ -307,6 +317,7 @@ class PlannedHost:
     host_state: dict[str, Json] = field(default_factory=dict)  # what taints a result: harness.host_drift.Limits
     order: tuple[str, ...] = field(default=(), metadata=UNSET)  # cell keys as they run; (): as the plan lists them
     unofficial_energy: tuple[dict[str, Json], ...] = field(default=(), metadata=UNSET)  # harness.energy.SourceSettings
+    power_supplies: dict[str, Json] | None = field(default=None, metadata=UNSET)  # mlperf_power_supplies
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from mlperf_ops.layout import SubmissionLayout
 from mlperf_ops.loadgen_log import SUMMARY_LOG
 from mlperf_ops.model import Division, Mode, Plan
 from mlperf_ops.packed_systems import hosts_of_system, usage_of
+from mlperf_ops.power import documents as power_documents
+from mlperf_ops.power.inventory import from_plan
 from mlperf_ops.result_page import result_readme
 from mlperf_ops.selection import MODES, LeftOut, ScenarioAttempts, Selection
 from mlperf_ops.system import SystemDescription, origins_json
@@ -169,6 +171,7 @@ class _Packer:
             if any(added):
                 self.descriptions[system] = description
                 self._document(self.layout.system(system), _json(description.content))
+                self._add_nameplate(system, own)
         self._add_documents()
 
     def _claims(self) -> list[Claim]:
@@ -223,12 +226,20 @@ class _Packer:
         self.selection.tests |= {one.key: one for one in tests.outcomes}
         self.full_logs |= {path: FullLog(*found) for path, found in tests.full_logs.items()}
         self.files |= files | tests.files
-        self.documents |= {claim.paths.measurements, claim.paths.measurements_dir / _README}
+        pages = {claim.paths.measurements_dir / name for name in (_README, *power_documents.NAMES)}
+        self.documents |= {claim.paths.measurements, *(pages & set(files))}
         if log.full_log_at_hand:
             path = claim.paths.accuracy_log
             self.full_logs[path] = FullLog(claim.pair.accuracy.file(path.name), log.sha256)
         self.packed.append(claim)
         return True
+
+    def _add_nameplate(self, system: str, claims: Sequence[Claim]) -> None:
+        """Add the design power of a measured system, where the round wants it and the inventory gives it."""
+        path = self.layout.nameplate(system)
+        supplies = next((one.power_supplies for one in self.plan.hosts if one.system == system), None)
+        if path is not None and supplies and any(_has_power(claim.pair.performance.files) for claim in claims):
+            self._document(path, power_documents.nameplate(system, supplies).encode())
 
     def _truncate(self, claim: Claim) -> TruncatedLog:
         paths, attempt = claim.paths, claim.pair.accuracy
@@ -267,6 +278,24 @@ class _Packer:
 def _performance_files(place: Place) -> _Files:
     names = place.round.required_files.performance.required
     return {place.claim.paths.performance / name: place.claim.pair.performance.file(name) for name in names}
+
+
+def _power_files(place: Place) -> _Files:
+    """Return the measurement of a cell whose power was measured, and the pages on meter and settings; else nothing."""
+    paths, attempt, files = place.claim.paths, place.claim.pair.performance, place.round.required_files
+    if not _has_power(attempt.files):
+        return {}
+    for name in files.performance.required:
+        if attempt.files.get(f"run_1/{name}") != attempt.files.get(name):
+            raise ResultError(f"{attempt.folder}: power and performance are of two runs, as {name} shows")
+    folders = {"power": files.power.required, "ranging": files.ranging.required}
+    top = paths.performance.parent
+    made: _Files = {
+        top / folder / name: attempt.file(f"{folder}/{name}") for folder, names in folders.items() for name in names
+    }
+    made |= {paths.performance / name: attempt.file(f"run_1/{name}") for name in files.performance.with_power_also}
+    pages = power_documents.pages(from_plan(place.plan.power), attempt)
+    return made | {paths.measurements_dir / name: text.encode() for name, text in pages.items()}
 
 
 def _accuracy_files(place: Place) -> _Files:
@@ -309,6 +338,7 @@ def _described_files(place: Place) -> _Files:
 Part: TypeAlias = Callable[[Place], _Files]
 PARTS: tuple[tuple[Mode, Part], ...] = (
     ("performance", _performance_files),
+    ("performance", _power_files),
     ("accuracy", _accuracy_files),
     ("performance", _described_files),
 )
@@ -349,6 +379,10 @@ def _mapping(claims: Iterable[Claim]) -> dict[str, str]:
                 hint="give one of the benchmarks another directory",
             )
     return found
+
+
+def _has_power(names: Iterable[str]) -> bool:
+    return any(name.startswith("power/") for name in names)
 
 
 def _system(pair: ScenarioAttempts) -> str:

@@ -18,7 +18,7 @@ from mlperf_ops.filings import filings
 from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
-from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario, Seconds
 from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
@@ -28,7 +28,7 @@ from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
 from mlperf_ops.plan_shared import check_owners, held_by, owners, with_order
-from mlperf_ops.plan_time import Assumed, expected_seconds
+from mlperf_ops.plan_time import Assumed, expected_seconds, with_ranging
 from mlperf_ops.power.inventory import PowerLab, to_plan
 from mlperf_ops.power.judge import DIRECTORS, power_of, power_remarks
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
@@ -121,13 +121,17 @@ class _Planner:
         self._check_targets(host)
         tuning = self._tuning(host)
         adjustments = self.adjusted[host.name].adjustments if host.name in self.adjusted else ()
+        measured = self.power.sut(host.name)
+        instance = measured.instance if measured else ""
         used: set[str] = set()
         needs_python = False
         if not host.vars.benchmarks:
             where = host.place.at(f"{PREFIX}benchmarks")
             self.without_cells.append(f"{where}: the list is empty, so that host {host.name} has no cells")
         for index, entry in enumerate(host.vars.benchmarks):
-            wanted = replace(self._look_up(host, index, entry), tuning=tuning, adjustments=adjustments)
+            wanted = replace(
+                self._look_up(host, index, entry), tuning=tuning, adjustments=adjustments, power_instance=instance
+            )
             inputs = self._add_benchmark(wanted)
             used |= inputs
             needs_python |= bool(inputs) and any("{python}" in word for word in wanted.implementation.argv)
@@ -143,6 +147,7 @@ class _Planner:
                 host_state=host.vars.host_state.model_dump(exclude_none=True),
                 tuning=resolve(*tuning, where=host.place.at(f"{PREFIX}tuning")).profile,
                 unofficial_energy=host.vars.unofficial_energy.as_told(),
+                power_supplies=host.vars.power_supplies.model_dump(mode="json") if host.vars.power_supplies else None,
             )
         )
 
@@ -250,7 +255,7 @@ class _Planner:
                 status="planned",
                 reason=None,
                 notes=made.notes,
-                expected=expected_seconds(made.conf, cell.mode, wanted.run_style, samples, self._assumed(wanted, cell)),
+                expected=self._expected(wanted, made, samples),
                 request=dump(made.spec),
                 division=None if division == self.lab.division else division,
                 also=also,
@@ -258,6 +263,14 @@ class _Planner:
                 adjustable=made.adjustable,
             )
         )
+
+    def _expected(self, wanted: Wanted, made: Made, samples: int | None) -> Seconds | None:
+        """Return how long a cell takes; a measured one runs twice, and talks with its analyzer meanwhile."""
+        cell, assumed = made.spec.cell, self._assumed(wanted, made.spec.cell)
+        found = expected_seconds(made.conf, cell.mode, wanted.run_style, samples, assumed)
+        if made.ranging is None:
+            return found
+        return with_ranging(found, expected_seconds(made.ranging, cell.mode, wanted.run_style, samples, assumed))
 
     def _assumed(self, wanted: Wanted, cell: Cell) -> Assumed:
         """Return what an estimate takes from published runs and from the inventory."""

@@ -23,6 +23,7 @@ from mlperf_ops.model import (
     Division,
     LoadgenRequest,
     ModelRequest,
+    PowerRequest,
     RunStyle,
     Scenario,
     Spec,
@@ -48,6 +49,7 @@ class Wanted:
     run_style: RunStyle
     tuning: tuple[Tuning | None, ...] = ()  # of the host, the most general first
     adjustments: tuple[Adjustment, ...] = ()  # of the host
+    power_instance: str = ""  # of the server that measures the host's performance cells; "": nobody does
 
     def at(self, *key_path: str | int) -> str:
         """Name the place of one of the item's keys."""
@@ -63,6 +65,7 @@ class Made:
     sample_count: int | None  # samples of an accuracy run; None: the user's folder decides
     notes: tuple[str, ...]
     adjustable: Adjustable | None = None
+    ranging: UserConf | None = None  # of a measured cell
 
 
 def make_request(
@@ -85,6 +88,9 @@ def make_request(
     target = _asked_target(wanted, cell, division, round_)
     conf = _user_conf(wanted, cell, division, round_, known_count, inventory, target)
     targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
+    ranging = None
+    if wanted.power_instance and cell.mode == "performance":
+        ranging = _user_conf(wanted, cell, division, round_, known_count, inventory, target, ranging=True)
     tuned = resolve(*wanted.tuning, *for_scenario(entry.tuning, cell.scenario), where=wanted.at("tuning"))
     spec = Spec(
         cell=cell,
@@ -127,6 +133,7 @@ def make_request(
         host_profile=tuned.profile,
         confinement=tuned.confinement(entry.cpu_affinity),
         smoke=wanted.host.vars.smoke,
+        power=None if ranging is None else PowerRequest(wanted.power_instance, ranging.text, ranging.expect),
     )
     told = () if target.adjusted is None else (sentence(target.adjusted),)
     return Made(
@@ -134,6 +141,7 @@ def make_request(
         conf=conf,
         sample_count=known_count,
         notes=(*conf.notes, *notes, *told),
+        ranging=ranging,
         adjustable=_adjustable(
             conf, target, wanted, cell, lambda other: _user_conf(wanted, cell, division, round_, None, inventory, other)
         ),
@@ -267,6 +275,8 @@ def _user_conf(
     samples: int | None,
     inventory: str,
     target: _AskedTarget,
+    *,
+    ranging: bool = False,
 ) -> UserConf:
     host, scenario, mode = wanted.host, cell.scenario, cell.mode
     name = wanted.benchmark.name
@@ -285,6 +295,7 @@ def _user_conf(
         min_duration_ms=host.vars.min_duration_ms if test is None or own is None else own,
         compliance=test,
         total_sample_count=samples,
+        ranging=ranging,
         where=target.where,
         inventory=inventory,
     )

@@ -13,6 +13,7 @@ from mlperf_ops.userconf import UserConf
 _SPREAD = 0.1
 _GENERATED_AHEAD = 2.0  # LoadGen prepares twice the queries of the minimum duration and stops when they run out
 _STYLE_TEST_SECONDS = (1.0, 30.0)
+_AROUND_POWER = (45.0, 90.0)  # power-dev pauses four times for 10 s; its server looks for the meter before and after
 _FEW_SAMPLES = 1000  # a user's whole data set is not a matter of seconds, in no style
 
 
@@ -56,6 +57,15 @@ def expected_seconds(
         return None
     shortest, longest = (assumed.warmup_seconds + seconds for seconds in assumed.around)
     return replace(found, low=round(found.low + shortest, 1), high=round(found.high + longest, 1))
+
+
+def with_ranging(testing: Seconds | None, ranging: Seconds | None) -> Seconds | None:
+    """Return how long a measured cell takes: both of its runs, and the pauses and transfers around them."""
+    if testing is None or ranging is None:
+        return None
+    low, high = (seconds + more for seconds, more in zip((ranging.low, ranging.high), _AROUND_POWER, strict=True))
+    why = f"{testing.why}, after ranging"
+    return replace(testing, low=round(testing.low + low, 1), high=round(testing.high + high, 1), why=why)
 
 
 def _measured(conf: UserConf, mode: Mode, sample_count: int | None) -> Seconds | None:

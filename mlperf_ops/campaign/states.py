@@ -97,8 +97,8 @@ def _collected(one: Earlier, plan: Plan) -> _Attempt:
     result = one.result
     return _Attempt(
         attempt=one.cell.attempt,
-        verdict=one.cell.verdict,
-        reasons=result.reasons,
+        verdict="invalid" if one.power_rejected else one.cell.verdict,
+        reasons=(*result.reasons, *(f"power: {reason}" for reason in one.power_rejected)),
         tainted=result.tainted,
         simulated=one.cell.simulated,
         elapsed_seconds=result.elapsed_seconds,

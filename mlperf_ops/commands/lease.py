@@ -18,6 +18,7 @@ from mlperf_ops.errors import ConfigError, ResultError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject
 from mlperf_ops.lease.desk import THIS_MACHINE, asked
 from mlperf_ops.lease.turn import said_of
+from mlperf_ops.model import Plan
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
@@ -117,9 +118,28 @@ def break_lease(
     typer.echo(f"{thing}: broken; now {'held by ' + said_of(now) if now else 'free'}")
 
 
+def views(
+    inventory: str | None, results: Path | None, extra_vars: list[str]
+) -> tuple[Plan, dict[str, JsonObject], dict[str, str]]:
+    """Return the plan, the lease of each shared thing in it, and why others could not be read, by thing."""
+    plan, _ = plan_and_play(find_run(inventory, results))
+    seen: dict[str, JsonObject] = {}
+    problems: dict[str, str] = {}
+    for thing, (_, access) in _ways(plan, inventory, extra_vars).items():
+        try:
+            seen[thing] = _view(thing, access)
+        except ToolError as error:  # noqa: PERF203  # each owner for itself
+            problems[thing] = str(error)
+    return plan, seen, problems
+
+
 def _things(inventory: str | None, results: Path | None, extra_vars: list[str]) -> dict[str, tuple[str, Access]]:
     """Return owner and the way to it, of each shared thing of the plan."""
     plan, _ = plan_and_play(find_run(inventory, results))
+    return _ways(plan, inventory, extra_vars)
+
+
+def _ways(plan: Plan, inventory: str | None, extra_vars: list[str]) -> dict[str, tuple[str, Access]]:
     owners = {one.thing: one.host for one in plan.owners}
     names = sorted({thing for cell in plan.cells for thing in cell.holds})
     reached = reach(inventory or plan.inventory, extra_vars) if any(name in owners for name in names) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,10 @@ from mlperf_ops.catalogue.one_round import load_round
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.power import rule_of
 from mlperf_ops.checker.rules import printable
-from mlperf_ops.commands.campaign_options import JsonOption
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError
+from mlperf_ops.commands.campaign_options import ExtraVarsOption, InventoryOption, JsonOption, ResultsOption
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.files import Json, JsonObject, read_json
+from mlperf_ops.power.inventory import from_plan
 from mlperf_ops.power_check import ExpectedMeter, PowerFinding, check_measurement, read_measurement
 from mlperf_ops.power_check.official import OfficialPower, power_checker, run_power_checker
 from mlperf_ops.power_results import MeasuredPower, Place, find_measurements, measured_power
@@ -30,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Check power measurements, and print their watts, energy and efficiency.\n\n"
+    help="Check power measurements, print their watts, energy and efficiency, and show who has which analyzer.\n\n"
     "Example: mlperf-ops power check results/local/submission",
 )
 
@@ -126,6 +128,43 @@ def metrics(directory: _DIRECTORY, round_: _ROUND = None, as_json: JsonOption = 
         typer.echo(f"mlperf-ops: {printable(place.location)}: {printable(problem or '')}", err=True)
     if missing:
         raise typer.Exit(EXIT_VERDICT)
+
+
+@app.command()
+def analyzers(
+    inventory: InventoryOption = None,
+    results: ResultsOption = None,
+    extra_vars: ExtraVarsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the plan's power analyzers: whom each measures, its calibration, which cell has it, and which cells wait.
+
+    Asks the directors for the leases. Exit code 0 also when an analyzer is held; 3: no director could be asked.
+
+    Example: mlperf-ops power analyzers -i inventory/lab
+    """
+    # Together they reach hosts; `check` and `metrics` do without.
+    from mlperf_ops.commands.lease import views  # noqa: PLC0415
+    from mlperf_ops.power.holders import status_of  # noqa: PLC0415
+
+    plan, seen, problems = views(inventory, results, extra_vars or [])
+    lab = from_plan(plan.power)
+    found = status_of(lab, seen, problems, date.today())  # noqa: DTZ011  # the day of whoever asks
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "analyzers": [{"state": one.state, **dump(one)} for one in found]}))
+    elif not found:
+        typer.echo("the plan has no power analyzer (mlperf_power_analyzers)")
+    else:
+        table = Table("analyzer", "director", "meter", "measures", "calibrated", "now", box=box.SIMPLE)
+        for one in found:
+            now = f"held by {one.holder}" if one.holder else one.problem or "free"
+            cells = (one.name, one.director, one.meter, ", ".join(one.measures) or "no host", one.calibration, now)
+            table.add_row(*(printable(text) for text in cells))
+        Console(width=None if Console().is_terminal else _WIDTH, highlight=False, markup=False).print(table)
+        for sentence in (text for one in found for text in one.blocked):
+            typer.echo(printable(sentence))
+    if found and all(one.problem for one in found):
+        raise ToolError("no director could be asked", hint="mlperf-ops doctor -i INVENTORY")
 
 
 def _figure(value: float | None, unit: str | None) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from mlperf_ops.files import read_json, sha256_file
 
 _BLOCK_BYTES = 1 << 20
 _IDENTITY = (MANIFEST, RESULT)
+_NAME = re.compile(r"(?:(?:power|ranging|run_1)/)?[^./\0][^/\0]*")  # a file, or one of a power measurement
 
 
 @contextlib.contextmanager
@@ -78,6 +80,8 @@ class PartialFile:
 
     def append(self, data: bytes | memoryview) -> None:
         """Add the next bytes."""
+        if not self.here:
+            self.target.parent.mkdir(exist_ok=True)  # of a file in a folder
         with self.target.open("ab") as stream:
             stream.write(data)
         self._digest.update(data)
@@ -162,7 +166,7 @@ class Copy:
         if not isinstance(listed, dict):
             raise ResultError(f"{self.wanted.key}: {MANIFEST} of {self.wanted.path} lists no files")
         for name in listed:
-            if not name or "/" in name or name.startswith(".") or name in _IDENTITY:
+            if not _NAME.fullmatch(name) or name in _IDENTITY:
                 raise ResultError(f"{self.wanted.key}: {MANIFEST} of {self.wanted.path} names an unexpected '{name}'")
         files = [self._file(name, str(sha256)) for name, sha256 in listed.items()]
         self.files += sorted(files, key=lambda one: (one.size, one.source))

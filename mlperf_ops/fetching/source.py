@@ -41,7 +41,7 @@ class Described:
 
     Attributes:
         digests: sha256 of manifest.json and result.json, which no manifest lists.
-        sizes: Bytes of each file, by name.
+        sizes: Bytes of each file, by name; of a file in a folder "power/client.json".
     """
 
     digests: dict[str, str]
@@ -80,7 +80,8 @@ def describe_script(home: str, attempts: Iterable[str]) -> str:
         quoted = shlex.quote(path)
         lines.append(
             f"if [ -f {quoted}/{RESULT} ]; then echo {_ATTEMPT} - {quoted}; (cd {quoted} && "
-            f"sha256sum {names} | sed 's/^\\([0-9a-f]*\\) [ *]/{_DIGEST} \\1 /' && stat -c '{_SIZE} %s %n' *); fi"
+            f"sha256sum {names} | sed 's/^\\([0-9a-f]*\\) [ *]/{_DIGEST} \\1 /' && "
+            f"stat -c '{_SIZE} %s %n' * */* 2> /dev/null); fi"
         )
     return "\n".join([*lines, ""])
 
@@ -199,7 +200,8 @@ class LocalSource:
             folder = self._home / path
             if (folder / RESULT).is_file():
                 digests = {name: sha256_file(folder / name) for name in _IDENTITY if (folder / name).is_file()}
-                sizes = {one.name: one.stat().st_size for one in folder.iterdir() if one.is_file()}
+                every = [*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]
+                sizes = {one.relative_to(folder).as_posix(): one.stat().st_size for one in every if one.is_file()}
                 found[path] = Described(digests, sizes)
         return found
 

@@ -52,12 +52,17 @@ def status(home: Path, question: JsonObject) -> JsonObject:
                 raise
             answers.append({"key": item["key"], **_NOTHING, "state": "lacking", "reasons": [str(error)]})
             continue
-        state = _state(home, str(question["run_id"]), spec, settles=not question.get("read_only"))
+        state = _state(home, str(question["run_id"]), spec, _rejected(question), settles=not question.get("read_only"))
         answers.append({"key": item["key"], **state})
     return {"cells": answers}
 
 
-def _state(home: Path, run_id: str, spec: Spec, *, settles: bool = True) -> JsonObject:
+def _rejected(question: JsonObject) -> frozenset[str]:
+    """Return the attempts, by path, whose power measurement the controller has rejected."""
+    return frozenset(cast("list[str]", question.get("rejected", [])))
+
+
+def _state(home: Path, run_id: str, spec: Spec, rejected: frozenset[str], *, settles: bool = True) -> JsonObject:
     folder = folder_of(home, run_id, spec)
     attempts = sorted(folder.glob("attempt_*"), key=lambda path: int(path.name.partition("_")[2]))
     found: JsonObject = {**_NOTHING}
@@ -76,7 +81,7 @@ def _state(home: Path, run_id: str, spec: Spec, *, settles: bool = True) -> Json
             found = {**where, "state": "needed", "verdict": result["verdict"], "reasons": result["reasons"]}
             if tainted:
                 found["reasons"] = [*cast("list[Json]", result["reasons"]), *(f"tainted: {one}" for one in tainted)]
-            elif result["verdict"] == "valid":
+            elif result["verdict"] == "valid" and where["path"] not in rejected:
                 found["state"] = "good"
                 break
             else:
@@ -111,7 +116,7 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     )
     provision = read_json(home / "state" / "provision.json")
     spec = resolve(cast("JsonObject", item["request"]), provision)
-    found = _state(home, str(question["run_id"]), spec)
+    found = _state(home, str(question["run_id"]), spec, _rejected(question))
     if found["state"] in ("running", "good"):
         return {"key": item["key"], **found}
     attempt = new_attempt(folder_of(home, str(question["run_id"]), spec))

@@ -16,13 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
 from mlperf_ops.errors import BusyError, ToolError
 from mlperf_ops.files import Json, JsonObject, read_json, sha256_file, write_json
-from mlperf_ops.harness import cgroup, confined, failures, unit_end, vanished, verdicts
+from mlperf_ops.harness import cgroup, confined, failures, power_cell, unit_end, vanished, verdicts
 from mlperf_ops.harness.attempt_files import (
     AUDIT_CONFIG,
     CHILD,
@@ -137,6 +138,7 @@ def run_cell(
     failure: Failure | None = None
     tainted: tuple[str, ...] = ()
     verdict: Verdict
+    power: JsonObject = {}
     energy = EnergySampler(attempt)
     try:
         cpus = parse_cpu_list(spec.cpu_affinity) if spec.cpu_affinity else frozenset[int]()
@@ -146,7 +148,7 @@ def run_cell(
             energy = EnergySampler(attempt, energy_sources, cpus)
         watch.begin()
         try:
-            _run_child(spec, attempt, python, watch, energy)
+            _run_child(spec, attempt, _command(spec, attempt, home, python, power), watch, energy)
         finally:
             tainted = watch.finish(attempt)
         detail, loadgen = verdicts.read_loadgen(spec, attempt)
@@ -174,28 +176,43 @@ def run_cell(
         loadgen=loadgen,
         accuracy=accuracy,
         failure=failure,
-        effective={**_effective(attempt), **({"launcher": launched} if launched else {})},
+        effective={**_effective(attempt), **power, **({"launcher": launched} if launched else {})},
         tainted=tainted,
     )
     _finish(attempt, result)
     return result
 
 
-def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch, energy: EnergySampler) -> None:
+@dataclass(frozen=True, slots=True)
+class _Command:
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def _command(spec: Spec, attempt: Path, home: Path | None, python: str, told: JsonObject) -> _Command:
+    """Return what is to be run, the client where power is measured; what a result says of that goes into `told`."""
+    if spec.power is not None:
+        measured = power_cell.prepare(spec, attempt, home, python)
+        told["power"] = measured.told
+        return _Command(measured.argv, measured.environment)
+    argv = (word.replace("{python}", python).replace("{attempt}", str(attempt)) for word in spec.argv)
+    return _Command(tuple(argv), {**os.environ, **spec.env})
+
+
+def _run_child(spec: Spec, attempt: Path, command: _Command, watch: HostWatch, energy: EnergySampler) -> None:
     free_bytes = shutil.disk_usage(attempt).free
     if free_bytes < _MINIMUM_FREE_BYTES:
         raise CellError(
             "disk_full", f"only {free_bytes >> 20} MiB are free for the run's logs", "free space below mlperf_home"
         )
     _reserve(attempt)
-    argv = [word.replace("{python}", python).replace("{attempt}", str(attempt)) for word in spec.argv]
     oom_before, group_before = vanished.oom_kills(), cgroup.own()
     with (attempt / CONSOLE).open("wb") as console:
         try:
             child = subprocess.Popen(
-                argv,
+                command.argv,
                 cwd=attempt,
-                env={**os.environ, **spec.env},
+                env=command.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -203,11 +220,13 @@ def _run_child(spec: Spec, attempt: Path, python: str, watch: HostWatch, energy:
             )
         except OSError as error:
             raise CellError(
-                "no_program", f"cannot start {argv[0]}: {error.strerror}", "is the command prefix installed?"
+                "no_program", f"cannot start {command.argv[0]}: {error.strerror}", "is the command prefix installed?"
             ) from error
         (attempt / CHILD).write_text(f"{child.pid} {start_ticks(child.pid)}")
         with _passing_signals(child), watch.during(child.pid), energy.during():
             returncode = child.wait()
+    if spec.power is not None:
+        returncode = power_cell.end(attempt, returncode)
     if returncode != 0:
         over = _limit_overrun(group_before)
         told = verdicts.explain_exit(returncode, attempt, oom_kills=over or vanished.oom_kills() - oom_before)
@@ -285,6 +304,8 @@ def _finish(attempt: Path, result: Result) -> None:
         for path in sorted(attempt.iterdir())
         if path.is_file() and path.name not in _NOTES | {RESULT, MANIFEST} and not path.name.startswith(".")
     }
+    for folder in power_cell.FOLDERS:
+        files |= {f"{folder}/{path.name}": sha256_file(path) for path in sorted((attempt / folder).glob("[!.]*"))}
     write_json(attempt / MANIFEST, {"schema": 1, "files": dict(files)})
     write_json(attempt / RESULT, dump(result))
     for name in _NOTES - {STATE}:

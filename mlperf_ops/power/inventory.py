@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.typed import UNSET, dump, load
 
+CALIBRATED_DAYS = 365
+"""Reviewers ask for a calibration within so many days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlperf_ops.errors import ConfigError, nearest, unknown_name
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.power.inventory import Analyzer, MeasuredSut, PowerLab, Use, instance_of
+from mlperf_ops.power.inventory import CALIBRATED_DAYS, Analyzer, MeasuredSut, PowerLab, Use, instance_of
 
 if TYPE_CHECKING:
     from mlperf_ops.catalogue.power_rules import PowerRules
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DIRECTORS = "power_directors"
 _ALL, _ONE = f"{PREFIX}power_analyzers", f"{PREFIX}power_analyzer"
-_CALIBRATED_DAYS = 365
 _MAKER = "Yokogawa"  # that all names of the checker start with
 _GPIB, _TCP = "-g", "-n"
 
@@ -315,7 +314,7 @@ def _calibration(one: Analyzer, where: str, today: date) -> Iterator[str]:
     days = (today - date.fromisoformat(one.calibration_date)).days
     if days < 0:
         yield f"{where}: calibration_date {one.calibration_date} is in the future, today is {today}"
-    elif days > _CALIBRATED_DAYS:
+    elif days > CALIBRATED_DAYS:
         yield (
             f"{where}: calibrated on {one.calibration_date}, {days} days before today; reviewers ask for a "
             "calibration within the last year"

@@ -21,6 +21,7 @@ from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
     launch,
     leases,
     looks,
+    power_session,
     progress,
     tuned,
 )
@@ -53,6 +54,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _goes_on: Callable[[], None]
     _lost_seconds: float
     _leases: leases.Leases
+    _power: power_session.PowerSessions
     _launcher: launch.Launcher
     _run: Path
     _wanted: tuple[str, ...]
@@ -72,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         cells = controller.in_turn(controller.planned_cells(plan, self._name), host)
         wanted = self._wanted = only.patterns_of(given.get("only") or [])
         beside = {"host_state": host.get("host_state", {}), "unofficial_energy": host.get("unofficial_energy", [])}
-        question = {**controller.question(plan, cells), **beside}
+        question = {**controller.question(plan, cells), **beside, **power_session.rejected_paths(plan, run, host)}
         try:
             answer = self._ask("status", question)
             if answer.get("failed"):
@@ -101,6 +103,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 diff = {"before": "", "after": "".join(f"{name}\n" for name in names)}
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             self._leases = leases.Leases(self._play_context, self._variables, plan, run, self._name)
+            self._power = power_session.PowerSessions(self._play_context, self._variables, plan, run, self._name)
             tally = progress.Tally()
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
             self._all(todo, cells, states, question, tally, _retries(given.get("retries", 1)))
@@ -144,6 +147,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             except controller.errors.MlperfOpsError as error:
                 came_to = str(error)
             finally:
+                self._power.end(title, self._leases)
                 self._leases.give_back(title)
             if came_to == "again":
                 again[index] -= 1
@@ -235,13 +239,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return ""
         if state["state"] == "running":
             self._leases.adopt(title)
+            self._power.adopt(cell)
             path = state["path"]
             self._tuning.forget()
             display.display(f"{title}   re-attached to {state['attempt']}, expected {expected}")
         else:
             display.display(f"{title}   {_STARTING}, expected {expected}")
             with self._leases.kept():
-                told = self._tuning.prepare(cell["request"])
+                told = self._made_ready(title, cell)
             if told:
                 return told
             if lost := self._leases.confirm():
@@ -268,7 +273,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._show_last_lines(path)
         if answer["answer"]["state"] == "ended":
             self._early.bring(key, path)
+            tally.invalid += self._power.judge(title, cell, path, answer["answer"]["verdict"])
         return ""
+
+    def _made_ready(self, title: str, cell: dict[str, Any]) -> str:
+        """Give a cell the host and the analyzer that it needs; return why that failed, or ""."""
+        return self._tuning.prepare(cell["request"]) or self._power.start(title, cell)
 
     def _again(
         self,

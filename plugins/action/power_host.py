@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.power_director import ptd_path
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller, once
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import access, bundles, controller, once
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops.power import inventory, server_conf
 
 _MODULE = "mlperf_ops.lab.power_host"
 _PACKAGE = "ptd_client_server"
+_LISTEN_ADDRESS = "power_director_listen_address"
+_HERE = "127.0.0.1"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LICENCE = (
     "PTDaemon is SPEC's and never part of mlperf-ops; members of MLCommons have it after signing the MLPerf Power EULA"
@@ -45,8 +48,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             plan = controller.read_plan(run, check_mode=self._task.check_mode)
             with controller.sentences():
                 lab = inventory.from_plan(plan.get("power"))
-            of_part = _of_director if given["part"] == "director" else _of_sut
-            own = of_part(given, name, lab)
+            if given["part"] == "director":
+                own = _of_director(given, name, lab)
+            else:
+                own = _of_sut(given, name, lab, lambda director: self._address_of(director, variables))
             if own is None:
                 return {**result, "changed": False, "msg": "the plan has no analyzer for this host"}
             software = _software(given, str(plan["round"]))
@@ -72,6 +77,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         )
         return answer
 
+    def _address_of(self, director: str, variables: dict[str, Any]) -> str:
+        """Return where the SUT finds a director's servers: where they listen, or else where Ansible finds it."""
+        hosts = variables["hostvars"]
+        if director not in hosts:
+            raise AnsibleActionFail(
+                f"director '{director}' is no host of the inventory (run the validate playbook again)"
+            )
+        given = hosts[director].get(_LISTEN_ADDRESS)
+        listens = str(controller.plain(given) or "")
+        if listens and listens != server_conf.EVERY_ADDRESS:
+            return listens
+        reached = access.of(director, hosts[director], self._play_context)
+        if reached["connection"] == "local" and self._connection.transport != "local":
+            raise AnsibleActionFail(
+                f"director {director} is the controller itself, and nothing says where SUTs find it (set "
+                f"{_LISTEN_ADDRESS} to its address in their network)"
+            )
+        return _HERE if reached["connection"] == "local" else str(reached["address"])
+
     def _bring(self, item: str, files: list[tuple[str, Path]], variables: dict[str, Any]) -> str:
         """Put an archive into the connection's temporary folder; return its path there."""
         archive = once.archive(f"power.{bundles.tree_sha256(files)}", lambda path: bundles.write_tar(path, files))
@@ -86,12 +110,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return remote
 
 
-def _of_sut(given: dict[str, Any], name: str, lab: inventory.PowerLab) -> dict[str, Any] | None:
+def _of_sut(
+    given: dict[str, Any], name: str, lab: inventory.PowerLab, address_of: Callable[[str], str]
+) -> dict[str, Any] | None:
     """Return what the module has to know of a SUT; None: nothing measures it."""
     sut = lab.sut(name)
     if sut is None:
         return None
-    return {"measured": controller.typed.dump(sut), "ntp_server": _time_server(given, "power_sut_ntp_server")}
+    port = lab.analyzer(sut.uses[0].analyzer).listen_port
+    return {
+        "measured": controller.typed.dump(sut),
+        "server": {"address": address_of(sut.director), "port": port},
+        "ntp_server": _time_server(given, "power_sut_ntp_server"),
+    }
 
 
 def _of_director(given: dict[str, Any], name: str, lab: inventory.PowerLab) -> dict[str, Any] | None:

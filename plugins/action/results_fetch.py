@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch, power_session
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops.fetching import assemble, parts
@@ -35,7 +35,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         cells = controller.planned_cells(plan, name)
         folder = run / "hosts" / name
         try:
-            answer = self._module({"home": host["home"], "question": controller.question(plan, cells)}, variables)
+            question = {**controller.question(plan, cells), **power_session.rejected_paths(plan, run, host)}
+            answer = self._module({"home": host["home"], "question": question}, variables)
             if answer.get("failed"):
                 return {**result, **answer}
             held = [_Held(cell, folder, plan["run_id"], host["system"]) for cell in answer["cells"]]

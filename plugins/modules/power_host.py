@@ -116,6 +116,10 @@ options:
     description: How the SUT is measured, as the plan says. Given by the action.
     type: dict
     default: {}
+  server:
+    description: Address and port of the director's server, for a SUT. Given by the action.
+    type: dict
+    default: {}
   staged:
     description: Archives that the action has brought to the host. Given by the action.
     type: dict
@@ -205,6 +209,7 @@ ARGUMENTS = {
     "configurations": {"type": "dict", "default": {}},
     "ports": {"type": "dict", "default": {}},
     "measured": {"type": "dict", "default": {}},
+    "server": {"type": "dict", "default": {}},
     "staged": {"type": "dict", "default": {}},
 }
 _RUN_PROVISION = "run the provisioning again: playbooks/power.yml"
@@ -301,6 +306,7 @@ class SutPart:
                 "ntp_server": self.params["ntp_server"],
                 "clock_limit_ms": self.params["clock_limit_ms"],
                 "measured": self.params["measured"],
+                "server": self.params["server"],
             }
         )
         changes = [] if whole else [Change(f"power-dev in {folder}", "absent", "present")]

@@ -74,6 +74,7 @@ home:
 
 # Ansible reads the documentation above as the head of the file.
 import json  # noqa: E402
+import re  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -81,6 +82,7 @@ from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_agent, host_store  # noqa: E402
 
 COLLECTED = "collected.json"
+FILE = re.compile(r"(?:(?:power|ranging|run_1)/)?[^./][^/]*")  # of an attempt, or of its power measurement
 KEPT = ("spec.json",)  # with result.json and manifest.json: the cell still counts as done
 
 ARGUMENTS = {
@@ -131,8 +133,8 @@ def clean(home: Path, verified: list[dict[str, Any]]) -> int:
                 changed = f"{attempt / name} has changed since its copy was verified"
                 raise host_store.HostError(changed, "nothing was removed of this attempt")
         listed = json.loads((attempt / "manifest.json").read_text(encoding="utf-8"))["files"]
-        logs = [attempt / name for name in sorted(listed) if name not in KEPT and "/" not in name]
-        sizes = {path.name: path.stat().st_size for path in logs if path.is_file()}
+        logs = [name for name in sorted(listed) if name not in KEPT and FILE.fullmatch(name)]
+        sizes = {name: (attempt / name).stat().st_size for name in logs if (attempt / name).is_file()}
         note = host_store.pretty_json({"schema": 1, "removed": sizes})
         host_store.write_atomic(attempt / COLLECTED, note)  # first: a half-cleaned attempt says what it is
         for name, size in sizes.items():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller, once
+
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops.power import rejected
 
 _COLLECTION = Path(__file__).resolve().parents[2]
 _CODE = {".py", ".yml"}
@@ -62,12 +66,13 @@ def lacking(plan: Mapping[str, Any], run: Path, name: str) -> str:
     with controller.sentences():
         held: Any = controller.files.read_json(folder / "cells.json")
         found = {cell["key"]: cell for cell in held["cells"]}
+        rejected_power = rejected.rejected(folder)
         for cell in controller.question(plan, controller.planned_cells(plan, name))["cells"]:
             one = found.get(cell["key"])
             if one is None or (one["verdict"], one["request_sha256"]) != ("valid", cell["request_sha256"]):
                 return str(cell["key"])
             result: Any = controller.files.read_json(folder / one["path"] / "result.json")
-            if result["verdict"] != "valid" or result.get("tainted"):
+            if result["verdict"] != "valid" or result.get("tainted") or one["path"] in rejected_power:
                 return str(cell["key"])
     return ""
 

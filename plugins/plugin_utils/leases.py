@@ -157,11 +157,17 @@ class Leases:
             display.display(f"{title}   {told}", color="yellow")
         self._told = told
 
+    @property
+    def still_used(self) -> bool:
+        """Whether the cell that was confirmed or adopted may still run: nobody can tell that it has ended."""
+        turn = self._turn
+        return turn is not None and turn.confirmed and not self.ended and self._runs(turn.claim) is not False
+
     def give_back(self, title: str) -> None:
         """Give back all and leave every queue; what a cell may still use is kept."""
         if self._turn is None:
             return
-        if self._turn.confirmed and not self.ended and self._runs(self._turn.claim) is not False:
+        if self.still_used:
             things = ", ".join(self._turn.held)
             told = f"the lease of {things} stays until the cell has ended: this play cannot tell whether it has"
         else:

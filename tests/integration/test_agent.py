@@ -114,6 +114,20 @@ def test_a_change_on_the_host_makes_the_cell_needed_again(host: Host, change: An
     assert host.status()["state"] == "needed"
 
 
+def test_a_measurement_that_the_controller_rejected_is_needed_again_and_stays(host: Host) -> None:
+    first = host.start()
+    host.wait(first["path"])
+    rejected = {"rejected": [first["path"]]}
+    state = host.ask("status", {"run_id": "r", "cells": [host.cell], **rejected})[1]["cells"][0]
+    assert (state["state"], state["verdict"], state["attempt"]) == ("needed", "valid", "attempt_1")
+    again = host.ask("start", {"run_id": "r", "cell": host.cell, **rejected})[1]
+    assert (again["state"], again["attempt"]) == ("started", "attempt_2")
+    host.wait(again["path"])
+    state = host.ask("status", {"run_id": "r", "cells": [host.cell], **rejected})[1]["cells"][0]
+    assert (state["state"], state["attempt"]) == ("good", "attempt_2")
+    assert (host.home / first["path"] / "result.json").is_file()
+
+
 def test_a_changed_request_is_needed_and_the_old_result_stays(host: Host) -> None:
     first = host.start()
     host.wait(first["path"])

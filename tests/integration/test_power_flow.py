@@ -98,7 +98,8 @@ def test_other_meters(tmp_path: Path, device: int, channel: str) -> None:
 def test_an_edited_reading_is_found(good: Ended, tmp_path: Path) -> None:
     out = Path(shutil.copytree(good.out, tmp_path / "out"))
     spl = out / "run_1/spl.txt"
-    spl.write_text(spl.read_text().replace("Watts,1", "Watts,0", 1).replace("Watts,9", "Watts,8", 1))
+    # Of the volts: another power of a reading within the run would be a finding of its own.
+    spl.write_text(spl.read_text().replace("Volts,2", "Volts,3", 1))
     edited = Ended(out, 0, "")
     more = counted(edited) - OF_DOUBLE
     assert more == Counter({("digests", "official"): 1}), findings(edited)

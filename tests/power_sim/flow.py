@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,49 @@ def measure(  # all but the first are by name and have defaults
         knobs: Of the simulated daemon; fixed watts by default, as the load of a test machine varies.
         environment: More variables of the server.
     """
-    port, out = free_port(), folder / "out"
+    out = folder / "out"
+    workload = [sys.executable, str(WORKLOAD), str(folder / "logs"), *map(str, seconds)]
+    command = [python, str(software / "client.py"), "-a", "127.0.0.1", "-n", "127.0.0.1", "-f", "-T"]
+    command += ["-S", "-L", str(folder / "logs"), "-o", str(out), "-w", shlex.join(workload)]
+    served = serving(
+        folder, software=software, python=python, device=device, channel=channel, knobs=knobs, environment=environment
+    )
+    with served as server:
+        done = subprocess.run(
+            [*command, "-p", str(server.port)], cwd=folder, env=os.environ | {"TZ": "UTC"}, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, errors="replace", timeout=_RUN_SECONDS, check=False,
+        )  # fmt: skip
+    return Ended(out, done.returncode, done.stderr + "".join(server.said))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that is ready.
+
+    Attributes:
+        port: Of this machine.
+        process: Its process.
+        said: What it has said on stderr; all of it when the block has ended.
+    """
+
+    port: int
+    process: subprocess.Popen[str]
+    said: list[str]
+
+
+@contextmanager
+def serving(  # all but the first are by name and have defaults
+    folder: Path,
+    *,
+    software: Path = DOUBLE,
+    python: str = sys.executable,
+    device: int = 49,
+    channel: str = "",
+    knobs: dict[str, Json] | None = None,
+    environment: dict[str, str] | None = None,
+) -> Iterator[Serving]:
+    """Run a server of `measure` until the block ends; its arguments are those of that."""
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "server.conf"
     conf.write_text(
@@ -79,9 +123,7 @@ def measure(  # all but the first are by name and have defaults
     knobs = {"watts": 100.0, **(knobs or {})}
     variables = os.environ | {"MLPERF_POWER_SIM": json.dumps(knobs), **(environment or {}), "TZ": "UTC"}
     variables["PATH"] = f"{Path(python).parent}:{variables['PATH']}"  # the daemon is started by its own first line
-    workload = [sys.executable, str(WORKLOAD), str(folder / "logs"), *map(str, seconds)]
-    command = [python, str(software / "client.py"), "-a", "127.0.0.1", "-p", str(port), "-n", "127.0.0.1", "-f", "-T"]
-    command += ["-S", "-L", str(folder / "logs"), "-o", str(out), "-w", shlex.join(workload)]
+    said: list[str] = []
     with subprocess.Popen(
         [python, str(software / "server.py"), "-c", str(conf)],
         cwd=folder,
@@ -93,17 +135,13 @@ def measure(  # all but the first are by name and have defaults
     ) as server:
         try:
             lines, reader = _lines_of(server)
-            said = _until_ready(server, lines)
-            done = subprocess.run(
-                command, cwd=folder, env=os.environ | {"TZ": "UTC"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                text=True, errors="replace", timeout=_RUN_SECONDS, check=False,
-            )  # fmt: skip
+            said.append(_until_ready(server, lines))
+            yield Serving(port, server, said)
         finally:
             _end(server)
         reader.join()
     while not lines.empty():
-        said += lines.get()
-    return Ended(out, done.returncode, done.stderr + said)
+        said.append(lines.get())
 
 
 def _lines_of(server: subprocess.Popen[str]) -> tuple[queue.Queue[str], threading.Thread]:

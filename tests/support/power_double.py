@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -93,12 +94,17 @@ with socket.create_server(("127.0.0.1", port)) as server:
 '''
 
 
-def make(folder: Path) -> tuple[Path, Path]:
-    """Write the repository, and a catalogue with a round and a component for it; return both folders."""
+def make(folder: Path, files: Mapping[str, str] | None = None) -> tuple[Path, Path]:
+    """Write the repository, and a catalogue with a round and a component for it; return both folders.
+
+    Args:
+        folder: Where both are made.
+        files: Python files of the software; None: those of this module, which measure nothing.
+    """
     repository, catalogue = folder / "power-double", folder / "catalogue"
     sources = repository / "ptd_client_server"
     sources.mkdir(parents=True)
-    files = {"__init__.py": "", "server.py": _SERVER, "client.py": _CLIENT}
+    files = files or {"__init__.py": "", "server.py": _SERVER, "client.py": _CLIENT}
     for name, text in files.items():
         (sources / name).write_text(text)
     _git(repository, "init", "--quiet")

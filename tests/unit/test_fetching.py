@@ -126,6 +126,23 @@ def test_attempts_come_whole_and_small_files_come_together(
     assert recorded.bytes_of(_LARGE) == 4331
 
 
+@pytest.mark.parametrize("run", [_shell, _noisy, None], ids=["shell", "login noise", "local"])
+def test_a_power_measurement_comes_in_its_folders(
+    home: Path, tmp_path: Path, run: Callable[[str], bytes] | None
+) -> None:
+    folder = attempt(home)
+    files = {"power/client.json": b"{}", "ranging/spl.txt": b"Time\n" * 900, "run_1/spl.txt": b""}
+    listed = json.loads((folder / "manifest.json").read_text())
+    for name, data in files.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(data)
+        listed["files"][name] = sha256_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(listed))
+    one = wanted(tmp_path)
+    assert bring([one], LocalSource(home) if run is None else ShellSource(str(home), run)) == []
+    assert {name: (one.target / name).read_bytes() for name in files} == files
+
+
 def test_a_fetch_that_was_cut_goes_on_with_the_missing_bytes_only(home: Path, tmp_path: Path) -> None:
     original, one = attempt(home), wanted(tmp_path)
     cut = Recorded(home)
@@ -246,7 +263,9 @@ def test_an_incomplete_folder_in_the_way_is_set_aside(home: Path, tmp_path: Path
     assert (aside / "result.json").read_text() == "yours"
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", ".hidden", "a/b", "", "result.json"])
+@pytest.mark.parametrize(
+    "name", ["../outside", "/etc/passwd", ".hidden", "a/b", "power/../b", "power/.b", "", "result.json"]
+)
 def test_a_manifest_of_a_host_cannot_write_elsewhere(home: Path, tmp_path: Path, name: str) -> None:
     folder = attempt(home)
     (folder / "manifest.json").write_text(json.dumps({"files": {name: "0" * 64}}))

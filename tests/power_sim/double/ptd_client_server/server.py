@@ -118,17 +118,18 @@ class Analyzer:
         """Set the ranges back and stop the daemon."""
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self.say(f"SR,V,{self._initial[0]}")
-            self.say(f"SR,A,{self._initial[1]}")
-        self._lines = None
-        self._process.terminate()
         try:
-            self._process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+            if self._process.poll() is None:
+                self.say(f"SR,V,{self._initial[0]}")
+                self.say(f"SR,A,{self._initial[1]}")
+        finally:  # also when SIGINT comes just now
+            process, self._process, self._lines = self._process, None, None
+            process.terminate()
+            try:
+                process.wait(timeout=_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _with_mark(line: str, mark: str) -> str:
