@@ -280,6 +280,16 @@ class Adjustable:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustedTarget:
+    """The target that a cell uses in place of the inventory's: see `mlperf_ops.adjusting`."""
+
+    key: str  # of user.conf: "target_qps", or "target_latency" in ms
+    own: float  # the inventory's, or what the plan takes where it says nothing
+    value: float
+    attempt: str  # folder below mlperf_home of the attempt that was INVALID
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell of the plan; `request` is its spec without what only the host knows."""
 
@@ -295,6 +305,7 @@ class PlannedCell:
     also: tuple[Filing, ...] = ()
     holds: tuple[str, ...] = field(default=(), metadata=UNSET)  # shared things that no other cell may use meanwhile
     adjustable: Adjustable | None = field(default=None, metadata=UNSET)  # None: its target stays as it is
+    adjusted: AdjustedTarget | None = field(default=None, metadata=UNSET)  # None: it uses the inventory's target
 
     @property
     def request_sha256(self) -> str | None:

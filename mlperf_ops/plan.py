@@ -78,7 +78,7 @@ def make_plan(
 def _adjusted(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> Iterator[str]:
     for host, used in in_use(plan, adjusted).items():
         for one in used:
-            yield f"{host}: {one.benchmark} {one.scenario}: {sentence(one)}"
+            yield f"{host}: {one.last.benchmark} {one.last.scenario}: {sentence(one)}"
 
 
 def refuse_other_round(plan: Plan, existing: JsonObject, where: str) -> None:
@@ -261,6 +261,7 @@ class _Planner:
                 also=also,
                 holds=held_by(wanted.host, cell.mode, self.power),
                 adjustable=made.adjustable,
+                adjusted=made.adjusted,
             )
         )
 

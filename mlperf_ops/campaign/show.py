@@ -37,7 +37,7 @@ _HEADINGS: Mapping[Scenario, tuple[str, str, str]] = {
 }
 _FORMS = ((0, 0), (1, 0), (1, 1), (2, 1))  # lengths of headings and of the last column, the best first
 _LEAST_NAMES = 12  # columns for the names of host and benchmark, however narrow the terminal is
-_TOLD: tuple[CellState, ...] = ("failed", "invalid", "tainted", "stale", "blocked", "impossible")
+_TOLD: tuple[CellState, ...] = ("failed", "invalid", "tainted", "stale", "planned", "blocked", "impossible")
 _TOLD_MOST, _PATH_MOST = 10, 6
 
 
@@ -216,6 +216,8 @@ def _told(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
     groups: dict[tuple[CellState, str], list[CellStatus]] = {}
     for state in _TOLD:
         for cell in status.cells:
+            if state == "planned" and not cell.reason:
+                continue
             if cell.state == state and not (state == "blocked" and cell.host in hosts_told):
                 groups.setdefault((state, cell.reason), []).append(cell)
     for (state, reason), cells in list(groups.items())[:_TOLD_MOST]:

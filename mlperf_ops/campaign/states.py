@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mlperf_ops.adjusting import instead
 from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
 from mlperf_ops.campaign.changes import changes
 from mlperf_ops.campaign.durations import left_of, refined
@@ -16,6 +17,8 @@ from mlperf_ops.campaign.model import CellState, CellStatus
 from mlperf_ops.collected import Earlier
 from mlperf_ops.model import Plan, PlannedCell, Seconds, Spec
 from mlperf_ops.typed import dump
+
+_SETTINGS = frozenset({"loadgen.user_conf", "loadgen.expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +167,14 @@ def _of_cell(
         return _with(plain, current[-1])
     if same:
         return replace(_with(plain, same[-1]), state="stale", reason="changed on the host since: packages or harness")
-    if ended:
-        return replace(_with(plain, ended[-1]), state="stale", reason=why_stale)
-    return plain
+    if not ended:
+        return plain
+    last, target = ended[-1], planned.adjusted
+    if target is not None and target.attempt == last.on_host and _settings_alone(planned, last):
+        # Nothing became out of date: this attempt is why the cell is planned once more, with another target.
+        told = f"again, with {instead(target)}: {last.attempt} was {last.verdict}: {'; '.join(last.reasons)}"
+        return replace(_with(plain, last), state="planned", reason=told)
+    return replace(_with(plain, last), state="stale", reason=why_stale)
 
 
 def _followed(lost: Begun, ended: Iterable[_Attempt]) -> bool:
@@ -186,6 +194,11 @@ def _with(plain: CellStatus, one: _Attempt) -> CellStatus:
     )
 
 
+def _settings_alone(planned: PlannedCell, last: _Attempt) -> bool:
+    """Tell whether an attempt differs from the plan in LoadGen's settings only, as far as the controller knows it."""
+    return last.spec is None or set(changes(planned.request, dump(last.spec))) <= _SETTINGS
+
+
 def _stale(planned: PlannedCell, ended: Sequence[_Attempt], same: Sequence[_Attempt]) -> tuple[Seconds | None, str]:
     """Return how long the next run takes, and what changed since the last attempt where none answers the request."""
     if same or not ended:
@@ -196,7 +209,7 @@ def _stale(planned: PlannedCell, ended: Sequence[_Attempt], same: Sequence[_Atte
     differ = changes(planned.request, dump(last.spec))
     # LoadGen's settings decide how long a run takes, so an earlier run with others says nothing about it.
     resettled = any(change.startswith("loadgen.") for change in differ)
-    return (
-        planned.expected if resettled else refined(planned, ended),
-        f"changed since: {', '.join(differ) or 'its inputs'}",
-    )
+    told = ", ".join(differ) or "its inputs"
+    if planned.adjusted is not None and differ and set(differ) <= _SETTINGS:
+        told = f"its target was adjusted, {instead(planned.adjusted)}"
+    return planned.expected if resettled else refined(planned, ended), f"changed since: {told}"
