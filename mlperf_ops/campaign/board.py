@@ -85,6 +85,7 @@ class Files:
     collection: Collection
     obstacles: dict[str, str]
     play: Play | None
+    without: Mapping[tuple[str, str], str] = field(default_factory=dict)  # cells of a smoke run that lack their inputs
 
 
 @dataclass(slots=True)
@@ -145,6 +146,7 @@ class Board:
             inventory=self.inventory,
             asked=Asked(answers, self.lost),
             obstacles=files.obstacles,
+            waiting=files.without,
             play=files.play,
             flags=self.flags,
         )
@@ -205,7 +207,8 @@ def events(old: Status, new: Status, at: dt.datetime, *, first_heard: Names[str]
         elif cell.host in first_heard:
             continue
         elif cell.state in _VERDICTS and (was.attempt != cell.attempt or was.state == "running"):
-            yield Event(clock, "ended", cell.host, cell.key, cell.state, cell.reason)
+            told = "it ran, as all that a smoke run asks" if new.smoke and cell.state == "valid" else cell.reason
+            yield Event(clock, "ended", cell.host, cell.key, cell.state, told)
         elif was.state != cell.state:
             yield Event(clock, "changed", cell.host, cell.key, cell.state, cell.reason)
     yield from begun_now

@@ -132,6 +132,7 @@ class Status:
         remaining: Until the last host has finished, hosts working in parallel; None when nothing is to come.
         unknown: Cells to come, of all hosts, whose duration nobody knows yet.
         problems: Files that could not be read, one sentence each.
+        smoke: It only shows whether every cell would run; `valid` then says that a cell ran.
     """
 
     run_id: str
@@ -148,4 +149,5 @@ class Status:
     critical_path: CriticalPath | None
     next: tuple[Action, ...]
     problems: tuple[str, ...] = ()
+    smoke: bool = False
     schema: int = field(default=1)

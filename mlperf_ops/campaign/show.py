@@ -56,7 +56,7 @@ def show(status: Status, console: Console, *, now: dt.datetime, every_cell: bool
         console.print(escape(f"at work: {status.play.command} (process {status.play.pid})"))
     console.print()
     if every_cell:
-        _print_cells(status.cells, console, marks)
+        _print_cells(status, console, marks)
     else:
         console.print(_matrix(status, marks, console.width))
         console.print(_legend(status, marks))
@@ -87,11 +87,20 @@ def speaks_utf(console: Console) -> bool:
     return console.encoding.lower().startswith("utf")
 
 
+def word(state: CellState, status: Status) -> str:
+    """Return the name of a state for people: a cell of a smoke run is never valid, it ran."""
+    return "ran" if status.smoke and state == "valid" else state
+
+
 def headline(status: Status) -> str:
     """Say whose status it is, and how much is done."""
     runnable = [cell for cell in status.cells if cell.state != "impossible"]
     done = sum(1 for cell in runnable if cell.state in DONE)
-    told = f"{status.results}: round {status.round}, run style {status.run_style}: {done} of {len(runnable)} cells done"
+    kind = f"round {status.round}, run style {status.run_style}"
+    ran = "cells done"
+    if status.smoke:
+        kind, ran = f"a smoke run, of which nothing counts, round {status.round}", "cells ran"
+    told = f"{status.results}: {kind}: {done} of {len(runnable)} {ran}"
     return told if status.asked else f"{told}, as far as results were collected"
 
 
@@ -164,18 +173,18 @@ def _left(host: HostStatus) -> tuple[str, str]:
 
 def _legend(status: Status, marks: Mapping[CellState, str]) -> str:
     seen = {cell.state for cell in status.cells}
-    states = "  ".join(f"{marks[state]} {state}" for state in CELL_STATES if state in seen)
+    states = "  ".join(f"{marks[state]} {word(state, status)}" for state in CELL_STATES if state in seen)
     modes = ", ".join(_modes(status.cells))
     return f"[dim]a mark is a cell, in this order:[/] {modes}\n{states}"
 
 
-def _print_cells(cells: Sequence[CellStatus], console: Console, marks: Mapping[CellState, str]) -> None:
-    for cell in cells:
+def _print_cells(status: Status, console: Console, marks: Mapping[CellState, str]) -> None:
+    for cell in status.cells:
         host = "" if cell.host == cell.system else f"  on {cell.host}"
         more = _progress(cell) if cell.state == "running" else cell.reason
         left = "" if cell.state == "running" or cell.remaining is None else f"  {shown_seconds(cell.remaining)}"
         told = f"  {more}" if more else ""
-        console.print(f"{marks[cell.state]} {escape(cell.key)}  {cell.state}{escape(host)}{escape(left)}{escape(told)}")
+        console.print(f"{marks[cell.state]} {escape(cell.key)}  {word(cell.state, status)}{escape(host)}{escape(left)}{escape(told)}")
 
 
 # --- what needs somebody's eyes ---------------------------------------------------------------------------------------
@@ -234,7 +243,8 @@ def _told(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
 def times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
     """Yield how many cells are in each state, how long the rest takes, and what finishes last."""
     counts = {state: sum(1 for cell in status.cells if cell.state == state) for state in CELL_STATES}
-    yield ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "the plan has no cells"
+    told = ", ".join(f"{count} {word(state, status)}" for state, count in counts.items() if count)
+    yield told or "the plan has no cells"
     path = status.critical_path
     if path is None or status.remaining is None:
         if status.unknown:

@@ -12,7 +12,9 @@ display = Display()
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the cells of a host."""
+    """What became of the cells of a host; in a smoke run they need not be valid, only run."""
+
+    smoke: bool = False
 
     ran: int = 0
     invalid: list[str] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Tally:
                 return verdict
             reasons += f"; tainted: {tainted}"
         if verdict == "valid":
-            display.display(f"{title}   valid{figure}{elapsed}", color="green")
+            display.display(f"{title}   {'runs' if self.smoke else 'valid'}{figure}{elapsed}", color="green")
             return verdict
         color = "red" if verdict == "failed" else "yellow"
         display.display(f"{title}   {verdict}{figure}{elapsed}: {reasons}", color=color)
