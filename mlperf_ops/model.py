@@ -248,6 +248,19 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleGuess:
+    """What a duration rests on where nobody knows how many samples the user's data set has.
+
+    The duration's own `low` is then that of next to no samples, and its `high` that of `count`.
+    """
+
+    dataset: str  # component
+    count: int  # taken for it: what the round's own has
+    shortest: float  # seconds of so many samples, at least
+    beside: float  # seconds that are no matter of samples, at most
+
+
+@dataclass(frozen=True, slots=True)
 class Seconds:
     """An expected duration and where it comes from.
 
@@ -259,6 +272,7 @@ class Seconds:
     high: float
     why: str
     source: Estimate | None = field(default=None, metadata=UNSET)
+    guess: SampleGuess | None = field(default=None, metadata=UNSET)
 
 
 @dataclass(frozen=True, slots=True)

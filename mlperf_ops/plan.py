@@ -255,7 +255,7 @@ class _Planner:
                 status="planned",
                 reason=None,
                 notes=made.notes,
-                expected=self._expected(wanted, made, samples),
+                expected=self._expected(wanted, made, samples, dataset.entry.name),
                 request=dump(made.spec),
                 division=None if division == self.lab.division else division,
                 also=also,
@@ -265,21 +265,23 @@ class _Planner:
             )
         )
 
-    def _expected(self, wanted: Wanted, made: Made, samples: int | None) -> Seconds | None:
+    def _expected(self, wanted: Wanted, made: Made, samples: int | None, dataset: str) -> Seconds | None:
         """Return how long a cell takes; a measured one runs twice, and talks with its analyzer meanwhile."""
-        cell, assumed = made.spec.cell, self._assumed(wanted, made.spec.cell)
+        cell = made.spec.cell
+        assumed = self._assumed(wanted, cell, "" if made.sample_count is not None else dataset)
         found = expected_seconds(made.conf, cell.mode, wanted.run_style, samples, assumed)
         if made.ranging is None:
             return found
         return with_ranging(found, expected_seconds(made.ranging, cell.mode, wanted.run_style, samples, assumed))
 
-    def _assumed(self, wanted: Wanted, cell: Cell) -> Assumed:
+    def _assumed(self, wanted: Wanted, cell: Cell, dataset: str) -> Assumed:
         """Return what an estimate takes from published runs and from the inventory."""
         official, style = wanted.benchmark.maps_to, wanted.run_style
         return Assumed(
             prior=prior_seconds(self.catalogue, self.round_, official, cell.scenario, cell.mode, style),
             warmup_seconds=wanted.entry.warmup_seconds,
             around=around(self.catalogue),
+            dataset=dataset,
         )
 
     def _claim(self, cell: Cell, wanted: Wanted, division: Division) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from mlperf_ops.adjusting import instead
 from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
 from mlperf_ops.campaign.changes import changes
-from mlperf_ops.campaign.durations import left_of, refined
+from mlperf_ops.campaign.durations import counted, left_of, refined
 from mlperf_ops.campaign.model import CellState, CellStatus
 from mlperf_ops.collected import Earlier
 from mlperf_ops.model import Plan, PlannedCell, Seconds, Spec
@@ -84,7 +84,8 @@ def states(
         for one_begun in answer.begun:
             begun.setdefault((host, one_begun.key), []).append(one_begun)
     found = []
-    for planned in plan.cells:
+    counts = _samples(earlier)
+    for planned in (counted(one, counts) for one in plan.cells):
         place = (planned.host, planned.cell.key)
         status = _of_cell(planned, held.get(place, []), begun.get(place, []), (answers or {}).get(planned.host))
         obstacle = (obstacles or {}).get(planned.host, "")
@@ -94,6 +95,18 @@ def states(
             status = replace(status, state="blocked", reason=waits)
         found.append(status)
     return tuple(found)
+
+
+def _samples(earlier: Iterable[Earlier]) -> dict[tuple[str, str, str], int]:
+    """Return how many samples data sets have of which runs used all, by host, component and path."""
+    found = {}
+    for one in earlier:
+        dataset, outcome = one.spec.dataset, one.result.loadgen
+        count = None if outcome is None else outcome.fields.get("qsl_reported_total_count")
+        if dataset.total_count is None and isinstance(count, int) and count > 0:
+            found[one.host, dataset.component, dataset.path] = count
+            found[one.host, dataset.component, ""] = count
+    return found
 
 
 def _collected(one: Earlier, plan: Plan) -> _Attempt:
