@@ -181,7 +181,7 @@ def _legend(status: Status, marks: Mapping[CellState, str]) -> str:
 def _print_cells(status: Status, console: Console, marks: Mapping[CellState, str]) -> None:
     for cell in status.cells:
         host = "" if cell.host == cell.system else f"  on {cell.host}"
-        more = _progress(cell) if cell.state == "running" else cell.reason
+        more = progress(cell) if cell.state == "running" else cell.reason
         left = "" if cell.state == "running" or cell.remaining is None else f"  {shown_seconds(cell.remaining)}"
         told = f"  {more}" if more else ""
         console.print(f"{marks[cell.state]} {escape(cell.key)}  {word(cell.state, status)}{escape(host)}{escape(left)}{escape(told)}")
@@ -194,10 +194,11 @@ def _running(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
     for cell in status.cells:
         if cell.state == "running":
             host = "" if cell.host == cell.system else f" on {cell.host}"
-            yield f"{marks['running']} {escape(cell.key)}{escape(host)}: {escape(_progress(cell))}"
+            yield f"{marks['running']} {escape(cell.key)}{escape(host)}: {escape(progress(cell))}"
 
 
-def _progress(cell: CellStatus) -> str:
+def progress(cell: CellStatus) -> str:
+    """Say how far a running cell is."""
     elapsed = cell.elapsed_seconds or 0.0
     told = f"{cell.phase}, {shown_one(round(elapsed))}"
     if cell.expected is None or cell.remaining is None:
