@@ -43,7 +43,7 @@ class CellStatus:
     """A planned cell and how it stands.
 
     Attributes:
-        reason: Why it is not valid, on what it is blocked, what changed, or why it is planned once more; "" for nothing.
+        reason: Why it is not valid, on what it is blocked, what changed, or why it is planned again; "" for nothing.
         attempt: The attempt that the state speaks of, such as "attempt_1"; None where there is none.
         path: Its folder below results/<run>/hosts/<host>; None while the controller has no copy.
         on_host: Its folder below mlperf_home, where the host was asked.

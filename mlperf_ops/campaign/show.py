@@ -184,7 +184,8 @@ def _print_cells(status: Status, console: Console, marks: Mapping[CellState, str
         more = progress(cell) if cell.state == "running" else cell.reason
         left = "" if cell.state == "running" or cell.remaining is None else f"  {shown_seconds(cell.remaining)}"
         told = f"  {more}" if more else ""
-        console.print(f"{marks[cell.state]} {escape(cell.key)}  {word(cell.state, status)}{escape(host)}{escape(left)}{escape(told)}")
+        state = word(cell.state, status)
+        console.print(f"{marks[cell.state]} {escape(cell.key)}  {state}{escape(host)}{escape(left)}{escape(told)}")
 
 
 # --- what needs somebody's eyes ---------------------------------------------------------------------------------------

@@ -79,11 +79,11 @@ def _play(made: PlaybookCommand, *, to_stderr: bool) -> tuple[int, int]:
     """Run a play to its end; return its pid, and its exit code or negative signal."""
     parent = os.getpid()
     with _signals_for() as begun:
-        play = subprocess.Popen(  # noqa: PLW1509  # this process has one thread
+        play = subprocess.Popen(
             made.argv,
             env=dict(made.env),
             stdout=sys.stderr if to_stderr else None,
-            preexec_fn=lambda: _end_with(parent),
+            preexec_fn=lambda: _end_with(parent),  # noqa: PLW1509  # this process has one thread
         )
         begun(play)
         return play.pid, play.wait()

@@ -49,8 +49,7 @@ def command(
     else:
         reasons = _reasons(verdict)
         rows = [
-            (one.state, one.host, one.key, one.step, reason)
-            for one, reason in zip(verdict.cells, reasons, strict=True)
+            (one.state, one.host, one.key, one.step, reason) for one, reason in zip(verdict.cells, reasons, strict=True)
         ]
         print_table(("state", "host", "cell", "fails at", "why"), rows, _STYLES)
         for line in _closing(verdict):

@@ -66,9 +66,7 @@ def _own_files(components: JsonObject, planned: JsonObject | None) -> list[OwnFi
     for name, given in sorted(components.items()):
         if isinstance(given, dict) and given.get("path"):
             label_file = str(given.get("label_file") or "")
-            found.append(
-                OwnFiles(name, str(given["path"]), label_file, used=name in used, keeps_host_out=keeps_out)
-            )
+            found.append(OwnFiles(name, str(given["path"]), label_file, used=name in used, keeps_host_out=keeps_out))
     return found
 
 

@@ -40,7 +40,8 @@ def _locate(part: str, wanted: dict[str, Json], provision: JsonObject) -> dict[s
     held = _section(provision, "components").get(str(name))
     if not isinstance(held, dict):
         raise ResultError(
-            f"this host does not hold the {part} '{name}'", hint="the provision playbook brings it, or says why it cannot"
+            f"this host does not hold the {part} '{name}'",
+            hint="the provision playbook brings it, or says why it cannot",
         )
     pinned = wanted.get("sha256")
     if pinned and pinned != held.get("sha256"):

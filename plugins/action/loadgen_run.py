@@ -84,13 +84,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._launcher = launch.Launcher(self, self._variables, self._ask, given.get("launcher", "auto"))
             states = answer["answer"]["cells"]
             self._tell_lacking(cells, states)
+            self._note_left_out(plan, cells, states)
             todo = [index for index, state in enumerate(states) if state["state"] not in {"good", "lacking"}]
             needed = len(todo)
             todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
-            if plan.get("smoke") and not self._task.check_mode:
-                self._note_left_out(cells, states)
-            if needed > len(todo):
-                display.display(f"{self._name}  {_left_out(needed - len(todo))}")
+            if left_out := needed - len(todo):
+                display.display(f"{self._name}  {_left_out(left_out)}")
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
             if self._task.check_mode or not todo:
@@ -129,7 +128,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         for why, names in smoke_files.grouped(told).items():
             display.display(f"{self._name}  cannot run {', '.join(names)}: {why}", color="red")
 
-    def _note_left_out(self, cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
+    def _note_left_out(self, plan: dict[str, Any], cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
+        """Keep for the verdict of a smoke run which cells mlperf_only leaves without a result."""
+        if not plan.get("smoke") or self._task.check_mode:
+            return
         both = zip((_cell(cell) for cell in cells), states, strict=True)
         keys = [one.key for one, state in both if state["state"] != "good" and not only.chosen(one, self._wanted)]
         with controller.sentences():

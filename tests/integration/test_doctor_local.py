@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlperf_ops.files import Json
 from tests.support.playbooks import environ, local_inventory
 
 pytestmark = pytest.mark.integration
@@ -37,7 +38,7 @@ def test_a_model_that_was_named_after_the_plan_and_is_missing_blocks(tmp_path: P
     assert unused["severity"] == "warns"
     assert unused["message"].endswith("; no planned cell uses it")
 
-    benchmarks = [{"benchmark": "resnet50", "scenarios": ["Offline"], "dataset": "imagenet-20"}]
+    benchmarks: Json = [{"benchmark": "resnet50", "scenarios": ["Offline"], "dataset": "imagenet-20"}]
     local_inventory(
         tmp_path / "lab", tmp_path / "home", benchmarks=benchmarks, components={"resnet50": {"path": str(missing)}}
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mlperf_ops.files import Json
 from tests.support.playbooks import environ, local_inventory
 
 pytestmark = [pytest.mark.integration, pytest.mark.network]
@@ -26,8 +27,8 @@ class Killed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        benchmarks = [{"benchmark": "efficientnet-lite0", "scenarios": ["Server"], "modes": ["accuracy"]}]
-        targets = {"efficientnet-lite0": {"Server": {"target_qps": 0.8}}}
+        benchmarks: Json = [{"benchmark": "efficientnet-lite0", "scenarios": ["Server"], "modes": ["accuracy"]}]
+        targets: Json = {"efficientnet-lite0": {"Server": {"target_qps": 0.8}}}
         local_inventory(folder / "lab", folder / "home", benchmarks=benchmarks, targets=targets)
 
     def start(self) -> subprocess.Popen[str]:

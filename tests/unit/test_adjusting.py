@@ -13,8 +13,8 @@ from rich.console import Console
 
 from mlperf_ops.adjusted_files import add, read_adjusted, review_file, write_review
 from mlperf_ops.adjusting import AdjustedTargets, Adjustment, Held, in_use, merged
-from mlperf_ops.campaign.states import states
 from mlperf_ops.campaign.show import show
+from mlperf_ops.campaign.states import states
 from mlperf_ops.campaign.summary import status_of
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection

@@ -90,7 +90,9 @@ def test_what_is_assumed_of_a_data_set_of_unknown_size_is_said_and_is_no_certain
     seen = outlook(only, ())
     assert forecast(only, seen, soon, NOW).fit == "may not fit"
     (told,) = plan_deadline.guesses(one.expected for one in seen)
-    assert told.startswith("nobody knows yet how many samples your imagenet has: the durations of 1 accuracy cell assume")
+    assert told.startswith(
+        "nobody knows yet how many samples your imagenet has: the durations of 1 accuracy cell assume"
+    )
 
     # Any run of the whole data set on this host has counted it.
     performance = next(one for one in made.cells if one.cell.mode == "performance")
@@ -105,9 +107,11 @@ def test_what_is_assumed_of_a_data_set_of_unknown_size_is_said_and_is_no_certain
     assert (one.expected.low, one.expected.high) == pytest.approx((2.8, 33.2), abs=0.2)  # 20 at 10 per second
     assert forecast(only, known, soon, NOW).fit == "fits"
     # Another folder, or a run of a part of it, says nothing.
-    other = plan(**{**_OWN, "components": {"imagenet": {"path": "/data/other"}}})
+    moved: Json = {"imagenet": {"path": "/data/other"}}
+    other = plan(**(dict(_OWN) | {"components": moved}))
     assert list(plan_deadline.guesses(one.expected for one in outlook(other, earlier)))
-    part = plan(**{**_OWN, "benchmarks": [{"benchmark": "efficientnet-lite0", "sample_count": 5}]})
+    limited: Json = [{"benchmark": "efficientnet-lite0", "sample_count": 5}]
+    part = plan(**(dict(_OWN) | {"benchmarks": limited}))
     assert list(plan_deadline.guesses(one.expected for one in part.cells)) == []
 
 

@@ -244,16 +244,27 @@ def test_the_evidence_reads_the_lock_of_the_host_and_does_not_touch_it(tmp_path:
         ("running", False, "cell", "its cell runs"),
         ("running", True, "cell", "its cell runs"),
         ("running", False, "", "its cell has ended, and its controller is about to give it back"),
-        ("running", True, "", "its cell has ended, and nobody was left to give it back: the next cell that asks gets it"),
+        (
+            "running",
+            True,
+            "",
+            "its cell has ended, and nobody was left to give it back: the next cell that asks gets it",
+        ),
         ("running", True, "away", "its cell was started, and nobody here can ask its host whether it still runs"),
     ],
 )
 def test_a_holder_says_what_its_cell_does_as_its_host_says_it(
-    tmp_path: Path, stage: str, silent: bool, lock: str, said: str
+    tmp_path: Path,
+    stage: str,
+    silent: bool,  # noqa: FBT001  # a parameter of the test
+    lock: str,
+    said: str,
 ) -> None:
     local = desk.THIS_MACHINE
     where = "away" if lock == "away" else desk.where_of(local)
-    holder = claim("a", stage=stage, silent=silent, silent_seconds=100.0, held_seconds=7.0, where=where, home=str(tmp_path))
+    holder = claim(
+        "a", stage=stage, silent=silent, silent_seconds=100.0, held_seconds=7.0, where=where, home=str(tmp_path)
+    )
     (tmp_path / "runs").mkdir()
     with (tmp_path / "runs" / ".lock").open("w") as stream:
         if lock == "cell":
