@@ -13,6 +13,7 @@ from rich.table import Table
 from mlperf_ops.campaign.durations import shown_one, shown_seconds
 from mlperf_ops.campaign.model import CELL_STATES, DONE, CellState, CellStatus, HostStatus, Status
 from mlperf_ops.model import COMPLIANCE_TESTS, SCENARIOS, Mode, Scenario, Seconds
+from mlperf_ops.wording import plural
 
 # State -> mark, the same where the terminal has no such letters, colour.
 _MARKS: Mapping[CellState, tuple[str, str, str]] = {
@@ -250,10 +251,11 @@ def times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
     path = status.critical_path
     if path is None or status.remaining is None:
         if status.unknown:
-            yield f"nobody knows yet how long {status.unknown} cells take"
+            takes = "takes" if status.unknown == 1 else "take"
+            yield f"nobody knows yet how long {plural(status.unknown, 'cell')} {takes}"
         return
-    more = f", and {status.unknown} cells whose length nobody knows yet" if status.unknown else ""
-    blocked = f"; without {counts['blocked']} blocked cells" if counts["blocked"] else ""
+    more = f", and {plural(status.unknown, 'cell')} whose length nobody knows yet" if status.unknown else ""
+    blocked = f"; without {plural(counts['blocked'], 'blocked cell')}" if counts["blocked"] else ""
     working = status.play is not None or counts["running"]
     when = _clock(status.remaining, now) if working else ", once it is started"
     yield f"left: {shown_seconds(status.remaining)} of measuring{more}{when}{blocked}"

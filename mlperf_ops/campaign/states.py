@@ -182,12 +182,13 @@ def _of_cell(
         return replace(_with(plain, same[-1]), state="stale", reason="changed on the host since: packages or harness")
     if not ended:
         return plain
-    last, target = ended[-1], planned.adjusted
-    if target is not None and target.attempt == last.on_host and _settings_alone(planned, last):
+    target = planned.adjusted
+    cause = next((one for one in ended if target is not None and one.on_host == target.attempt), None)
+    if target is not None and cause is not None and _settings_alone(planned, cause):
         # Nothing became out of date: this attempt is why the cell is planned once more, with another target.
-        told = f"again, with {instead(target)}: {last.attempt} was {last.verdict}: {'; '.join(last.reasons)}"
-        return replace(_with(plain, last), state="planned", reason=told)
-    return replace(_with(plain, last), state="stale", reason=why_stale)
+        told = f"again, with {instead(target)}: {cause.attempt} was {cause.verdict}: {'; '.join(cause.reasons)}"
+        return replace(_with(plain, cause), state="planned", reason=told)
+    return replace(_with(plain, ended[-1]), state="stale", reason=why_stale)
 
 
 def _followed(lost: Begun, ended: Iterable[_Attempt]) -> bool:
@@ -207,9 +208,9 @@ def _with(plain: CellStatus, one: _Attempt) -> CellStatus:
     )
 
 
-def _settings_alone(planned: PlannedCell, last: _Attempt) -> bool:
+def _settings_alone(planned: PlannedCell, one: _Attempt) -> bool:
     """Tell whether an attempt differs from the plan in LoadGen's settings only, as far as the controller knows it."""
-    return last.spec is None or set(changes(planned.request, dump(last.spec))) <= _SETTINGS
+    return one.spec is None or set(changes(planned.request, dump(one.spec))) <= _SETTINGS
 
 
 def _stale(planned: PlannedCell, ended: Sequence[_Attempt], same: Sequence[_Attempt]) -> tuple[Seconds | None, str]:

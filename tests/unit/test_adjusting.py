@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mlperf_ops.adjusted_files import add, read_adjusted, review_file, write_review
 from mlperf_ops.adjusting import AdjustedTargets, Adjustment, Held, in_use, merged
+from mlperf_ops.campaign.answers import Ended, HostAnswer
 from mlperf_ops.campaign.show import show
 from mlperf_ops.campaign.states import states
 from mlperf_ops.campaign.summary import status_of
@@ -237,6 +238,11 @@ def test_a_cell_that_runs_again_with_another_target_is_planned_and_not_stale(tmp
     again = found[f"{_NAME}/{ends[0]}"]
     told = "again, with target_latency 4.1 instead of 1000: attempt_1 was invalid: the run was too short"
     assert (again.state, again.reason) == ("planned", told)
+    # While a host is watched, its earlier steps come after the attempt that was collected.
+    earlier_step = Ended(again.key, "runs/lab/a/earlier/attempt_1", "attempt_1", collection.earlier[0].result)
+    answer = HostAnswer(provision=None, measures="", ended=(earlier_step,), begun=())
+    (watched,) = (one for one in states(after, collection.earlier, answers={"a": answer}) if one.key == again.key)
+    assert (watched.state, watched.reason) == ("planned", told)
     # No attempt of the test suggested anything: it answers another target.
     audit = found[f"{_NAME}/{ends[1]}"]
     expected = "changed since: its target was adjusted, target_latency 4.1 instead of 1000"
