@@ -119,7 +119,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _tell_lacking(self, cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
         """Say which cells of a smoke run cannot run; what provisioning has said of their inputs is the reason."""
-        lacking = smoke_files.read_lacking(self._run).get(self._name, {})
+        with controller.sentences():
+            lacking = smoke_files.read_lacking(self._run).get(self._name, {})
         told = (
             (progress.words(cell), smoke_files.why_lacking(cell["request"], lacking) or "; ".join(state["reasons"]))
             for cell, state in zip(cells, states, strict=True)
