@@ -246,7 +246,8 @@ def busy(home: str) -> dict[str, str]:
 def _run_of(purpose: str, home: str) -> str:
     """Read it off the folder of the attempt that the holder of the lock works on; "" where that cannot be told."""
     try:
-        with open("/proc/%d/cmdline" % int(purpose.rpartition("(pid ")[2].rstrip(")")), encoding="utf-8") as stream:
+        pid = int(purpose.rpartition("(pid ")[2].rstrip(")"))
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as stream:
             words = stream.read().split("\0")
         attempt = words[words.index("--attempt") + 1]
     except (OSError, ValueError, IndexError):
