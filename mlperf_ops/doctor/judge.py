@@ -213,7 +213,7 @@ def _busy(question: Question, reply: Reply) -> _Found:
             yield (
                 "blocks",
                 f"run '{run_id}' measures on it: {who}",
-                f"wait until run '{run_id}' has ended, or give this run an mlperf_home of its own",
+                f"wait until run '{run_id}' has ended",
             )
             return
         yield "note", f"a cell runs on it: {who}", "a run of the same plan re-attaches to it, any other has to wait"

@@ -54,5 +54,5 @@ def require_no_other_run(home: Path, run_id: str) -> None:
     if now is not None and now.run_id and now.run_id != run_id:
         raise HostError(
             f"run '{now.run_id}' measures {now.cell} on this host, so nothing below {home} was changed",
-            f"wait until run '{now.run_id}' has ended, or give this run an mlperf_home of its own",
+            f"wait until run '{now.run_id}' has ended",
         )

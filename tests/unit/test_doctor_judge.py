@@ -225,8 +225,7 @@ def test_a_cell_of_another_run_blocks_and_one_of_the_same_run_does_not() -> None
     [blocked] = findings(busy, asked=question(run_id="mine"))
     assert blocked.severity == "blocks"
     assert blocked.line == (
-        "run 'lab' measures on it: h1/resnet50/Offline/performance (pid 7) (wait until run 'lab' has ended, or give "
-        "this run an mlperf_home of its own)"
+        "run 'lab' measures on it: h1/resnet50/Offline/performance (pid 7) (wait until run 'lab' has ended)"
     )
     assert [one.severity for one in findings(busy, asked=question(run_id="lab"))] == ["note"]
     assert [one.severity for one in findings(busy)] == ["note"]
