@@ -68,10 +68,14 @@ def write_review(
     if path.exists() and not path.read_text().startswith(HEADER):
         raise ConfigError(f"{path} was not written by mlperf-ops and is left alone", hint="move it elsewhere")
     hosts = {
-        host: (merged(cast("Mapping[str, Any]", hosts_vars[host].get(f"{PREFIX}targets") or {}), held, catalogue), held)
+        host: (merged(_targets(hosts_vars[host]), [one.last for one in held], catalogue), held)
         for host, held in used.items()
     }
     text = review(plan.run_id, hosts)
     if not path.exists() or path.read_text() != text:
         write_atomic(path, text)
     return path
+
+
+def _targets(variables: Mapping[str, Json]) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", variables.get(f"{PREFIX}targets") or {})

@@ -19,7 +19,7 @@ import yaml
 
 from mlperf_ops.files import Json
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry, HostVars
-from mlperf_ops.model import SCHEMA, Plan, RunStyle, Scenario
+from mlperf_ops.model import SCHEMA, AdjustedTarget, Plan, RunStyle, Scenario
 from mlperf_ops.userconf_keys import as_text
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ class AdjustedTargets:
     schema: int = SCHEMA
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The adjustment that holds for a target, and what the target is without any."""
+
+    last: Adjustment
+    own: float  # the inventory's, or what the plan takes where it says nothing
+
+
 def allowed(host: HostVars, entry: BenchmarkEntry, scenario: Scenario) -> bool:
     """Return whether the inventory lets the targets of a scenario be adjusted."""
     if host.smoke:
@@ -88,14 +96,14 @@ def basis(given: str | None, measured: float | None) -> str:
 
 def holding(
     adjustments: Iterable[Adjustment], benchmark: str, scenario: Scenario, style: RunStyle, base: str
-) -> Adjustment | None:
-    """Return the adjustment that holds for the target of a benchmark and scenario."""
+) -> Held | None:
+    """Return the adjustment that holds for the target of a benchmark and scenario: the last of those that led to it."""
     found = [
         one
         for one in adjustments
         if (one.benchmark, one.scenario, one.run_style, one.basis) == (benchmark, scenario, style, base)
     ]
-    return found[-1] if found else None
+    return Held(found[-1], found[0].was) if found else None
 
 
 def replaced(given: Mapping[str, Json], key: str, value: float) -> dict[str, Json]:
@@ -109,9 +117,9 @@ def target_of(user_conf: str, key: str) -> float:
     return next(float(value) for name, _, value in lines if name.endswith(f".{key}"))
 
 
-def in_use(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> dict[str, tuple[Adjustment, ...]]:
+def in_use(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> dict[str, tuple[Held, ...]]:
     """Return the adjustments that the performance cells of a plan use, by host; hosts without are missing."""
-    found: dict[str, dict[tuple[str, str], Adjustment]] = {}
+    found: dict[str, dict[tuple[str, str], Held]] = {}
     for one in plan.cells:
         if one.adjustable is None or one.request is None or one.host not in adjusted:
             continue
@@ -133,16 +141,28 @@ def merged(targets: Mapping[str, Any], adjustments: Iterable[Adjustment], catalo
     return made
 
 
-def sentence(one: Adjustment) -> str:
+def instead(target: AdjustedTarget) -> str:
+    """Say which target is used, and instead of which."""
+    return f"{target.key} {_shown(target.value)} instead of {_shown(target.own)}"
+
+
+def sentence(held: Held) -> str:
     """Say which target is used, instead of which, and why."""
+    one = held.last
     attempt = one.attempt.rpartition("/")[2]
+    # After several steps the attempt had another target than the inventory's.
+    step = "" if one.was == held.own else f" with {_shown(one.was)}"
     return (
-        f"{one.key} is {as_text(one.value)} instead of {as_text(one.was)}, as mlperf_adjust_targets allows: "
-        f"{attempt} of {one.date} was INVALID: {one.reason}"
+        f"{one.key} is {_shown(one.value)} instead of {_shown(held.own)}, as mlperf_adjust_targets allows: "
+        f"{attempt} of {one.date}{step} was INVALID: {one.reason}"
     )
 
 
-def review(run_id: str, hosts: Mapping[str, tuple[Mapping[str, Any], tuple[Adjustment, ...]]]) -> str:
+def _shown(target: float) -> str:
+    return as_text(target).removesuffix(".0")
+
+
+def review(run_id: str, hosts: Mapping[str, tuple[Mapping[str, Any], tuple[Held, ...]]]) -> str:
     """Return the text of the file beside the inventory.
 
     Args:
@@ -158,13 +178,13 @@ def review(run_id: str, hosts: Mapping[str, tuple[Mapping[str, Any], tuple[Adjus
                     "run": run_id,
                     "run_style": one.run_style,
                     "key": one.key,
-                    "was": one.was,
+                    "was": own,
                     "now": one.value,
                     "attempt": one.attempt,
                     "measured": one.reason,
                     "date": one.date,
                 }
-                for one in adjustments
+                for one, own in ((held.last, held.own) for held in adjustments)
             ],
         }
         for name, (targets, adjustments) in sorted(hosts.items())

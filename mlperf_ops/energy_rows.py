@@ -10,7 +10,7 @@ from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.harness.energy.model import ENERGY
-from mlperf_ops.model import Result
+from mlperf_ops.model import Result, Verdict
 from mlperf_ops.typed import load
 
 
@@ -29,6 +29,9 @@ class EnergyRow:
         duration_seconds: Of the window.
         problem: Why a value is missing, or what failed meanwhile.
         file: The readings.
+        attempt: Whose they are.
+        verdict: Of the attempt: the energy of one that is not valid is that of no result.
+        tainted: Its host drifted meanwhile.
     """
 
     key: str
@@ -41,6 +44,16 @@ class EnergyRow:
     duration_seconds: float | None
     problem: str | None
     file: str
+    attempt: str
+    verdict: Verdict
+    tainted: bool
+
+    @property
+    def remark(self) -> str:
+        """What one should know before the numbers are used; "" for nothing."""
+        bad = "" if self.verdict == "valid" else f"{self.attempt} is {self.verdict.upper()}"
+        drifted = f"{self.attempt} is tainted" if self.tainted else ""
+        return "; ".join(text for text in (bad, drifted, self.problem) if text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ def energy_table(folder: Path) -> EnergyTable:
     """
     if (folder / ENERGY).is_file():
         result = load(Result, read_json(folder / "result.json"), str(folder / "result.json"))
-        return EnergyTable(tuple(_rows(folder, result.cell.key, "")), ())
+        return EnergyTable(tuple(_rows(folder, result, "", result.verdict)), ())
     if not (folder / "hosts").is_dir():
         raise ResultError(
             f"{folder} is no results folder with collected cells, and no attempt with {ENERGY}",
@@ -71,13 +84,14 @@ def energy_table(folder: Path) -> EnergyTable:
     for one in collection.earlier:
         if (one.folder / ENERGY).is_file():
             try:
-                rows += _rows(one.folder, one.cell.key, one.host)
+                verdict = "invalid" if one.power_rejected else one.result.verdict
+                rows += _rows(one.folder, one.result, one.host, verdict)
             except ResultError as error:
                 problems.append(str(error))
     return EnergyTable(tuple(rows), tuple(problems))
 
 
-def _rows(attempt: Path, key: str, host: str) -> Iterator[EnergyRow]:
+def _rows(attempt: Path, result: Result, host: str, verdict: Verdict) -> Iterator[EnergyRow]:
     found = read_json(attempt / ENERGY)
     sources, window = found.get("sources"), found.get("window")
     if not isinstance(sources, list) or not isinstance(window, dict):
@@ -86,7 +100,7 @@ def _rows(attempt: Path, key: str, host: str) -> Iterator[EnergyRow]:
         if not isinstance(source, dict):
             raise ResultError(f"{attempt / ENERGY}: sources: expected objects")
         yield EnergyRow(
-            key=key,
+            key=result.cell.key,
             host=host,
             source=_text(source, "name"),
             kind=_text(source, "kind"),
@@ -96,6 +110,9 @@ def _rows(attempt: Path, key: str, host: str) -> Iterator[EnergyRow]:
             duration_seconds=_number(window.get("duration_seconds")),
             problem=_text(source, "problem") or None,
             file=str(attempt / Path(_text(source, "file")).name),
+            attempt=attempt.name,
+            verdict=verdict,
+            tainted=bool(result.tainted),
         )
 
 

@@ -248,6 +248,19 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleGuess:
+    """What a duration rests on where nobody knows how many samples the user's data set has.
+
+    The duration's own `low` is then that of next to no samples, and its `high` that of `count`.
+    """
+
+    dataset: str  # component
+    count: int  # taken for it: what the round's own has
+    shortest: float  # seconds of so many samples, at least
+    beside: float  # seconds that are no matter of samples, at most
+
+
+@dataclass(frozen=True, slots=True)
 class Seconds:
     """An expected duration and where it comes from.
 
@@ -259,6 +272,7 @@ class Seconds:
     high: float
     why: str
     source: Estimate | None = field(default=None, metadata=UNSET)
+    guess: SampleGuess | None = field(default=None, metadata=UNSET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +294,16 @@ class Adjustable:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustedTarget:
+    """The target that a cell uses in place of the inventory's: see `mlperf_ops.adjusting`."""
+
+    key: str  # of user.conf: "target_qps", or "target_latency" in ms
+    own: float  # the inventory's, or what the plan takes where it says nothing
+    value: float
+    attempt: str  # folder below mlperf_home of the attempt that was INVALID
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A cell of the plan; `request` is its spec without what only the host knows."""
 
@@ -295,6 +319,7 @@ class PlannedCell:
     also: tuple[Filing, ...] = ()
     holds: tuple[str, ...] = field(default=(), metadata=UNSET)  # shared things that no other cell may use meanwhile
     adjustable: Adjustable | None = field(default=None, metadata=UNSET)  # None: its target stays as it is
+    adjusted: AdjustedTarget | None = field(default=None, metadata=UNSET)  # None: it uses the inventory's target
 
     @property
     def request_sha256(self) -> str | None:

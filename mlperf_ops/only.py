@@ -40,6 +40,11 @@ def check_patterns(patterns: Sequence[str], cells: Iterable[Cell], where: str) -
         words = _words(pattern)
         if not 1 <= len(words) <= len(_PARTS) + 1:
             raise ConfigError(f"{where}: '{pattern}' has {len(words)} parts; expected benchmark/scenario/mode")
+        if meant := _shifted(words, there):
+            raise ConfigError(
+                f"{where}: '{pattern}' chooses no cell; a pattern is benchmark/scenario/mode, with * for any",
+                hint=f"did you mean '{meant}'?",
+            )
         kinds = ("system", *_PARTS) if len(words) > len(_PARTS) else _PARTS
         left = there
         for kind, word in zip(kinds, words, strict=False):
@@ -48,6 +53,17 @@ def check_patterns(patterns: Sequence[str], cells: Iterable[Cell], where: str) -
             if not left:
                 known = names | ({_COMPLIANCE} if kind == "mode" and names & {*COMPLIANCE_TESTS} else set())
                 raise unknown_name(kind, word, known, where=f"{where}: '{pattern}'")
+
+
+def _shifted(words: Sequence[str], cells: Sequence[Cell]) -> str:
+    """Return the pattern that leaves out no part before or after the given ones; "" where it chooses nothing either."""
+    names = {str(getattr(cell, kind)) for cell in cells for kind in ("system", *_PARTS)}
+    by_folded = {name.casefold(): name for name in names}
+    named = [by_folded.get(word.casefold(), word) for word in words]
+    before = (["*"] * count + named for count in range(1, len(_PARTS) + 1 - len(named)))
+    after = named + ["*"] * (len(_PARTS) + 1 - len(named))
+    found = ("/".join(one) for one in (*before, after) if one != list(words))
+    return next((one for one in found if any(_matches(cell, one) for cell in cells)), "")
 
 
 def _words(pattern: str) -> list[str]:

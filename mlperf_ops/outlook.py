@@ -47,6 +47,8 @@ def _of_cell(one: CellStatus) -> Outlook:
         return Outlook(one.key, one.host, "impossible", one.reason, None, None)
     if one.state == "stale":
         return Outlook(one.key, one.host, "stale", one.reason, one.expected, None, one.notes)
+    if one.state == "planned":
+        return Outlook(one.key, one.host, "missing", one.reason, one.expected, None, one.notes)
     words = "valid but tainted" if one.state == "tainted" else one.state
     reason = f"{one.attempt} was {words}: {one.reason}" if one.attempt else ""
     return Outlook(one.key, one.host, "missing", reason, one.expected, None, one.notes)

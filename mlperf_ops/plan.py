@@ -78,7 +78,7 @@ def make_plan(
 def _adjusted(plan: Plan, adjusted: Mapping[str, AdjustedTargets]) -> Iterator[str]:
     for host, used in in_use(plan, adjusted).items():
         for one in used:
-            yield f"{host}: {one.benchmark} {one.scenario}: {sentence(one)}"
+            yield f"{host}: {one.last.benchmark} {one.last.scenario}: {sentence(one)}"
 
 
 def refuse_other_round(plan: Plan, existing: JsonObject, where: str) -> None:
@@ -255,30 +255,33 @@ class _Planner:
                 status="planned",
                 reason=None,
                 notes=made.notes,
-                expected=self._expected(wanted, made, samples),
+                expected=self._expected(wanted, made, samples, dataset.entry.name),
                 request=dump(made.spec),
                 division=None if division == self.lab.division else division,
                 also=also,
                 holds=held_by(wanted.host, cell.mode, self.power),
                 adjustable=made.adjustable,
+                adjusted=made.adjusted,
             )
         )
 
-    def _expected(self, wanted: Wanted, made: Made, samples: int | None) -> Seconds | None:
+    def _expected(self, wanted: Wanted, made: Made, samples: int | None, dataset: str) -> Seconds | None:
         """Return how long a cell takes; a measured one runs twice, and talks with its analyzer meanwhile."""
-        cell, assumed = made.spec.cell, self._assumed(wanted, made.spec.cell)
+        cell = made.spec.cell
+        assumed = self._assumed(wanted, cell, "" if made.sample_count is not None else dataset)
         found = expected_seconds(made.conf, cell.mode, wanted.run_style, samples, assumed)
         if made.ranging is None:
             return found
         return with_ranging(found, expected_seconds(made.ranging, cell.mode, wanted.run_style, samples, assumed))
 
-    def _assumed(self, wanted: Wanted, cell: Cell) -> Assumed:
+    def _assumed(self, wanted: Wanted, cell: Cell, dataset: str) -> Assumed:
         """Return what an estimate takes from published runs and from the inventory."""
         official, style = wanted.benchmark.maps_to, wanted.run_style
         return Assumed(
             prior=prior_seconds(self.catalogue, self.round_, official, cell.scenario, cell.mode, style),
             warmup_seconds=wanted.entry.warmup_seconds,
             around=around(self.catalogue),
+            dataset=dataset,
         )
 
     def _claim(self, cell: Cell, wanted: Wanted, division: Division) -> None:

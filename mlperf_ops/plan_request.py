@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlperf_ops.adjusting import Adjustment, allowed, basis, holding, replaced, sentence, target_of
+from mlperf_ops.adjusting import Adjustment, Held, allowed, basis, holding, replaced, target_of
 from mlperf_ops.catalogue import Benchmark, ComponentEntry, Implementation, ModelEntry, Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
@@ -17,6 +17,7 @@ from mlperf_ops.model import (
     COMPLIANCE_TESTS,
     AccuracyRequest,
     Adjustable,
+    AdjustedTarget,
     BackendRequest,
     Cell,
     DatasetRequest,
@@ -65,6 +66,7 @@ class Made:
     sample_count: int | None  # samples of an accuracy run; None: the user's folder decides
     notes: tuple[str, ...]
     adjustable: Adjustable | None = None
+    adjusted: AdjustedTarget | None = None
     ranging: UserConf | None = None  # of a measured cell
 
 
@@ -135,16 +137,16 @@ def make_request(
         smoke=wanted.host.vars.smoke,
         power=None if ranging is None else PowerRequest(wanted.power_instance, ranging.text, ranging.expect),
     )
-    told = () if target.adjusted is None else (sentence(target.adjusted),)
     return Made(
         spec=spec,
         conf=conf,
         sample_count=known_count,
-        notes=(*conf.notes, *notes, *told),
+        notes=(*conf.notes, *notes),
         ranging=ranging,
         adjustable=_adjustable(
             conf, target, wanted, cell, lambda other: _user_conf(wanted, cell, division, round_, None, inventory, other)
         ),
+        adjusted=_adjusted(target.adjusted),
     )
 
 
@@ -236,7 +238,7 @@ class _AskedTarget:
     where: str
     measured: float | None
     basis: str
-    adjusted: Adjustment | None
+    adjusted: Held | None
 
 
 def _asked_target(wanted: Wanted, cell: Cell, division: Division, round_: Round) -> _AskedTarget:
@@ -249,7 +251,7 @@ def _asked_target(wanted: Wanted, cell: Cell, division: Division, round_: Round)
         return _AskedTarget(given, where, measured, base, None)
     held = holding(wanted.adjustments, wanted.benchmark.name, scenario, wanted.run_style, base)
     if held is not None:
-        given = replaced(given, metric, held.value)
+        given = replaced(given, metric, held.last.value)
     return _AskedTarget(given, where, measured, base, held)
 
 
@@ -265,6 +267,10 @@ def _adjustable(
     if target_of(conf_with(other).text, key) != 2 * was:
         return None
     return Adjustable(key=key, basis=target.basis, target=was)
+
+
+def _adjusted(held: Held | None) -> AdjustedTarget | None:
+    return None if held is None else AdjustedTarget(held.last.key, held.own, held.last.value, held.last.attempt)
 
 
 def _user_conf(

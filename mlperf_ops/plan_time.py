@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from mlperf_ops.loadgen_settings import LoadgenSettings
-from mlperf_ops.model import Mode, RunStyle, Seconds
+from mlperf_ops.model import Mode, RunStyle, SampleGuess, Seconds
 from mlperf_ops.userconf import UserConf
 
 # A known speed is that of one earlier run or a guess of the user's; runs differ by about this much.
@@ -25,11 +25,14 @@ class Assumed:
         prior: LoadGen's measurement in runs of others, for a cell whose speed is not known.
         warmup_seconds: As the inventory asks for it.
         around: Least and most seconds of a cell beside measurement and warm-up: loading, scoring.
+        dataset: The user's data set whose number of samples nobody knows, so that `sample_count` is a guess; "" for
+            none.
     """
 
     prior: Seconds | None = None
     warmup_seconds: float = 0.0
     around: tuple[float, float] = (0.0, 0.0)
+    dataset: str = ""
 
 
 def expected_seconds(
@@ -56,7 +59,11 @@ def expected_seconds(
     if found is None:
         return None
     shortest, longest = (assumed.warmup_seconds + seconds for seconds in assumed.around)
-    return replace(found, low=round(found.low + shortest, 1), high=round(found.high + longest, 1))
+    made = replace(found, low=round(found.low + shortest, 1), high=round(found.high + longest, 1))
+    if mode != "accuracy" or not assumed.dataset or sample_count is None:
+        return made
+    guess = SampleGuess(assumed.dataset, sample_count, shortest=made.low, beside=round(longest, 1))
+    return replace(made, low=round(shortest, 1), guess=guess, why=f"{made.why}, if {guess.dataset} has so many samples")
 
 
 def with_ranging(testing: Seconds | None, ranging: Seconds | None) -> Seconds | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Names
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.collected import Earlier
 from mlperf_ops.matrix import MatrixRow
 from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.smoke_files import why_lacking
 
-State: TypeAlias = Literal["runs", "would fail", "impossible"]
+State: TypeAlias = Literal["runs", "would fail", "left out", "impossible"]
 Step: TypeAlias = Literal["load", "run", "aggregate", "check", ""]
 
 _LACKS = frozenset({"missing", "failed", "refused", "conflict"})
@@ -23,7 +25,8 @@ class SmokeCell:
     """One cell of a host.
 
     Attributes:
-        state: It runs up to the checked tree, it would fail, or the plan itself says that it cannot run.
+        state: It runs up to the checked tree, it would fail, it was not asked to run, or the plan itself says that it
+            cannot run.
         step: Where it fails; "" where it does not.
         reason: What is missing or wrong, and what to do; "" where nothing is.
         not_judged: Rules of the checker that a run of seconds cannot meet by design.
@@ -58,6 +61,7 @@ class Seen:
         earlier: The collected attempts.
         lacking: host -> component -> why it is not there.
         dropped: host -> why it dropped out of the run.
+        left_out: host -> keys of cells that mlperf_only left out.
         matrix: How each cell stands for packing.
         checks: checks.json; None: nothing was checked.
         problem: Why there is no tree or no check; "" where there are both.
@@ -69,6 +73,7 @@ class Seen:
     matrix: Sequence[MatrixRow]
     checks: CheckReport | None
     problem: str = ""
+    left_out: Mapping[str, Names[str]] = field(default_factory=dict)
 
 
 def judge(plan: Plan, seen: Seen) -> SmokeVerdict:
@@ -89,9 +94,11 @@ def _cell(planned: PlannedCell, plan: Plan, seen: Seen) -> SmokeCell:
         for one in seen.earlier
         if (one.host, one.cell.key, one.cell.request_sha256) == (planned.host, planned.cell.key, planned.request_sha256)
     ]
-    lacks = _lacks(planned, seen.lacking.get(planned.host, {}))
+    lacks = why_lacking(planned.request, seen.lacking.get(planned.host, {}))
     if lacks:
         return replace(plain, state="would fail", step="load", reason=lacks)
+    if not own and planned.host not in seen.dropped and planned.cell.key in seen.left_out.get(planned.host, ()):
+        return replace(plain, state="left out", reason="--only left it out")
     if not own:
         why = seen.dropped.get(planned.host) or "it left no result: it did not start, or its result was not collected"
         return replace(plain, state="would fail", step="load", reason=why)
@@ -110,12 +117,6 @@ def _cell(planned: PlannedCell, plan: Plan, seen: Seen) -> SmokeCell:
     if objections:
         return replace(plain, state="would fail", step="check", reason="; ".join(objections))
     return plain
-
-
-def _lacks(planned: PlannedCell, lacking: Mapping[str, str]) -> str:
-    parts = [(planned.request or {}).get(name) for name in ("model", "dataset")]
-    names = [str(part["component"]) for part in parts if isinstance(part, Mapping)]
-    return "; ".join(lacking[name] for name in names if name in lacking)
 
 
 def _standing(planned: PlannedCell, matrix: Iterable[MatrixRow]) -> str:

@@ -10,17 +10,19 @@ from typing import Literal, TypeAlias
 
 from mlperf_ops.campaign.answers import HostAnswer
 from mlperf_ops.campaign.durations import shown_one, shown_seconds
-from mlperf_ops.campaign.model import DONE, CellState, CellStatus, Play, Status
+from mlperf_ops.campaign.model import DONE, TO_COME, CellState, CellStatus, Play, Status
 from mlperf_ops.campaign.summary import Asked, status_of
 from mlperf_ops.campaign.wire import Back, Heard, Lost, News, Phase, Said
 from mlperf_ops.collected import Collection, Earlier
 from mlperf_ops.files import Json
 from mlperf_ops.model import Plan
+from mlperf_ops.wording import plural
 
 EventKind: TypeAlias = Literal["started", "phase", "ended", "changed", "lost", "back", "new", "output", "play", "done"]
 """started, phase and ended of a cell; changed: its state did, without a run; lost and back: a host; new: one that a
 newer plan has; output: a line of the running cell's log; play: one has begun or ended; done: nothing is left to do."""
 
+_NAMED_MOST = 3
 _VERDICTS: frozenset[CellState] = frozenset({"valid", "simulated", "invalid", "failed", "tainted"})
 
 
@@ -85,6 +87,7 @@ class Files:
     collection: Collection
     obstacles: dict[str, str]
     play: Play | None
+    without: Mapping[tuple[str, str], str] = field(default_factory=dict)  # cells of a smoke run that lack their inputs
 
 
 @dataclass(slots=True)
@@ -145,6 +148,7 @@ class Board:
             inventory=self.inventory,
             asked=Asked(answers, self.lost),
             obstacles=files.obstacles,
+            waiting=files.without,
             play=files.play,
             flags=self.flags,
         )
@@ -189,7 +193,7 @@ def events(old: Status, new: Status, at: dt.datetime, *, first_heard: Names[str]
     """
     clock = at.isoformat(timespec="milliseconds")
     if old.play != new.play:
-        ended = f"the play has ended: {old.play.command}" if old.play else ""
+        ended = _play_ended(old.play, new) if old.play else ""
         begun = f"a play is at work: {new.play.command}" if new.play else ""
         yield Event(clock, "play", text="; ".join(text for text in (ended, begun) if text))
     before = {(cell.host, cell.key): cell for cell in old.cells}
@@ -205,10 +209,28 @@ def events(old: Status, new: Status, at: dt.datetime, *, first_heard: Names[str]
         elif cell.host in first_heard:
             continue
         elif cell.state in _VERDICTS and (was.attempt != cell.attempt or was.state == "running"):
-            yield Event(clock, "ended", cell.host, cell.key, cell.state, cell.reason)
+            told = "it ran, as all that a smoke run asks" if new.smoke and cell.state == "valid" else cell.reason
+            yield Event(clock, "ended", cell.host, cell.key, cell.state, told)
         elif was.state != cell.state:
             yield Event(clock, "changed", cell.host, cell.key, cell.state, cell.reason)
     yield from begun_now
+
+
+def _play_ended(play: Play, new: Status) -> str:
+    """Say what is left of a campaign whose play has ended; one of which cells still run was cut off."""
+    told = [f"the play has ended: {play.command}"]
+    running = [cell for cell in new.cells if cell.state == "running"]
+    if running:
+        names = ", ".join(f"{cell.key} on {cell.host}" for cell in running[:_NAMED_MOST])
+        more = f" and {len(running) - _NAMED_MOST} more" if len(running) > _NAMED_MOST else ""
+        told.append(f"it was cut off, and without it {names}{more} go{'es' if len(running) == 1 else ''} on")
+    left = sum(1 for cell in new.cells if cell.state in TO_COME) - len(running)
+    if left:
+        told.append(f"{plural(left, 'cell')} {'is' if left == 1 else 'are'} left to run")
+    if (running or left) and new.play is None:
+        command = next((one.command for one in new.next if one.command.startswith("mlperf-ops run ")), "")
+        told.append(f"to go on: {command}" if command else "")
+    return "; ".join(text for text in told if text)
 
 
 def _begin(cell: CellStatus) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol, cast
 
+from mlperf_ops.files import Json
 from mlperf_ops.model import PlannedCell, Seconds
 
 _SPREAD = 0.1  # runs of one cell differ by about this much
@@ -45,6 +47,28 @@ def refined(planned: PlannedCell, earlier: Iterable[Timed]) -> Seconds | None:
         f"{ended[-1].attempt} took {took:.0f} s",
         "history",
     )
+
+
+def counted(planned: PlannedCell, counts: Mapping[tuple[str, str, str], int]) -> PlannedCell:
+    """Return a cell whose duration rests on the real number of samples, where one is known.
+
+    Args:
+        planned: The cell.
+        counts: Samples of users' data sets, by host, component and path; with "" for the path where one has none.
+    """
+    expected, request = planned.expected, planned.request
+    guess = expected.guess if expected is not None else None
+    if expected is None or guess is None or request is None:
+        return planned
+    dataset = cast("Mapping[str, Json]", request["dataset"])
+    count = counts.get((planned.host, guess.dataset, str(dataset["path"])))
+    if count is None:
+        return planned
+    share = count / guess.count
+    low = expected.low + (guess.shortest - expected.low) * share
+    high = guess.beside + (expected.high - guess.beside) * share
+    why = f"{count:,} samples, as an earlier run has counted"
+    return replace(planned, expected=Seconds(round(low, 1), round(high, 1), why, expected.source))
 
 
 def left_of(expected: Seconds | None, elapsed_seconds: float) -> Seconds | None:

@@ -9,12 +9,13 @@ from mlperf_ops.campaign.access import Reach, reach
 from mlperf_ops.campaign.ask import TIMEOUT_SECONDS, ask
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
-from mlperf_ops.campaign.read import plan_and_play
+from mlperf_ops.campaign.read import flags_of, plan_and_play
 from mlperf_ops.campaign.summary import status_of
 from mlperf_ops.campaign.waiting import waiting
 from mlperf_ops.collected import read_collection
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ResultError, ToolError
+from mlperf_ops.smoke_files import without_inputs
 
 
 def look(
@@ -46,9 +47,9 @@ def look(
         inventory=inventory or plan.inventory,
         asked=None if reached is None else ask(plan, collection.earlier, reached, timeout_seconds=timeout_seconds),
         obstacles=obstacles(run, play_goes_on=play is not None),
-        waiting=waiting(run),
+        waiting={**without_inputs(run, plan), **waiting(run)},
         play=play,
-        flags=() if given is None else ("--results", str(given)),
+        flags=flags_of(run, inventory or plan.inventory, given),
     )
 
 

@@ -43,7 +43,7 @@ class CellStatus:
     """A planned cell and how it stands.
 
     Attributes:
-        reason: Why it is not valid, on what it is blocked, or what changed; "" where there is nothing to say.
+        reason: Why it is not valid, on what it is blocked, what changed, or why it is planned again; "" for nothing.
         attempt: The attempt that the state speaks of, such as "attempt_1"; None where there is none.
         path: Its folder below results/<run>/hosts/<host>; None while the controller has no copy.
         on_host: Its folder below mlperf_home, where the host was asked.
@@ -132,6 +132,7 @@ class Status:
         remaining: Until the last host has finished, hosts working in parallel; None when nothing is to come.
         unknown: Cells to come, of all hosts, whose duration nobody knows yet.
         problems: Files that could not be read, one sentence each.
+        smoke: It only shows whether every cell would run; `valid` then says that a cell ran.
     """
 
     run_id: str
@@ -148,4 +149,5 @@ class Status:
     critical_path: CriticalPath | None
     next: tuple[Action, ...]
     problems: tuple[str, ...] = ()
+    smoke: bool = False
     schema: int = field(default=1)

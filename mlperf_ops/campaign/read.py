@@ -53,10 +53,27 @@ def run_id(inventory: Path) -> str:
     return run_name(name, smoke=source.literal(f"{PREFIX}smoke"))
 
 
+def flags_of(run: Path, inventory: str, given: Path | None) -> tuple[str, ...]:
+    """Return the words that let a command of an inventory find a run: none where the inventory alone does.
+
+    Args:
+        run: The results folder.
+        inventory: As the commands name it.
+        given: The results folder as the user wrote it; None: it was found.
+    """
+    if given is not None:
+        return ("--results", str(given))
+    path = Path(inventory)
+    alone = path.exists() and Path("results", run_id(path)) == run
+    return () if alone else ("--results", str(run))
+
+
 def _with_plan(run: Path, how: str) -> Path:
-    if not any((run / name).is_file() for name in (PLAN, IMPORTS)):
-        raise ConfigError(f"there is no plan in {run}", hint=f"{how} makes it")
-    return run
+    if any((run / name).is_file() for name in (PLAN, IMPORTS)):
+        return run
+    smoke = run.with_name(run.name + SMOKE_SUFFIX)
+    there = f"; its smoke run is shown by --results {smoke}" if (smoke / PLAN).is_file() else ""
+    raise ConfigError(f"there is no plan in {run}", hint=f"{how} makes it{there}")
 
 
 def plan_and_play(run: Path) -> tuple[Plan, Play | None]:

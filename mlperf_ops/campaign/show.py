@@ -13,6 +13,7 @@ from rich.table import Table
 from mlperf_ops.campaign.durations import shown_one, shown_seconds
 from mlperf_ops.campaign.model import CELL_STATES, DONE, CellState, CellStatus, HostStatus, Status
 from mlperf_ops.model import COMPLIANCE_TESTS, SCENARIOS, Mode, Scenario, Seconds
+from mlperf_ops.wording import plural
 
 # State -> mark, the same where the terminal has no such letters, colour.
 _MARKS: Mapping[CellState, tuple[str, str, str]] = {
@@ -37,7 +38,7 @@ _HEADINGS: Mapping[Scenario, tuple[str, str, str]] = {
 }
 _FORMS = ((0, 0), (1, 0), (1, 1), (2, 1))  # lengths of headings and of the last column, the best first
 _LEAST_NAMES = 12  # columns for the names of host and benchmark, however narrow the terminal is
-_TOLD: tuple[CellState, ...] = ("failed", "invalid", "tainted", "stale", "blocked", "impossible")
+_TOLD: tuple[CellState, ...] = ("failed", "invalid", "tainted", "stale", "planned", "blocked", "impossible")
 _TOLD_MOST, _PATH_MOST = 10, 6
 
 
@@ -56,7 +57,7 @@ def show(status: Status, console: Console, *, now: dt.datetime, every_cell: bool
         console.print(escape(f"at work: {status.play.command} (process {status.play.pid})"))
     console.print()
     if every_cell:
-        _print_cells(status.cells, console, marks)
+        _print_cells(status, console, marks)
     else:
         console.print(_matrix(status, marks, console.width))
         console.print(_legend(status, marks))
@@ -87,11 +88,20 @@ def speaks_utf(console: Console) -> bool:
     return console.encoding.lower().startswith("utf")
 
 
+def word(state: CellState, status: Status) -> str:
+    """Return the name of a state for people: a cell of a smoke run is never valid, it ran."""
+    return "ran" if status.smoke and state == "valid" else state
+
+
 def headline(status: Status) -> str:
     """Say whose status it is, and how much is done."""
     runnable = [cell for cell in status.cells if cell.state != "impossible"]
     done = sum(1 for cell in runnable if cell.state in DONE)
-    told = f"{status.results}: round {status.round}, run style {status.run_style}: {done} of {len(runnable)} cells done"
+    kind = f"round {status.round}, run style {status.run_style}"
+    ran = "cells done"
+    if status.smoke:
+        kind, ran = f"a smoke run, of which nothing counts, round {status.round}", "cells ran"
+    told = f"{status.results}: {kind}: {done} of {len(runnable)} {ran}"
     return told if status.asked else f"{told}, as far as results were collected"
 
 
@@ -164,18 +174,19 @@ def _left(host: HostStatus) -> tuple[str, str]:
 
 def _legend(status: Status, marks: Mapping[CellState, str]) -> str:
     seen = {cell.state for cell in status.cells}
-    states = "  ".join(f"{marks[state]} {state}" for state in CELL_STATES if state in seen)
+    states = "  ".join(f"{marks[state]} {word(state, status)}" for state in CELL_STATES if state in seen)
     modes = ", ".join(_modes(status.cells))
     return f"[dim]a mark is a cell, in this order:[/] {modes}\n{states}"
 
 
-def _print_cells(cells: Sequence[CellStatus], console: Console, marks: Mapping[CellState, str]) -> None:
-    for cell in cells:
+def _print_cells(status: Status, console: Console, marks: Mapping[CellState, str]) -> None:
+    for cell in status.cells:
         host = "" if cell.host == cell.system else f"  on {cell.host}"
-        more = _progress(cell) if cell.state == "running" else cell.reason
+        more = progress(cell) if cell.state == "running" else cell.reason
         left = "" if cell.state == "running" or cell.remaining is None else f"  {shown_seconds(cell.remaining)}"
         told = f"  {more}" if more else ""
-        console.print(f"{marks[cell.state]} {escape(cell.key)}  {cell.state}{escape(host)}{escape(left)}{escape(told)}")
+        state = word(cell.state, status)
+        console.print(f"{marks[cell.state]} {escape(cell.key)}  {state}{escape(host)}{escape(left)}{escape(told)}")
 
 
 # --- what needs somebody's eyes ---------------------------------------------------------------------------------------
@@ -185,10 +196,11 @@ def _running(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
     for cell in status.cells:
         if cell.state == "running":
             host = "" if cell.host == cell.system else f" on {cell.host}"
-            yield f"{marks['running']} {escape(cell.key)}{escape(host)}: {escape(_progress(cell))}"
+            yield f"{marks['running']} {escape(cell.key)}{escape(host)}: {escape(progress(cell))}"
 
 
-def _progress(cell: CellStatus) -> str:
+def progress(cell: CellStatus) -> str:
+    """Say how far a running cell is."""
     elapsed = cell.elapsed_seconds or 0.0
     told = f"{cell.phase}, {shown_one(round(elapsed))}"
     if cell.expected is None or cell.remaining is None:
@@ -216,6 +228,8 @@ def _told(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
     groups: dict[tuple[CellState, str], list[CellStatus]] = {}
     for state in _TOLD:
         for cell in status.cells:
+            if state == "planned" and not cell.reason:
+                continue
             if cell.state == state and not (state == "blocked" and cell.host in hosts_told):
                 groups.setdefault((state, cell.reason), []).append(cell)
     for (state, reason), cells in list(groups.items())[:_TOLD_MOST]:
@@ -232,14 +246,16 @@ def _told(status: Status, marks: Mapping[CellState, str]) -> Iterator[str]:
 def times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
     """Yield how many cells are in each state, how long the rest takes, and what finishes last."""
     counts = {state: sum(1 for cell in status.cells if cell.state == state) for state in CELL_STATES}
-    yield ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "the plan has no cells"
+    told = ", ".join(f"{count} {word(state, status)}" for state, count in counts.items() if count)
+    yield told or "the plan has no cells"
     path = status.critical_path
     if path is None or status.remaining is None:
         if status.unknown:
-            yield f"nobody knows yet how long {status.unknown} cells take"
+            takes = "takes" if status.unknown == 1 else "take"
+            yield f"nobody knows yet how long {plural(status.unknown, 'cell')} {takes}"
         return
-    more = f", and {status.unknown} cells whose length nobody knows yet" if status.unknown else ""
-    blocked = f"; without {counts['blocked']} blocked cells" if counts["blocked"] else ""
+    more = f", and {plural(status.unknown, 'cell')} whose length nobody knows yet" if status.unknown else ""
+    blocked = f"; without {plural(counts['blocked'], 'blocked cell')}" if counts["blocked"] else ""
     working = status.play is not None or counts["running"]
     when = _clock(status.remaining, now) if working else ", once it is started"
     yield f"left: {shown_seconds(status.remaining)} of measuring{more}{when}{blocked}"

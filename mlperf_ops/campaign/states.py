@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mlperf_ops.adjusting import instead
 from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
 from mlperf_ops.campaign.changes import changes
-from mlperf_ops.campaign.durations import left_of, refined
+from mlperf_ops.campaign.durations import counted, left_of, refined
 from mlperf_ops.campaign.model import CellState, CellStatus
 from mlperf_ops.collected import Earlier
 from mlperf_ops.model import Plan, PlannedCell, Seconds, Spec
 from mlperf_ops.typed import dump
+
+_SETTINGS = frozenset({"loadgen.user_conf", "loadgen.expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def states(
         for one_begun in answer.begun:
             begun.setdefault((host, one_begun.key), []).append(one_begun)
     found = []
-    for planned in plan.cells:
+    counts = _samples(earlier)
+    for planned in (counted(one, counts) for one in plan.cells):
         place = (planned.host, planned.cell.key)
         status = _of_cell(planned, held.get(place, []), begun.get(place, []), (answers or {}).get(planned.host))
         obstacle = (obstacles or {}).get(planned.host, "")
@@ -91,6 +95,18 @@ def states(
             status = replace(status, state="blocked", reason=waits)
         found.append(status)
     return tuple(found)
+
+
+def _samples(earlier: Iterable[Earlier]) -> dict[tuple[str, str, str], int]:
+    """Return how many samples data sets have of which runs used all, by host, component and path."""
+    found = {}
+    for one in earlier:
+        dataset, outcome = one.spec.dataset, one.result.loadgen
+        count = None if outcome is None else outcome.fields.get("qsl_reported_total_count")
+        if dataset.total_count is None and isinstance(count, int) and count > 0:
+            found[one.host, dataset.component, dataset.path] = count
+            found[one.host, dataset.component, ""] = count
+    return found
 
 
 def _collected(one: Earlier, plan: Plan) -> _Attempt:
@@ -164,9 +180,15 @@ def _of_cell(
         return _with(plain, current[-1])
     if same:
         return replace(_with(plain, same[-1]), state="stale", reason="changed on the host since: packages or harness")
-    if ended:
-        return replace(_with(plain, ended[-1]), state="stale", reason=why_stale)
-    return plain
+    if not ended:
+        return plain
+    target = planned.adjusted
+    cause = next((one for one in ended if target is not None and one.on_host == target.attempt), None)
+    if target is not None and cause is not None and _settings_alone(planned, cause):
+        # Nothing became out of date: this attempt is why the cell is planned once more, with another target.
+        told = f"again, with {instead(target)}: {cause.attempt} was {cause.verdict}: {'; '.join(cause.reasons)}"
+        return replace(_with(plain, cause), state="planned", reason=told)
+    return replace(_with(plain, ended[-1]), state="stale", reason=why_stale)
 
 
 def _followed(lost: Begun, ended: Iterable[_Attempt]) -> bool:
@@ -186,6 +208,11 @@ def _with(plain: CellStatus, one: _Attempt) -> CellStatus:
     )
 
 
+def _settings_alone(planned: PlannedCell, one: _Attempt) -> bool:
+    """Tell whether an attempt differs from the plan in LoadGen's settings only, as far as the controller knows it."""
+    return one.spec is None or set(changes(planned.request, dump(one.spec))) <= _SETTINGS
+
+
 def _stale(planned: PlannedCell, ended: Sequence[_Attempt], same: Sequence[_Attempt]) -> tuple[Seconds | None, str]:
     """Return how long the next run takes, and what changed since the last attempt where none answers the request."""
     if same or not ended:
@@ -196,7 +223,7 @@ def _stale(planned: PlannedCell, ended: Sequence[_Attempt], same: Sequence[_Atte
     differ = changes(planned.request, dump(last.spec))
     # LoadGen's settings decide how long a run takes, so an earlier run with others says nothing about it.
     resettled = any(change.startswith("loadgen.") for change in differ)
-    return (
-        planned.expected if resettled else refined(planned, ended),
-        f"changed since: {', '.join(differ) or 'its inputs'}",
-    )
+    told = ", ".join(differ) or "its inputs"
+    if planned.adjusted is not None and differ and set(differ) <= _SETTINGS:
+        told = f"its target was adjusted, {instead(planned.adjusted)}"
+    return planned.expected if resettled else refined(planned, ended), f"changed since: {told}"

@@ -85,8 +85,13 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
         remaining=_longest([host.remaining for host in hosts if host.remaining is not None]),
         unknown=sum(host.unknown for host in hosts),
         critical_path=None if last is None else _path(last, plan, cells, play),
-        next=tuple(_actions(("-i", inventory, *flags), cells, hosts, results, asked=asked is not None, play=play)),
+        next=tuple(
+            _actions(
+                ("-i", inventory, *flags), cells, hosts, results, asked=asked is not None, play=play, smoke=plan.smoke
+            )
+        ),
         problems=collection.problems,
+        smoke=plan.smoke,
     )
 
 
@@ -174,6 +179,7 @@ def _actions(  # the parts of a status that is not whole yet
     *,
     asked: bool,
     play: Play | None,
+    smoke: bool,
 ) -> Iterator[Action]:
     """Yield what somebody who looks at this should do, the most urgent first."""
 
@@ -197,11 +203,27 @@ def _actions(  # the parts of a status that is not whole yet
             more = f"; the first of {len(found)}" if len(found) > 1 else ""
             yield Action(command("logs", *given, *here, *_named(found[0], cells)), f"{why}{more}")
     ahead = [cell for cell in cells if cell.state in TO_COME]
+    if smoke and play is None:
+        yield from _after_smoke(inventory, cells, results)
+        return
     if ahead and play is None:
         word = "waits for the running cell, and runs" if running is not None else "runs"
         yield Action(command("run", *inventory), f"{word} what is missing: {_count(len(ahead), 'cell')}")
     if not ahead and play is None and any(cell.state in DONE for cell in cells):
         yield Action(command("aggregate", results, "--missing"), "all that can run has run: what the submission lacks")
+
+
+def _after_smoke(inventory: Sequence[str], cells: Sequence[CellStatus], results: str) -> Iterator[Action]:
+    """Yield what follows a smoke run: what it has shown, the rest of it, and only then the real run."""
+    if any(cell.state not in {"planned", "impossible"} for cell in cells):
+        why = "whether every cell would run, and what is missing"
+        yield Action(shlex.join([_PROGRAM, "smoke", results]), why)
+    left = [cell for cell in cells if cell.state not in DONE and cell.state != "impossible"]
+    if left:
+        why = f"runs what the smoke run lacks: {_count(len(left), 'cell')}"
+        yield Action(shlex.join([_PROGRAM, "run", *inventory, "--smoke"]), why)
+    elif cells:
+        yield Action(shlex.join([_PROGRAM, "run", *inventory]), "every cell ran: the real run")
 
 
 def _named(cell: CellStatus, cells: Sequence[CellStatus]) -> list[str]:

@@ -15,11 +15,12 @@ from mlperf_ops.campaign.board import Board, Event, Files, done, events, is_done
 from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
-from mlperf_ops.campaign.read import plan_and_play
+from mlperf_ops.campaign.read import flags_of, plan_and_play
 from mlperf_ops.campaign.wire import Conversation, Heard, News, Said
 from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ResultError
 from mlperf_ops.runlock import is_alive, read_owner
+from mlperf_ops.smoke_files import without_inputs
 
 _LOOK_SECONDS = 1.0  # at the controller's files, for what may have changed
 _LEAST_SHARE = 20  # reading them again takes at most a twentieth of the time
@@ -74,7 +75,7 @@ def watch(
         files,
         str(run),
         inventory or files.plan.inventory,
-        () if given is None else ("--results", str(given)),
+        flags_of(run, inventory or files.plan.inventory, given),
     )
     # Where the controller measures itself, every look of ours is a part of what is measured.
     is_local = any(one.connection == LOCAL for one in reached.access.values())
@@ -155,4 +156,5 @@ def _files(run: Path, before: Files | None = None) -> Files:
         if before is None:
             raise
         plan, play = before.plan, before.play
-    return Files(plan, read_collection(run), obstacles(run, play_goes_on=play is not None), play)
+    keeps = obstacles(run, play_goes_on=play is not None)
+    return Files(plan, read_collection(run), keeps, play, without_inputs(run, plan))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from mlperf_ops.ansible_command import playbook_command
 from mlperf_ops.commands.inner import ask_through_ansible, leave_answer, read_variables
-from mlperf_ops.commands.plan import plan_inventory
+from mlperf_ops.commands.plan import PLAN_FILE, plan_inventory
 from mlperf_ops.doctor.examine import TIMEOUT_SECONDS, examine
 from mlperf_ops.doctor.model import Answer
 from mlperf_ops.doctor.question import make_question
 from mlperf_ops.doctor.wording import lines, summary
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError, unknown_name
-from mlperf_ops.files import JsonObject
+from mlperf_ops.files import JsonObject, write_json
 from mlperf_ops.typed import dump, load
 
 PLAYBOOK = "playbooks/preflight.yml"
@@ -56,8 +58,9 @@ def command(
         given = variables
         answer = leave_answer(ANSWER_VARIABLE, lambda: _from_variables(given, timeout))
     else:
-        answer = _from_inventory(str(inventory), limit, timeout, extra_vars or [])
-        unplannable = _unplannable(str(inventory), extra_vars or [])
+        with tempfile.TemporaryDirectory(prefix="mlperf_ops_") as folder:
+            unplannable = _plan_into(Path(folder), str(inventory), extra_vars or [])
+            answer = _from_inventory(str(inventory), limit, timeout, extra_vars or [], Path(folder))
     found = [load(Answer, one, "answer") for one in cast("list[JsonObject]", answer["answers"])]
     blocked, seconds = [one.name for one in found if one.blocked], cast("float", answer["seconds"])
     if as_json:
@@ -111,19 +114,28 @@ def _nobody(limit: str, known: list[str]) -> ConfigError:
     return ConfigError("the inventory has no host", hint="put the machines to measure into group 'sut'")
 
 
-def _unplannable(inventory: str, extra_vars: list[str]) -> str:
-    """Return what is wrong with the inventory itself, as `mlperf-ops plan` says it; "" for nothing."""
+def _plan_into(folder: Path, inventory: str, extra_vars: list[str]) -> str:
+    """Plan what the inventory says now, not what it said when somebody planned it, and tell what is wrong with it.
+
+    Returns:
+        A sentence as of `mlperf-ops plan`, "" for nothing; then the plan is in the folder.
+    """
     try:
-        plan_inventory(inventory, None, extra_vars, dry_run=True)
+        answer = plan_inventory(inventory, None, extra_vars, dry_run=True)
     except ToolError:
         raise
     except MlperfOpsError as error:
         return str(error)
+    # A smoke run goes on without such a file; whoever asks the doctor wants to know that its cells cannot run.
+    write_json(folder / PLAN_FILE, {**cast("JsonObject", answer["plan"]), "smoke": False})
     return ""
 
 
-def _from_inventory(inventory: str, limit: str | None, timeout: float, extra_vars: list[str]) -> JsonObject:
+def _from_inventory(
+    inventory: str, limit: str | None, timeout: float, extra_vars: list[str], results: Path
+) -> JsonObject:
     asked = {
+        "lab_preflight_results": str(results),
         "lab_preflight_hosts": "all",
         "lab_preflight_limit": limit or "",
         "lab_preflight_timeout_seconds": timeout,

@@ -51,7 +51,7 @@ def _cells(row: EnergyRow) -> tuple[str, ...]:
         row.host,
         row.source if row.source == row.kind else f"{row.source} ({row.kind})",
         *(_shown(value) for value in (row.average_watts, row.joules, row.joules_per_query, row.duration_seconds)),
-        row.problem or "",
+        row.remark,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from mlperf_ops.commands.campaign_options import ExtraVarsOption, InventoryOptio
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ConfigError, ResultError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject
-from mlperf_ops.lease.desk import THIS_MACHINE, asked
+from mlperf_ops.lease.desk import THIS_MACHINE, asked, evidence, where_of
 from mlperf_ops.lease.turn import said_of
 from mlperf_ops.model import Plan
 
@@ -52,6 +54,7 @@ def list_leases(
             problems.append(str(error))
             continue
         seen.append({"owner": owner, **{key: answer[key] for key in ("thing", "holder", "queue")}})
+    _look_at_cells([one["holder"] for one in seen], lambda: _hosts(inventory, results, extra_vars or []))
     if as_json:
         typer.echo(json.dumps({"schema": 1, "leases": seen, "problems": problems}))
         return
@@ -101,6 +104,7 @@ def break_lease(
         else:
             typer.echo(f"nobody holds {thing}")
         return
+    _look_at_cells([holder], lambda: _hosts(inventory, results, extra_vars or []))
     typer.echo(damage or f"{thing} is held by {_held(holder)}", err=True)
     if not yes:
         if as_json or not sys.stdin.isatty():
@@ -154,9 +158,42 @@ def _view(thing: str, access: Access) -> JsonObject:
     return asked(access, [{"verb": "view", "thing": thing}])[0]
 
 
+def _hosts(inventory: str | None, results: Path | None, extra_vars: list[str]) -> list[Access]:
+    """Return how the hosts of the plan are reached that may run a holder's cell."""
+    plan, _ = plan_and_play(find_run(inventory, results))
+    return list(reach(inventory or plan.inventory, extra_vars).access.values())
+
+
+def _look_at_cells(holders: Iterable[Any], hosts: Callable[[], list[Access]]) -> None:
+    """Note in each claim whose cell was started whether it runs now: `cell_runs`, null where nobody can tell.
+
+    A cell outlives its controller, and its lease stays until somebody asks: the host alone knows which it is.
+    """
+    started = [one for one in holders if one is not None and one["stage"] == "running"]
+    reached: list[Access] = []
+    if started:
+        with contextlib.suppress(ConfigError, ToolError):  # the lease itself is known all the same
+            reached = hosts()
+    for one in started:
+        way = next((access for access in reached if where_of(access) == one["where"]), None)
+        one["cell_runs"] = None if way is None else evidence(way, str(one["home"]), str(one["cell"]))
+
+
 def _held(holder: Any) -> str:  # noqa: ANN401  # a claim
-    state = "its cell has been started" if holder["stage"] == "running" else "its cell has not been started yet"
-    return f"{said_of(holder)} since {holder['held_seconds']:.0f} s; {state}"
+    return f"{said_of(holder)} since {holder['held_seconds']:.0f} s; {_cell_state(holder)}"
+
+
+def _cell_state(holder: Any) -> str:  # noqa: ANN401  # a claim
+    if holder["stage"] != "running":
+        return "its cell has not been started yet"
+    runs = holder.get("cell_runs")
+    if runs is None:
+        return "its cell was started, and nobody here can ask its host whether it still runs"
+    if runs:
+        return "its cell runs"
+    if holder.get("silent"):
+        return "its cell has ended, and nobody was left to give it back: the next cell that asks gets it"
+    return "its cell has ended, and its controller is about to give it back"
 
 
 def _show(one: JsonObject) -> None:

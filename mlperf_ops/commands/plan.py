@@ -86,14 +86,15 @@ def command(
     seen = outlook(plan, collection.earlier)
     made = None if until is None else forecast(plan, seen, until, now, repeat_share(load_catalogue()))
     missed = made is not None and not made.met
+    remarks = [*plan_deadline.guesses(one.expected for one in seen), *cast("list[str]", answer["remarks"])]
     if as_json:
         ready = {} if made is None else {"deadline": forecast_json(made)}
-        typer.echo(json.dumps({**answer, "outlook": [asdict(one) for one in seen], **ready}))
+        typer.echo(json.dumps({**answer, "remarks": remarks, "outlook": [asdict(one) for one in seen], **ready}))
         raise typer.Exit(EXIT_VERDICT if missed else 0)
     for problem in (*cast("list[str]", answer["warnings"]), *collection.problems):
         typer.echo(f"mlperf-ops: {problem}", err=True)
     console = _console()
-    _show(console, plan, seen, cast("list[str]", answer["remarks"]))
+    _show(console, plan, seen, remarks)
     if made is not None:
         plan_deadline.show(console, made, shown_seconds)
     state = "would change" if dry_run and answer["changed"] else "written" if answer["changed"] else "is up to date"

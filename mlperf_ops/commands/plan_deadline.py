@@ -46,6 +46,20 @@ def turns(plan: Plan, seen: Iterable[Outlook], shown: Callable[[Seconds | None],
     return f"{shown(Seconds(end.low, end.high, ''))} in all, with the turns at {', '.join(things)}"
 
 
+def guesses(expected: Iterable[Seconds | None]) -> Iterator[str]:
+    """Yield for each data set of unknown size what durations assume of it."""
+    cells: dict[tuple[str, int], int] = {}
+    for one in expected:
+        if one is not None and one.guess is not None:
+            name = one.guess.dataset, one.guess.count
+            cells[name] = cells.get(name, 0) + 1
+    for (dataset, count), number in cells.items():
+        yield (
+            f"nobody knows yet how many samples your {dataset} has: the durations of {plural(number, 'accuracy cell')} "
+            f"assume 1 to {count:,}; the first run counts them, and sample_count beside the benchmark limits them"
+        )
+
+
 def _headline(made: Forecast) -> str:
     when = f"deadline {made.deadline.at:%Y-%m-%d %H:%M} ({made.deadline.zone}), in {_long(made.seconds_left)}"
     if not made.cells:

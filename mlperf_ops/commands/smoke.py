@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -19,12 +19,12 @@ from mlperf_ops.files import read_json
 from mlperf_ops.matrix import MatrixRow
 from mlperf_ops.run_plan import CHECKS, REPORT, read_plan
 from mlperf_ops.smoke import Seen, SmokeVerdict, judge
+from mlperf_ops.smoke_files import read_lacking, read_left_out
 from mlperf_ops.typed import dump, load
 from mlperf_ops.wording import plural
 
-LACKING = "lacking.json"
-"""Below hosts/<host> of a smoke run: which components could not be had, and why."""
-_STYLES = {"runs": "green", "would fail": "red", "impossible": "dim"}
+_STYLES = {"runs": "green", "would fail": "red", "left out": "dim", "impossible": "dim"}
+_THE_SAME = "the same"
 
 
 def command(
@@ -47,8 +47,9 @@ def command(
         told = {"ready": verdict.ready, "text": _text(verdict), **dump(verdict)}
         typer.echo(json.dumps(told))
     else:
+        reasons = _reasons(verdict)
         rows = [
-            (one.state, one.host, one.key, one.step, one.reason or _not_judged(one.not_judged)) for one in verdict.cells
+            (one.state, one.host, one.key, one.step, reason) for one, reason in zip(verdict.cells, reasons, strict=True)
         ]
         print_table(("state", "host", "cell", "fails at", "why"), rows, _STYLES)
         for line in _closing(verdict):
@@ -59,9 +60,6 @@ def command(
 
 def _seen(run: Path) -> Seen:
     catalogue = load_catalogue()
-    lacking: dict[str, dict[str, str]] = {}
-    for path in sorted(run.glob(f"hosts/*/{LACKING}")):
-        lacking[path.parent.name] = cast("dict[str, str]", read_json(path).get("components") or {})
     matrix: tuple[MatrixRow, ...] = ()
     checks, problem = None, ""
     try:
@@ -69,14 +67,25 @@ def _seen(run: Path) -> Seen:
         checks = load(CheckReport, read_json(run / REPORT / CHECKS), CHECKS)
     except MlperfOpsError as error:
         problem = f"there is no checked tree: {error}"
-    return Seen(read_collection(run).earlier, lacking, obstacles(run), matrix, checks, problem)
+    earlier, left_out = read_collection(run).earlier, read_left_out(run)
+    return Seen(earlier, read_lacking(run), obstacles(run), matrix, checks, problem, left_out)
+
+
+def _reasons(verdict: SmokeVerdict) -> list[str]:
+    """Return the reason of each cell; one that was told just before, of the same host, is not told again."""
+    told: list[str] = []
+    before = None
+    for one in verdict.cells:
+        told.append(_THE_SAME if one.reason and (one.host, one.step, one.reason) == before else one.reason)
+        before = one.host, one.step, one.reason
+    return told
 
 
 def _text(verdict: SmokeVerdict) -> str:
     lines = []
-    for one in verdict.cells:
+    for one, reason in zip(verdict.cells, _reasons(verdict), strict=True):
         at = f" (at: {one.step})" if one.step else ""
-        tail = f": {one.reason}" if one.reason else ""
+        tail = f": {reason}" if reason else ""
         lines.append(f"{one.state:<10}  {one.host}  {one.key}{at}{tail}")
     return "\n".join([*lines, *_closing(verdict)]) + "\n"
 
@@ -85,15 +94,13 @@ def _closing(verdict: SmokeVerdict) -> list[str]:
     rules = sorted({rule for one in verdict.cells for rule in one.not_judged})
     lines = [f"problem: {one}" for one in verdict.problems]
     if rules:
-        lines.append(_not_judged(tuple(rules)))
+        lines.append(f"not judged by design: {', '.join(rules)}")
     bad = [one for one in verdict.cells if one.state == "would fail"]
     cannot = sum(1 for one in verdict.cells if one.state == "impossible")
-    good = len(verdict.cells) - len(bad) - cannot
+    left_out = sum(1 for one in verdict.cells if one.state == "left out")
+    good = len(verdict.cells) - len(bad) - cannot - left_out
     told = f"SMOKE: {plural(good, 'cell')} would run, {len(bad)} would fail"
+    told += f", {left_out} left out, of which nothing is known" if left_out else ""
     lines.append(told + (f", {cannot} cannot by the plan" if cannot else ""))
     lines.append("No result of a smoke run counts: the real run measures every cell.")
     return lines
-
-
-def _not_judged(rules: tuple[str, ...]) -> str:
-    return f"not judged by design: {', '.join(rules)}" if rules else ""

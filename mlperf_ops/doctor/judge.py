@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlperf_ops.doctor.knobs import KNOBS
-from mlperf_ops.doctor.model import Check, Finding, Question, Reply, Severity
+from mlperf_ops.doctor.model import Check, Finding, OwnFiles, Question, Reply, Severity
 
 OLDEST_FOR_MODULES = (3, 8)
 OLDEST_FOR_CELLS = (3, 10)
@@ -162,18 +162,20 @@ def _index(question: Question, reply: Reply) -> _Found:
 
 def _files(question: Question, reply: Reply) -> _Found:
     told = reply.facts.get("files")
-    used = {one.name: one.used for one in question.files}
+    own = {one.name: one for one in question.files}
     for one in told if isinstance(told, list) else []:
         if not isinstance(one, dict) or one.get("state") == "ok":
             continue
-        name = str(one["name"])
-        setting = f"mlperf_components.{name}"
-        severity: Severity = "blocks" if used.get(name, True) else "warns"
+        name, path = str(one["name"]), str(one["path"])
+        asked = own.get(name) or OwnFiles(name, path)
+        setting = f"mlperf_components.{name}.{'path' if path == asked.path else 'label_file'}"
+        severity: Severity = "blocks" if asked.used and asked.keeps_host_out else "warns"
+        more = "" if severity == "blocks" else "; its cells cannot run" if asked.used else "; no planned cell uses it"
         if one.get("state") == "missing":
-            yield severity, f"{setting} is not there: {one['path']}", f"put it there or correct {setting}"
+            yield severity, f"{setting} is not there: {path}{more}", f"put it there or correct {setting}"
         else:
             user = _part(reply, "user").get("name", "the user")
-            yield severity, f"{setting} cannot be read by {user}: {one['path']}", "chmod or chown it"
+            yield severity, f"{setting} cannot be read by {user}: {path}{more}", "chmod or chown it"
 
 
 def _architecture(question: Question, reply: Reply) -> _Found:

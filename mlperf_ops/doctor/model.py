@@ -59,6 +59,7 @@ class OwnFiles:
     path: str
     label_file: str = ""
     used: bool = True  # by a cell of the plan; True where there is no plan
+    keeps_host_out: bool = True  # when it is missing; in a smoke run only its own cells do not run
 
 
 @dataclass(frozen=True, slots=True)

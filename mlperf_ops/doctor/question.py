@@ -33,7 +33,8 @@ def make_question(
         name: Of the host in the inventory.
         access: Fields of `Access`.
         variables: Its variables out of `VARIABLES`.
-        planned: Its entry of plan.json; None where there is no plan, or the host runs no cells.
+        planned: Its entry of plan.json; None where there is no plan, or the host runs no cells. With `tolerant` a file
+            that is missing keeps only its own cells from running.
         run_id: The plan's; "" where there is no plan.
     """
     components = variables.get("mlperf_components")
@@ -64,11 +65,12 @@ def _needs_environment(variables: Mapping[str, Json], planned: JsonObject | None
 
 def _own_files(components: JsonObject, planned: JsonObject | None) -> list[OwnFiles]:
     used = cast("list[str]", planned.get("components") or []) if planned is not None else list(components)
+    keeps_out = not (planned or {}).get("tolerant")
     found = []
     for name, given in sorted(components.items()):
         if isinstance(given, dict) and given.get("path"):
             label_file = str(given.get("label_file") or "")
-            found.append(OwnFiles(name, str(given["path"]), label_file, used=name in used))
+            found.append(OwnFiles(name, str(given["path"]), label_file, used=name in used, keeps_host_out=keeps_out))
     return found
 
 

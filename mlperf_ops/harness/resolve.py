@@ -39,7 +39,10 @@ def _locate(part: str, wanted: dict[str, Json], provision: JsonObject) -> dict[s
     name = wanted.get("component")
     held = _section(provision, "components").get(str(name))
     if not isinstance(held, dict):
-        raise ResultError(f"this host does not hold the {part} '{name}'", hint="run the provision playbook first")
+        raise ResultError(
+            f"this host does not hold the {part} '{name}'",
+            hint="the provision playbook brings it, or says why it cannot",
+        )
     pinned = wanted.get("sha256")
     if pinned and pinned != held.get("sha256"):
         raise ResultError(

@@ -17,6 +17,7 @@ _DERIVED = "#a9cbe3"
 _ACCURACY, _PERFORMANCE, _AROUND, _BAD = "#7c6bb3", "#0072b2", "#bcd7ea", "#b3261e"
 _WIDTH_INCHES = 4.9
 _LIMIT_SHOWN_WITHIN = 4.0
+_ROOM_LEFT, _ROOM_RIGHT = 0.13, 0.06  # of the axis, for the first label beside the scale
 _LOG_FROM_RATIO = 25.0
 _BAR_INCHES = 0.46
 _NAME_CHARACTERS = 46
@@ -104,6 +105,9 @@ def _latency(figure: Any, lines: Sequence[Line]) -> None:  # noqa: ANN401  # mat
     ticks = sorted({percent for line in lines for percent, _ in line.latencies.points})
     shown = [percent for percent in ticks if percent != 97] if len(ticks) > 5 else ticks  # noqa: PLR2004  # room for the words
     axes.set_xticks([tail_position(p) for p in shown], [f"p{p:g}" for p in shown])
+    first, last = tail_position(ticks[0]), tail_position(ticks[-1])
+    if first < last:
+        axes.set_xlim(first - _ROOM_LEFT * (last - first), last + _ROOM_RIGHT * (last - first))
     axes.grid(visible=True, axis="both")
     axes.set_ylabel("ms" + (", logarithmic" if logarithmic else ""))
     if logarithmic:
@@ -125,7 +129,7 @@ def _label_points(axes: Any, line: Line, *, many: bool) -> None:  # noqa: ANN401
     wanted = {50.0, 90.0, 99.0, 99.9}
     for percent, value in points:
         if percent in wanted:
-            inside = percent not in (points[0][0], points[-1][0])  # there the line may rise through the text
+            inside = percent != points[-1][0]  # to the left: the line may rise through the text
             axes.annotate(number(value), (tail_position(percent), value), ha="center", va="bottom",
                           xytext=(-8 if inside else 0, 5), textcoords="offset points", fontsize=8)  # fmt: skip
 

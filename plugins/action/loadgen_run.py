@@ -27,7 +27,7 @@ from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
 )
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
-    from mlperf_ops import only
+    from mlperf_ops import only, smoke_files
 
 _MODULE = "mlperf_ops.lab.loadgen_agent"
 _STARTING = "starting"
@@ -84,11 +84,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._launcher = launch.Launcher(self, self._variables, self._ask, given.get("launcher", "auto"))
             states = answer["answer"]["cells"]
             self._tell_lacking(cells, states)
+            self._note_left_out(plan, cells, states)
             todo = [index for index, state in enumerate(states) if state["state"] not in {"good", "lacking"}]
             needed = len(todo)
             todo = [index for index in todo if only.chosen(_cell(cells[index]), wanted)]
-            left_out = needed - len(todo)
-            if left_out:
+            if left_out := needed - len(todo):
                 display.display(f"{self._name}  {_left_out(left_out)}")
             todo.sort(key=lambda index: states[index]["state"] != "running")  # a host runs one cell at a time
             result["cells"] = len(cells)
@@ -104,7 +104,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 return {**result, "changed": bool(todo), "msg": message, "diff": diff}
             self._leases = leases.Leases(self._play_context, self._variables, plan, run, self._name)
             self._power = power_session.PowerSessions(self._play_context, self._variables, plan, run, self._name)
-            tally = progress.Tally()
+            tally = progress.Tally(smoke=bool(plan.get("smoke")))
             self._early = early.EarlyCopies(self, self._home, run, plan, host)
             self._all(todo, cells, states, question, tally, _retries(given.get("retries", 1)))
             if told := self._tuning.finish(ran=True):
@@ -118,10 +118,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         }
 
     def _tell_lacking(self, cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
-        for cell, state in zip(cells, states, strict=True):
-            if state["state"] == "lacking":
-                why = "; ".join(state["reasons"])
-                display.display(f"{self._name}  {progress.words(cell)}   cannot run: {why}", color="red")
+        """Say which cells of a smoke run cannot run; what provisioning has said of their inputs is the reason."""
+        lacking = smoke_files.read_lacking(self._run).get(self._name, {})
+        told = (
+            (progress.words(cell), smoke_files.why_lacking(cell["request"], lacking) or "; ".join(state["reasons"]))
+            for cell, state in zip(cells, states, strict=True)
+            if state["state"] == "lacking"
+        )
+        for why, names in smoke_files.grouped(told).items():
+            display.display(f"{self._name}  cannot run {', '.join(names)}: {why}", color="red")
+
+    def _note_left_out(self, plan: dict[str, Any], cells: list[dict[str, Any]], states: list[dict[str, Any]]) -> None:
+        """Keep for the verdict of a smoke run which cells mlperf_only leaves without a result."""
+        if not plan.get("smoke") or self._task.check_mode:
+            return
+        both = zip((_cell(cell) for cell in cells), states, strict=True)
+        keys = [one.key for one, state in both if state["state"] != "good" and not only.chosen(one, self._wanted)]
+        with controller.sentences():
+            controller.runlock.acquire(self._run)
+            smoke_files.note_left_out(self._run, self._name, keys)
 
     def _all(
         self,

@@ -12,7 +12,9 @@ display = Display()
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the cells of a host."""
+    """What became of the cells of a host; in a smoke run they need not be valid, only run."""
+
+    smoke: bool = False
 
     ran: int = 0
     invalid: list[str] = field(default_factory=list)
@@ -38,7 +40,7 @@ class Tally:
                 return verdict
             reasons += f"; tainted: {tainted}"
         if verdict == "valid":
-            display.display(f"{title}   valid{figure}{elapsed}", color="green")
+            display.display(f"{title}   {'runs' if self.smoke else 'valid'}{figure}{elapsed}", color="green")
             return verdict
         color = "red" if verdict == "failed" else "yellow"
         display.display(f"{title}   {verdict}{figure}{elapsed}: {reasons}", color=color)
@@ -78,12 +80,16 @@ def expected(cell: dict[str, Any]) -> str:
     seconds = cell["expected"]
     if not seconds:
         return "unknown duration"
+    if guess := seconds.get("guess"):
+        return f"a duration that the size of your {guess['dataset']} decides"
     low, high = round(seconds["low"]), max(1, round(seconds["high"]))
     return f"about {high} s" if low >= high - 1 else f"{low} to {high} s"
 
 
 def so_far(elapsed: float, cell: dict[str, Any]) -> str:
-    """Return the elapsed time beside the expectation, also when it was wrong."""
+    """Return the elapsed time beside the expectation, also when it was wrong; alone where that is a guess."""
+    if cell["expected"] and cell["expected"].get("guess"):
+        return f"{elapsed:.0f} s"
     late = cell["expected"] and elapsed > cell["expected"]["high"]
     words = expected(cell)
     return f"{elapsed:.0f} s, longer than expected ({words})" if late else f"{elapsed:.0f} s of {words}"

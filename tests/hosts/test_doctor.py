@@ -191,7 +191,7 @@ def test_a_full_disk_a_locked_folder_and_missing_data(lab: Lab, host: Host, tmp_
     found = by_host(answer)
     assert found["full"][0]["message"] == "mlperf_home /mnt/small/mlperf has 8 MiB free, 600 MiB are needed"
     assert found["locked"][0]["message"] == "mlperf_home /srv/theirs cannot be written: no permission on /srv/theirs"
-    assert found["data"][0]["message"] == "mlperf_components.imagenet is not there: /data/imagenet"
+    assert found["data"][0]["message"] == "mlperf_components.imagenet.path is not there: /data/imagenet"
 
 
 @pytest.mark.parametrize("hang", [False, True], ids=["refused", "silent"])

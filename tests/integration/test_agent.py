@@ -342,7 +342,7 @@ def test_a_component_that_the_host_lacks_is_one_sentence(host: Host) -> None:
     assert code == 3
     assert answer == {
         "error": "this host does not hold the model 'resnet50'",
-        "hint": "run the provision playbook first",
+        "hint": "the provision playbook brings it, or says why it cannot",
     }
 
 

@@ -74,6 +74,7 @@ def test_a_killed_controller_keeps_the_meter_for_its_cell_and_the_next_waits_for
 
     shown = json.loads(second.ops("lease", "list", "--json").stdout)["leases"]
     assert [(one["thing"], one["holder"]["stage"], len(one["queue"])) for one in shown] == [("meter1", "running", 1)]
+    assert shown[0]["holder"]["cell_runs"] is True
     refused = second.ops("lease", "break", "meter1")
     assert refused.returncode == 2
     assert "meter1 is held by localhost (localhost/efficientnet-lite0/SingleStream/performance" in refused.stderr

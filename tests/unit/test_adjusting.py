@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from mlperf_ops.adjusted_files import add, read_adjusted, review_file, write_review
-from mlperf_ops.adjusting import AdjustedTargets, Adjustment, in_use, merged
+from mlperf_ops.adjusting import AdjustedTargets, Adjustment, Held, in_use, merged
+from mlperf_ops.campaign.answers import Ended, HostAnswer
+from mlperf_ops.campaign.show import show
+from mlperf_ops.campaign.states import states
+from mlperf_ops.campaign.summary import status_of
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.harness.constraints import Step, better_target
 from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.outlook import outlook
 from mlperf_ops.plan import make_plan
+from tests.support.earlier import leave_attempt, leave_host
 
 CATALOGUE = load_catalogue()
 _NAME = "efficientnet-lite0"
@@ -134,9 +144,10 @@ def test_an_adjustment_is_used_by_performance_and_compliance_and_told() -> None:
     assert changed == {"performance", "TEST01", "TEST04"}
     assert target(after, "SingleStream/performance") == "4.1"
     assert target(after, "SingleStream/accuracy") == "1000"
-    told = f"a: {_NAME} SingleStream: target_latency is 4.1 instead of 1000.0, as mlperf_adjust_targets allows"
+    told = f"a: {_NAME} SingleStream: target_latency is 4.1 instead of 1000, as mlperf_adjust_targets allows"
     assert any(one.startswith(told) for one in remarks)
-    assert in_use(after, {"a": AdjustedTargets("a", (adjustment(),))}) == {"a": (adjustment(),)}
+    assert not any("instead of" in note for one in after.cells for note in one.notes), "told once, not for each cell"
+    assert in_use(after, {"a": AdjustedTargets("a", (adjustment(),))}) == {"a": (Held(adjustment(), 1000.0),)}
 
 
 def test_without_permission_nothing_changes() -> None:
@@ -196,6 +207,56 @@ def test_the_file_to_review_gives_the_very_same_plan_when_it_is_pasted(tmp_path:
     path.write_text("mine\n")
     with pytest.raises(ConfigError, match="was not written by mlperf-ops"):
         write_review(inventory, made, adjusted, {"a": variables()}, CATALOGUE)
+
+
+def test_after_several_steps_all_that_is_told_names_the_users_own_target(tmp_path: Path) -> None:
+    steps = (adjustment(), adjustment(was=4.1, value=3.5, attempt="runs/lab/a/attempt_2"))
+    made, remarks = planned(*steps)
+    told = "target_latency is 3.5 instead of 1000, as mlperf_adjust_targets allows: attempt_2 of"
+    assert any(told in one and " with 4.1 was INVALID" in one for one in remarks)
+    adjusted = cell(made, "SingleStream/performance").adjusted
+    assert adjusted is not None
+    assert (adjusted.own, adjusted.value, adjusted.attempt) == (1000.0, 3.5, "runs/lab/a/attempt_2")
+    inventory = tmp_path / "lab"
+    inventory.mkdir()
+    path = write_review(inventory, made, {"a": AdjustedTargets("a", steps)}, {"a": variables()}, CATALOGUE)
+    assert path is not None
+    (origin,) = yaml.safe_load(path.read_text())["a"]["origin"]
+    assert (origin["was"], origin["now"], origin["attempt"]) == (1000.0, 3.5, "runs/lab/a/attempt_2")
+
+
+def test_a_cell_that_runs_again_with_another_target_is_planned_and_not_stale(tmp_path: Path) -> None:
+    entries: Json = [{"benchmark": _NAME, "compliance": True}]
+    before, _ = planned(benchmarks=entries)
+    ends = ("SingleStream/performance", "SingleStream/TEST01")
+    held = [leave_attempt(tmp_path, cell(before, end), verdict="invalid") for end in ends]
+    leave_host(tmp_path, "a", *held)
+    cause = adjustment(attempt=f"runs/lab/a/{held[0].path}")
+    after, _ = planned(cause, benchmarks=entries)
+    collection = read_collection(tmp_path)
+    found = {one.key.partition("/")[2]: one for one in states(after, collection.earlier)}
+    again = found[f"{_NAME}/{ends[0]}"]
+    told = "again, with target_latency 4.1 instead of 1000: attempt_1 was invalid: the run was too short"
+    assert (again.state, again.reason) == ("planned", told)
+    # While a host is watched, its earlier steps come after the attempt that was collected.
+    earlier_step = Ended(again.key, "runs/lab/a/earlier/attempt_1", "attempt_1", collection.earlier[0].result)
+    answer = HostAnswer(provision=None, measures="", ended=(earlier_step,), begun=())
+    (watched,) = (one for one in states(after, collection.earlier, answers={"a": answer}) if one.key == again.key)
+    assert (watched.state, watched.reason) == ("planned", told)
+    # No attempt of the test suggested anything: it answers another target.
+    audit = found[f"{_NAME}/{ends[1]}"]
+    expected = "changed since: its target was adjusted, target_latency 4.1 instead of 1000"
+    assert (audit.state, audit.reason) == ("stale", expected)
+    assert {one.reason for one in outlook(after, collection.earlier) if one.status == "missing"} == {"", told}
+    screen = io.StringIO()
+    status = status_of(after, "results/lab", collection, inventory="lab")
+    show(status, Console(file=screen, width=200), now=dt.datetime.now().astimezone())
+    assert told in screen.getvalue()
+
+    # What else the user changed meanwhile makes the attempt one of another request.
+    other, _ = planned(cause, benchmarks=[{"benchmark": _NAME, "compliance": True, "warmup_seconds": 3}])
+    (changed,) = (one for one in states(other, collection.earlier) if one.key.endswith(ends[0]))
+    assert (changed.state, changed.reason.partition(", ")[0]) == ("stale", "changed since: loadgen.expect")
 
 
 def test_an_alias_of_the_benchmark_keeps_its_keys() -> None:

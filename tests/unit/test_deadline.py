@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mlperf_ops.campaign.durations import shown_seconds
+from mlperf_ops.collected import read_collection
 from mlperf_ops.commands import plan_deadline
 from mlperf_ops.deadline import Deadline, Forecast, as_json, campaign_end, forecast, parse_deadline
 from mlperf_ops.errors import ConfigError
+from mlperf_ops.files import Json
 from mlperf_ops.model import Plan, PlannedCell, Seconds
 from mlperf_ops.outlook import outlook
-from tests.support.earlier import cell, plan
+from tests.support.earlier import cell, leave_attempt, leave_host, plan
 
 NOW = datetime(2027, 1, 29, 8, 0, tzinfo=timezone.utc)
 
@@ -69,6 +72,47 @@ def test_what_is_no_deadline_is_one_sentence(text: str, sentence: str) -> None:
         parse_deadline(text, NOW)
     assert sentence in caught.value.message
     assert "\n" not in str(caught.value)
+
+
+_OWN: Mapping[str, Json] = {
+    "benchmarks": [{"benchmark": "efficientnet-lite0", "scenarios": ["Server"]}],
+    "components": {"imagenet": {"path": "/data/imagenet"}},
+    "targets": {"efficientnet-lite0": {"Server": {"target_qps": 10}}},
+    "run_style": "valid",
+}
+
+
+def test_what_is_assumed_of_a_data_set_of_unknown_size_is_said_and_is_no_certainty(tmp_path: Path) -> None:
+    made = plan(**_OWN)
+    accuracy = next(one for one in made.cells if one.cell.mode == "accuracy")
+    only = replace(made, cells=(accuracy,))
+    soon = parse_deadline("2027-01-29T08:40Z", NOW)
+    seen = outlook(only, ())
+    assert forecast(only, seen, soon, NOW).fit == "may not fit"
+    (told,) = plan_deadline.guesses(one.expected for one in seen)
+    assert told.startswith(
+        "nobody knows yet how many samples your imagenet has: the durations of 1 accuracy cell assume"
+    )
+
+    # Any run of the whole data set on this host has counted it.
+    performance = next(one for one in made.cells if one.cell.mode == "performance")
+    held = leave_attempt(tmp_path, performance, fields={"qsl_reported_total_count": 20})
+    leave_host(tmp_path, "a", held)
+    earlier = read_collection(tmp_path).earlier
+    known = outlook(only, earlier)
+    assert list(plan_deadline.guesses(one.expected for one in known)) == []
+    (one,) = known
+    assert one.expected is not None
+    assert one.expected.why == "20 samples, as an earlier run has counted"
+    assert (one.expected.low, one.expected.high) == pytest.approx((2.8, 33.2), abs=0.2)  # 20 at 10 per second
+    assert forecast(only, known, soon, NOW).fit == "fits"
+    # Another folder, or a run of a part of it, says nothing.
+    moved: Json = {"imagenet": {"path": "/data/other"}}
+    other = plan(**(dict(_OWN) | {"components": moved}))
+    assert list(plan_deadline.guesses(one.expected for one in outlook(other, earlier)))
+    limited: Json = [{"benchmark": "efficientnet-lite0", "sample_count": 5}]
+    part = plan(**(dict(_OWN) | {"benchmarks": limited}))
+    assert list(plan_deadline.guesses(one.expected for one in part.cells)) == []
 
 
 def timed(made: Plan, durations: Mapping[str, tuple[float, float] | None], holds: tuple[str, ...] = ()) -> Plan:

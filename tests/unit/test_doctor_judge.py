@@ -181,12 +181,21 @@ def test_files_of_the_user_block_only_where_a_cell_uses_them() -> None:
         ]
     }
     asked = question(
-        files=(OwnFiles("imagenet", "/data/imagenet"), OwnFiles("resnet50", "/data/resnet50.onnx", used=False))
+        files=(
+            OwnFiles("imagenet", "/data/imagenet", "val_map.txt"),
+            OwnFiles("resnet50", "/data/resnet50.onnx", used=False),
+        )
     )
     first, second = findings(told, asked=asked)
     assert (first.severity, second.severity) == ("blocks", "warns")
-    assert first.line.startswith("mlperf_components.imagenet is not there: /data/imagenet/val_map.txt")
-    assert second.message == "mlperf_components.resnet50 cannot be read by ops: /data/resnet50.onnx"
+    key = "mlperf_components.imagenet.label_file"
+    assert first.line == f"{key} is not there: /data/imagenet/val_map.txt (put it there or correct {key})"
+    unread = "mlperf_components.resnet50.path cannot be read by ops: /data/resnet50.onnx; no planned cell uses it"
+    assert second.message == unread
+    smoke = question(files=(OwnFiles("imagenet", "/data/imagenet", "val_map.txt", keeps_host_out=False),))
+    (warned,) = findings({"files": told["files"][:1]}, asked=smoke)
+    assert warned.severity == "warns"
+    assert warned.message == f"{key} is not there: /data/imagenet/val_map.txt; its cells cannot run"
 
 
 def test_another_architecture_blocks_where_loadgen_has_to_run() -> None:

@@ -82,6 +82,9 @@ def test_the_plan_decides_what_a_host_needs() -> None:
     assert not with_plan.needs_sudo
     assert [(one.name, one.used) for one in with_plan.files] == [("imagenet", True), ("s", False)]
     assert with_plan.knobs == ("governor",)
+    assert all(one.keeps_host_out for one in with_plan.files)
+    smoke = make_question("h1", ACCESS, variables, {**planned, "tolerant": True})
+    assert [(one.used, one.keeps_host_out) for one in smoke.files] == [(True, False), (False, False)]
     without = make_question("h1", ACCESS, variables, None)
     assert without.needs_environment
     assert all(one.used for one in without.files)

@@ -71,6 +71,20 @@ def test_each_source_of_each_cell_is_a_row_that_says_unofficial(lab: Lab, capsys
     assert said(capsys, "energy", attempt_of(lab))[1].splitlines()[1].startswith(f"{KEY}\t\trapl\t120.5")
 
 
+def test_the_energy_of_an_attempt_that_does_not_count_says_so(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    attempt = attempt_of(lab)
+    add(attempt, energy(problem="2 readings failed"))
+    run = lab.write()
+    for path in (attempt / "result.json", *run.glob("hosts/node1/cells.json")):
+        path.write_text(path.read_text().replace('"verdict": "valid"', '"verdict": "invalid"'))
+    write_json(attempt / "result.json", {**read_json(attempt / "result.json"), "tainted": ["it throttled"]})
+    for folder in (run, attempt):
+        row = said(capsys, "energy", folder)[1].splitlines()[1]
+        assert row.split("\t")[-1] == "attempt_1 is INVALID; attempt_1 is tainted; 2 readings failed"
+    (told,) = json.loads(said(capsys, "energy", run, "--json")[1])["rows"]
+    assert (told["verdict"], told["attempt"], told["tainted"]) == ("invalid", "attempt_1", True)
+
+
 def test_why_a_source_has_no_value_is_the_remark(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     missing = {"average_watts": None, "joules": None, "joules_per_query": None}
     add(attempt_of(lab), energy(problem="no RAPL zone", name="cpu", **missing))

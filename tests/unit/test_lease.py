@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from mlperf_ops.campaign import waiting
+from mlperf_ops.commands import lease as lease_command
 from mlperf_ops.doctor.model import Access
 from mlperf_ops.errors import ToolError
 from mlperf_ops.files import Json
@@ -233,6 +235,44 @@ def test_the_evidence_reads_the_lock_of_the_host_and_does_not_touch_it(tmp_path:
         assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Offline/performance") is True
         assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Server/performance") is False
     assert desk.evidence(here, str(tmp_path / "home"), "sut1/resnet50/Offline/performance") is False
+
+
+@pytest.mark.parametrize(
+    ("stage", "silent", "lock", "said"),
+    [
+        ("held", False, "", "its cell has not been started yet"),
+        ("running", False, "cell", "its cell runs"),
+        ("running", True, "cell", "its cell runs"),
+        ("running", False, "", "its cell has ended, and its controller is about to give it back"),
+        (
+            "running",
+            True,
+            "",
+            "its cell has ended, and nobody was left to give it back: the next cell that asks gets it",
+        ),
+        ("running", True, "away", "its cell was started, and nobody here can ask its host whether it still runs"),
+    ],
+)
+def test_a_holder_says_what_its_cell_does_as_its_host_says_it(
+    tmp_path: Path,
+    stage: str,
+    silent: bool,  # noqa: FBT001  # a parameter of the test
+    lock: str,
+    said: str,
+) -> None:
+    local = desk.THIS_MACHINE
+    where = "away" if lock == "away" else desk.where_of(local)
+    holder = claim(
+        "a", stage=stage, silent=silent, silent_seconds=100.0, held_seconds=7.0, where=where, home=str(tmp_path)
+    )
+    (tmp_path / "runs").mkdir()
+    with (tmp_path / "runs" / ".lock").open("w") as stream:
+        if lock == "cell":
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.write(f"{holder['cell']} (pid 7)\n")
+            stream.flush()
+        lease_command._look_at_cells([holder, None], lambda: [local])
+    assert lease_command._held(holder).endswith(f" since 7 s; {said}")
 
 
 def test_a_note_of_waiting_counts_while_its_process_lives(tmp_path: Path) -> None:

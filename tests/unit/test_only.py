@@ -54,6 +54,13 @@ def test_a_variable_may_be_a_list_or_one_text() -> None:
         ),
         ("resnet50/Ofline", "unknown scenario 'Ofline'; expected one of Offline, Server (did you mean 'Offline'?)"),
         ("bert-99/Server/TEST01", "unknown mode 'TEST01'; expected one of performance"),
+        ("Server/performance", "chooses no cell; a pattern is benchmark/scenario/mode, with * for any (did you mean"),
+        ("Server/performance", "(did you mean '*/Server/performance'?)"),
+        ("server", "(did you mean '*/Server'?)"),
+        ("performance", "(did you mean '*/*/performance'?)"),
+        ("sut1/resnet50", "(did you mean 'sut1/resnet50/*/*'?)"),
+        ("sut1/resnet50/offline", "(did you mean 'sut1/resnet50/Offline/*'?)"),
+        ("Server/compliance", "unknown benchmark 'Server'"),
         ("a/b/c/d/e", "has 5 parts; expected benchmark/scenario/mode"),
     ],
 )

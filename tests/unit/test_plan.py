@@ -9,7 +9,7 @@ import pytest
 from mlperf_ops.catalogue import Catalogue, load_catalogue, read_catalogue
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, pretty_json
-from mlperf_ops.model import Plan, PlannedCell, Spec
+from mlperf_ops.model import Plan, PlannedCell, SampleGuess, Spec
 from mlperf_ops.plan import make_plan, refuse_other_round
 from mlperf_ops.typed import dump, load
 
@@ -419,7 +419,10 @@ def test_a_whole_data_set_is_no_matter_of_seconds_by_the_run_style() -> None:
     made = plan(a=host(components={"imagenet": {"path": "/data/imagenet"}}))
     server, offline = (cell(made, f"{name}/accuracy").expected for name in ("Server", "Offline"))
     assert server is not None
-    assert (server.source, server.low) == ("rule", 2648.1)  # 50,000 samples at 17 per second
+    # 50,000 samples at 17 per second, or 1: nobody knows yet how many files the user has.
+    assert server.guess == SampleGuess("imagenet", 50_000, shortest=2648.1, beside=31.0)
+    assert (server.source, server.low, server.high) == ("rule", 1.0, 3266.3)
+    assert server.why == "50,000 samples, if imagenet has so many samples"
     assert offline is not None
     assert offline.source == "prior"
     assert cell(made, "Offline/performance").expected is not None

@@ -175,7 +175,7 @@ def test_an_inventory_that_is_not_there_is_one_sentence(folder: Path) -> None:
         assert "there is no inventory at inventory/labb" in done.stderr
 
 
-def test_run_shows_the_command_and_becomes_it(folder: Path) -> None:
+def test_run_shows_the_command_and_runs_it(folder: Path) -> None:
     done = mlperf_ops(folder, "run", "-i", "inventory/lab", "--style", "valid", "-e", "a=b", "--", "--version")
     assert done.returncode == 0, done.stderr
     shown = next(line for line in done.stderr.splitlines() if line.startswith("mlperf-ops: "))

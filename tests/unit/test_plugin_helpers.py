@@ -64,3 +64,21 @@ def test_an_error_of_the_command_is_its_sentence_and_hint() -> None:
     with pytest.raises(AnsibleActionFail, match="'mlperf-ops check' failed: line 2; line 3; line 4"):
         controller.Answer(["check"], 1, "", "line 1\nline 2\nline 3\nline 4\n")
     assert controller.Answer(["check"], 1, '{"verdict": "demonstration"}', "").data["verdict"] == "demonstration"
+
+
+def test_a_progress_line_takes_no_guess_for_an_expectation() -> None:
+    progress = plugin("plugin_utils.progress")
+    guess = {"dataset": "imagenet", "count": 50_000, "shortest": 900.0, "beside": 31.0}
+    known, guessed = ({"expected": {"low": 1.0, "high": 27531.0, **more}} for more in ({}, {"guess": guess}))
+    assert progress.expected(known) == "1 to 27531 s"
+    assert progress.so_far(4.0, known) == "4 s of 1 to 27531 s"
+    assert progress.expected(guessed) == "a duration that the size of your imagenet decides"
+    assert progress.so_far(4.0, guessed) == "4 s"
+
+
+def test_a_cell_of_a_smoke_run_runs_and_is_not_called_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = plugin("plugin_utils.progress")
+    ended = {"state": "ended", "verdict": "valid", "reasons": [], "elapsed_seconds": 3.0, "summary": "66 ms p90"}
+    for smoke, word in ((True, "runs"), (False, "valid")):
+        assert progress.Tally(smoke=smoke).note("sut1  1/2  x", "sut1/x", ended) == "valid"
+        assert f"sut1  1/2  x   {word}  66 ms p90  (3 s)" in capsys.readouterr().out

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from mlperf_ops.campaign.read import run_id
+from mlperf_ops.campaign.model import Status
+from mlperf_ops.campaign.read import find_run, flags_of, run_id
+from mlperf_ops.campaign.show import show
+from mlperf_ops.campaign.summary import status_of
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding
-from mlperf_ops.collected import Earlier
-from mlperf_ops.files import Json
+from mlperf_ops.collected import Earlier, read_collection
+from mlperf_ops.commands.smoke import _text
+from mlperf_ops.errors import ConfigError
+from mlperf_ops.files import Json, write_json
+from mlperf_ops.harness.verdicts import judge as judge_cell
 from mlperf_ops.matrix import MatrixCell, MatrixRow
-from mlperf_ops.model import CollectedCell, Failure, Plan, Result, Spec
+from mlperf_ops.model import CollectedCell, Failure, LoadgenOutcome, Plan, Result, Spec
 from mlperf_ops.plan import make_plan
 from mlperf_ops.smoke import Seen, SmokeVerdict, judge
-from mlperf_ops.typed import load
+from mlperf_ops.smoke_files import LACKING, without_inputs
+from mlperf_ops.typed import dump, load
+from tests.support.earlier import leave_attempt, leave_host
 
 CATALOGUE = load_catalogue()
 _NAME = "efficientnet-lite0"
@@ -131,6 +142,72 @@ def test_cells_that_ran_up_to_the_check_would_run_and_what_is_not_judged_is_name
 def test_an_invalid_run_of_seconds_is_no_failure() -> None:
     made = plan()
     assert verdict(made, earlier=[attempt(made, 0), attempt(made, 1, verdict="invalid", reasons=("short",))]).ready
+
+
+def test_what_was_left_out_is_no_failure_unless_its_host_dropped_out() -> None:
+    made = plan()
+    held = [attempt(made, 0)]
+    found = verdict(made, earlier=held, left_out={"a": {_KEYS[1]}})
+    assert found.ready
+    assert [(one.state, one.reason) for one in found.cells] == [("runs", ""), ("left out", "--only left it out")]
+    assert "SMOKE: 1 cell would run, 0 would fail, 1 left out, of which nothing is known\n" in _text(found)
+    dropped = verdict(made, earlier=held, left_out={"a": {_KEYS[1]}}, dropped={"a": "it dropped out"})
+    assert (dropped.cells[1].state, dropped.cells[1].reason) == ("would fail", "it dropped out")
+
+
+def test_a_reason_is_told_once() -> None:
+    lacks = {"a": {_NAME: "the model is not at /x (put it there)"}}
+    told = _text(verdict(plan(), earlier=[], lacking=lacks, checks=None))
+    assert told.count("the model is not at /x") == 1
+    assert told.splitlines()[1] == f"would fail  a  {_KEYS[1]} (at: load): the same"
+
+
+def test_a_cell_of_a_smoke_run_needs_no_valid_result() -> None:
+    made = spec(plan(), 1)
+    outcome = LoadgenOutcome("INVALID", {"early_stopping_met": False, "result_query_count": 8}, (), 0)
+    assert judge_cell(made, outcome, None) == ("valid", ())
+    state, reasons = judge_cell(replace(made, smoke=False), outcome, None)
+    assert state == "invalid"
+    assert reasons
+
+
+def _status(run: Path, made: Plan, **more: Any) -> tuple[Status, str]:  # noqa: ANN401  # options of several types
+    status = status_of(made, str(run), read_collection(run), inventory="lab", **more)
+    screen = io.StringIO()
+    show(status, Console(file=screen, width=200), now=dt.datetime.now().astimezone())
+    return status, screen.getvalue()
+
+
+def test_status_of_a_smoke_run_says_that_it_is_one_and_offers_its_rest_before_the_real_run(tmp_path: Path) -> None:
+    made = plan()
+    held = leave_attempt(tmp_path, made.cells[0])
+    leave_host(tmp_path, "a", held)
+    write_json(tmp_path / "hosts" / "a" / LACKING, {"components": {_NAME: "the model is not at /x"}})
+    status, said = _status(tmp_path, made, waiting=without_inputs(tmp_path, made))
+    assert "a smoke run, of which nothing counts, round v6.1: 1 of 2 cells ran" in said
+    assert "1 ran, 1 blocked" in said
+    assert f"{_KEYS[1]}: the model is not at /x" in said
+    assert "valid" not in said
+    assert [one.command for one in status.next] == [f"mlperf-ops smoke {tmp_path}", "mlperf-ops run -i lab --smoke"]
+    leave_host(tmp_path, "a", held, leave_attempt(tmp_path, made.cells[1]))
+    status, said = _status(tmp_path, made)
+    assert [one.command for one in status.next] == [f"mlperf-ops smoke {tmp_path}", "mlperf-ops run -i lab"]
+    assert "the real run" in said
+    assert without_inputs(tmp_path, plan(smoke=False)) == {}
+
+
+def test_commands_for_a_run_that_was_found_name_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lab").mkdir()
+    Path("lab/hosts.yml").write_text("all: {}\n")
+    smoke = Path("results/lab-smoke")
+    assert flags_of(smoke, "lab", None) == ("--results", "results/lab-smoke")
+    assert flags_of(Path("results/lab"), "lab", None) == ()
+    assert flags_of(smoke, "lab", Path("x")) == ("--results", "x")
+    write_json(smoke / "plan.json", dump(plan()))
+    with pytest.raises(ConfigError) as refused:
+        find_run("lab", None)
+    assert "its smoke run is shown by --results results/lab-smoke" in str(refused.value)
 
 
 def test_each_step_that_fails_says_what_is_missing() -> None:

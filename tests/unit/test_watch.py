@@ -222,9 +222,26 @@ def test_a_play_that_begins_or_ends_is_told_and_nothing_is_done_while_cells_are_
     plan = lab(1)
     idle, playing = board(plan).status(0), board(plan, Play(7, "ansible-playbook x")).status(0)
     assert kinds(idle, playing) == [("play", "", "a play is at work: ansible-playbook x")]
-    assert kinds(playing, idle) == [("play", "", "the play has ended: ansible-playbook x")]
+    count = len(plan.cells)
+    left = f"the play has ended: ansible-playbook x; {count} cells are left to run"
+    assert kinds(playing, idle) == [("play", "", f"{left}; to go on: mlperf-ops run -i inventory/lab")]
+    all_done = replace(idle, cells=tuple(replace(cell, state="valid") for cell in idle.cells))
+    assert kinds(playing, all_done)[0] == ("play", "", "the play has ended: ansible-playbook x")
     assert not is_done(idle)
     assert is_done(replace(idle, cells=tuple(replace(cell, state="valid") for cell in idle.cells)))
+
+
+def test_a_play_that_ends_before_its_cells_was_cut_off() -> None:
+    plan = lab(1)
+    made = board(plan, Play(7, "ansible-playbook x"))
+    made.take(heard("sut1", attempt(plan.cells[0])), 0)
+    playing = made.status(0)
+    made.read_again(replace(made.files, play=None))
+    ((kind, _, text),) = kinds(playing, made.status(1))
+    assert kind == "play"
+    cut_off = f"it was cut off, and without it {plan.cells[0].cell.key} on sut1 goes on"
+    begins = f"the play has ended: ansible-playbook x; {cut_off}"
+    assert text.startswith(f"{begins}; {len(plan.cells) - 1} cells are left to run; to go on: mlperf-ops run -i ")
 
 
 def test_a_request_is_identified_once_for_all_looks_at_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

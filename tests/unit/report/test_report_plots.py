@@ -64,6 +64,23 @@ def test_flat_latencies_can_be_drawn(values: tuple[float, ...]) -> None:
     assert "p99.9" in words(plots.latency_plot("a", "Server", [line(values=values, limit=15.0)]))
 
 
+@pytest.mark.parametrize(
+    "values", [(24.31, 71, 80, 88, 101, 120), (1.031, 2, 20, 60, 161, 220), (12345, 12346, 12347, 12348, 12349, 12350)]
+)
+def test_no_label_lies_on_the_axis(values: tuple[float, ...]) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # slow
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(4.9, 2.9), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    plots._latency(figure, [line(values=values)])
+    canvas.draw()
+    (axes,) = figure.axes
+    labels = [text.get_window_extent() for text in axes.texts]
+    assert len(labels) == 4
+    assert all(box.x0 > axes.bbox.x0 + 2 and box.x1 < figure.bbox.x1 for box in labels)
+
+
 def test_names_are_shown_as_they_are() -> None:
     nasty = '<b>$x_1$ & "n" 计算节点'
     drawn = plots.latency_plot("a", "Server", [line(nasty), line("other")])
