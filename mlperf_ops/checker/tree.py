@@ -271,7 +271,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _stamp(folder: Folder, states: list[int], odd: list[str]) -> bytes:
-    """Return what tells a folder from an earlier one: the names in it, and the states of its files, one after another."""
+    """Return what tells a folder from an earlier one: the names in it, and the states of its files one by one."""
     names = "\0".join((*folder.folders, "", *folder.files, "", *odd)).encode(errors="surrogateescape")  # none is empty
     try:
         told = array("Q", states).tobytes()
