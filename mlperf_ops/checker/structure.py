@@ -267,7 +267,8 @@ def result(place: Result) -> Findings:
     if own:
         allowed = place.round.required_files.performance.optional
         yield from _strays(At(place.location), place.location, folder.files, allowed, f"{place.folder}/", "advice")
-    tests, runs, tested = set(place.round.compliance_files), {"accuracy", "performance"}, place.compliance_folder
+    tests: set[str] = set(place.round.compliance_files)
+    runs, tested = {"accuracy", "performance"}, place.compliance_folder
     if tested == place.location:
         yield from _unknown_folders(place, tested, tests | runs, "a result")
     else:

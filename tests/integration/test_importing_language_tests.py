@@ -6,6 +6,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -213,8 +214,10 @@ def test_what_they_prove_goes_into_the_tree(  # a case is four words
         test: rag if test == "TEST09" else recommended(0.0001, accuracy=False),
     }
     folders = {
-        mode: made.get(f"packed-{test}-{mode}", lambda sut=sut: sut, audit(test, benchmark) if mode == test else "")
-        for mode, sut in runs.items()
+        mode: made.get(
+            f"packed-{test}-{mode}", partial(runs.__getitem__, mode), audit(test, benchmark) if mode == test else ""
+        )
+        for mode in runs
     }
     folders["performance"] = long_enough(folders["performance"], tmp_path / "long")
     (vendor.base / "accuracy").mkdir()
