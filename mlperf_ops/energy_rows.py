@@ -59,7 +59,7 @@ def energy_table(folder: Path) -> EnergyTable:
     """
     if (folder / ENERGY).is_file():
         result = load(Result, read_json(folder / "result.json"), str(folder / "result.json"))
-        return EnergyTable(tuple(_rows(folder, result.cell.key, "")), ())
+        return EnergyTable(rows_of(folder, result.cell.key, ""), ())
     if not (folder / "hosts").is_dir():
         raise ResultError(
             f"{folder} is no results folder with collected cells, and no attempt with {ENERGY}",
@@ -71,10 +71,24 @@ def energy_table(folder: Path) -> EnergyTable:
     for one in collection.earlier:
         if (one.folder / ENERGY).is_file():
             try:
-                rows += _rows(one.folder, one.cell.key, one.host)
+                rows += rows_of(one.folder, one.cell.key, one.host)
             except ResultError as error:
                 problems.append(str(error))
     return EnergyTable(tuple(rows), tuple(problems))
+
+
+def rows_of(attempt: Path, key: str, host: str) -> tuple[EnergyRow, ...]:
+    """Return what each source says of one attempt that has unofficial energy.
+
+    Args:
+        attempt: Its folder.
+        key: Of its cell.
+        host: Where it ran; "" where that is not known.
+
+    Raises:
+        ResultError: The file cannot be read.
+    """
+    return tuple(_rows(attempt, key, host))
 
 
 def _rows(attempt: Path, key: str, host: str) -> Iterator[EnergyRow]:
