@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,36 @@ def test_a_virgin_host_is_checked_without_a_change_and_what_it_lacks_is_said(sit
     site.play("revert.yml", arguments=("--tags", "power_director,power_sut"))
     for host in (*both, site.other):
         host.exec("apt-get -q update && apt-get -qy install --no-install-recommends netbase", timeout=180)
+
+
+def doctor(site: Site) -> dict[str, set[str]]:
+    """Return the severity and the beginning of all that the doctor says of power, host by host."""
+    argv = [sys.executable, "-m", "mlperf_ops", "doctor", "-i", str(site.controller.inventory), "--json"]
+    done = site.controller.lab.run(argv, check=False, cwd=CHECKOUT)
+    assert done.stdout, done.stderr
+    return {
+        host["name"]: {
+            f"{one['severity']}: {' '.join(one['message'].split()[:6])}"
+            for one in host["findings"]
+            if one["check"] == "power"
+        }
+        for host in json.loads(done.stdout)["hosts"]
+    }
+
+
+def test_the_doctor_says_what_a_director_lacks(site: Site) -> None:
+    found = doctor(site)
+    off = f"warns: time server {site.director.address}: does not answer"
+    assert found[site.sut.name] == {off}
+    assert found[site.director.name] == {off, "warns: wt310: there is no /dev/usbtmc0"}
+    site.write(power_director_ptdaemon_sha256="0" * 64, power_director_python="/usr/bin/python9")
+    site.director.exec(["touch", "/dev/usbtmc0"])
+    found = doctor(site)
+    site.director.exec(["rm", "/dev/usbtmc0"])
+    site.write()
+    assert "blocks: power-dev needs Python 3.7 to 3.12;" in found[site.director.name]
+    assert f"blocks: power_director_ptdaemon: {site.ptd} has sha256" in " ".join(found[site.director.name])
+    assert "warns: wt310: there is no /dev/usbtmc0" not in found[site.director.name]
 
 
 def test_a_director_is_made_that_can_measure_and_taken_back(site: Site) -> None:
