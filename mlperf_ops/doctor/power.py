@@ -27,12 +27,9 @@ def judge_power(asked: PowerQuestion, facts: Mapping[str, Any], today: date) -> 
         yield from _meters(asked, facts)
     for one in asked.meters:
         if one.calibrated is not None and (today - one.calibrated).days > CALIBRATED_DAYS:
-            yield (
-                "warns",
-                f"{one.name} was calibrated on {one.calibrated}, {(today - one.calibrated).days} days ago, and "
-                "reviewers ask for a year",
-                "have it calibrated, then correct calibration_date",
-            )
+            days = (today - one.calibrated).days
+            said = f"{one.name} was calibrated on {one.calibrated}, {days} days ago, and reviewers ask for a year"
+            yield "warns", said, "have it calibrated, then correct calibration_date"
 
 
 def _software(asked: PowerQuestion, facts: Mapping[str, Any]) -> Iterator[tuple[Severity, str, str]]:
@@ -80,4 +77,4 @@ def _meters(asked: PowerQuestion, facts: Mapping[str, Any]) -> Iterator[tuple[Se
         if state == "missing":
             yield "warns", f"{one.name}: there is no {one.place}", "is it switched on, and its cable in?"
         elif state == "silent":
-            yield "warns", f"{one.name}: {one.place} does not answer", "is it switched on, and in the director's network?"
+            yield "warns", f"{one.name}: {one.place} does not answer", "is it switched on, and its cable in?"

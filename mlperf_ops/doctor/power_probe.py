@@ -34,7 +34,7 @@ def power(wanted: dict[str, Any]) -> dict[str, Any]:
         "clock": clock_problem(server, wanted["clock_limit_ms"]) if server else "",  # type: ignore[name-defined]  # noqa: F821  # see above
         "measures": servers_run() if wanted["ports"] else False,
         "ports": sorted(set(wanted["ports"]) & listening()),
-        "devices": {one["name"]: device(one["place"], one["is_address"]) for one in wanted["devices"]},
+        "devices": {one["name"]: device(one["place"], is_address=one["is_address"]) for one in wanted["devices"]},
         "ptdaemon": digest(wanted["ptdaemon"]) if wanted["ptdaemon"] else "",
     }
 
@@ -100,7 +100,7 @@ def listening() -> set[int]:
     return found
 
 
-def device(place: str, is_address: bool) -> str:
+def device(place: str, *, is_address: bool) -> str:
     """Tell whether a meter is there: by its device file, or by whether its address answers at all."""
     if not is_address:
         return "there" if os.path.exists(place) else "missing"

@@ -321,9 +321,7 @@ def test_a_server_that_was_left_behind_is_ended_by_the_next_measurement(site: Si
 
 
 @pytest.mark.slow
-def test_a_time_server_that_does_not_answer_is_told_before_anything_is_measured(
-    site: Site, first_run: Played
-) -> None:
+def test_a_time_server_that_does_not_answer_is_told_before_anything_is_measured(site: Site, first_run: Played) -> None:
     assert first_run.recap
     site.director.exec(["systemctl", "stop", "chrony"])
     done = site.controller.play("run-inference.yml", *measure_again(site, 155))

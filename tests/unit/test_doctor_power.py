@@ -73,9 +73,9 @@ def test_power_concerns_directors_and_measured_hosts_only() -> None:
 @pytest.mark.parametrize(
     ("facts", "severity", "sentence"),
     [
-        ({"python": {"path": "", "seen": ["/usr/bin/python3 3.13.5"]}}, "blocks", "needs Python 3.7 to 3.12; found: /u"),
+        ({"python": {"path": "", "seen": ["/usr/bin/python3 3.13.5"]}}, "blocks", "needs Python 3.7 to 3.12; found: /"),
         ({"knows_ntp": False}, "warns", "it does not know the service 'ntp'"),
-        ({"clock": "the clock is 900 ms behind time server x, more than 100 ms"}, "warns", "the clock is 900 ms behind"),
+        ({"clock": "the clock is 900 ms behind time server x"}, "warns", "the clock is 900 ms behind"),
         ({"ports": [8888]}, "blocks", "another program listens on port 8888"),
         ({"ports": [4950, 8888], "measures": True}, "note", "a measurement is going on"),
         ({"devices": {"wt310": "missing"}}, "warns", "wt310: there is no /dev/usbtmc0"),
@@ -128,7 +128,7 @@ def test_a_calibration_of_more_than_a_year_ago_is_told(tmp_path: Path) -> None:
         ({"interface_flag": "-g", "device_port": "4"}, "", False),
     ],
 )
-def test_only_what_can_be_seen_is_looked_at(tmp_path: Path, meter: JsonObject, place: str, is_address: bool) -> None:
+def test_only_what_can_be_seen_is_looked_at(tmp_path: Path, meter: JsonObject, place: str, *, is_address: bool) -> None:
     (one,) = director(tmp_path, meter=meter).meters
     assert (one.place, one.is_address) == (place, is_address)
     if is_address:
@@ -169,4 +169,4 @@ def test_a_host_without_power_is_sent_nothing_of_it() -> None:
 
 def test_doctor_and_role_agree_which_python_power_dev_starts_with() -> None:
     software: Any = plugin("module_utils.power_software")
-    assert (software.OLDEST, software.NEWEST) == tuple((3, minor) for minor in MINORS)
+    assert tuple((3, minor) for minor in MINORS) == (software.OLDEST, software.NEWEST)
