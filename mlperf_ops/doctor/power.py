@@ -62,7 +62,13 @@ def _time(asked: PowerQuestion, facts: Mapping[str, Any]) -> Iterator[tuple[Seve
     if not asked.ntp_server:
         yield "warns", "no time server is named for power-dev to ask", f"time_sync_servers, or {asked.part}_ntp_server"
     elif facts.get("clock"):
-        yield "warns", str(facts["clock"]), "time_sync_manage: true lets provisioning keep the clocks"
+        # Before the first provisioning that is as expected; later it is not.
+        remedy = (
+            "provisioning lets chrony keep the clock; where it was provisioned, look at time_sync_servers"
+            if asked.keeps_clock
+            else "time_sync_manage: true lets provisioning keep the clock"
+        )
+        yield "warns", str(facts["clock"]), remedy
 
 
 def _meters(asked: PowerQuestion, facts: Mapping[str, Any]) -> Iterator[tuple[Severity, str, str]]:

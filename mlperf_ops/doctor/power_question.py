@@ -27,6 +27,7 @@ VARIABLES = (
     "power_sut_ntp_server",
     "power_sut_clock_limit_ms",
     "time_sync_servers",
+    "time_sync_manage",
     "host_packages_extra",
 )
 MINORS = (7, 12)  # of Python 3: power-dev's check of its own files fails from 3.13 on
@@ -57,6 +58,7 @@ class PowerQuestion:
         ntp_server: That power-dev asks; "" where none is named.
         clock_limit_ms: Largest offset.
         brings_netbase: Whether provisioning installs what knows the service ntp.
+        keeps_clock: Whether provisioning lets a time daemon keep the clock.
         meters: Connected to it.
         ptdaemon: Path on the host; "" where it comes from the controller.
         sha256: PTDaemon's pinned digest.
@@ -68,6 +70,7 @@ class PowerQuestion:
     ntp_server: str
     clock_limit_ms: float
     brings_netbase: bool
+    keeps_clock: bool
     meters: tuple[Meter, ...] = ()
     ptdaemon: str = ""
     sha256: str = ""
@@ -111,6 +114,7 @@ def power_question(name: str, variables: Mapping[str, Json]) -> PowerQuestion | 
         ntp_server=(str(named).split() or [""])[0],
         clock_limit_ms=_number(variables.get(f"{part}_clock_limit_ms"), _CLOCK_LIMIT_MS),
         brings_netbase=isinstance(extra, list) and _NETBASE in extra,
+        keeps_clock=variables.get("time_sync_manage") is True,
         meters=tuple(_meter(one, given) for one, given in sorted(own.items())),
         ptdaemon=path if own and on_director else "",
         sha256=sha256,
