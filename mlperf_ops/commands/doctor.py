@@ -93,7 +93,13 @@ def _from_variables(variables: str, timeout: float) -> JsonObject:
     if not hosts:
         raise _nobody(str(data.get("limit") or ""), cast("list[str]", data.get("known") or []))
     questions = [
-        make_question(name, one.get("access") or {}, one.get("variables") or {}, one.get("plan"))
+        make_question(
+            name,
+            one.get("access") or {},
+            one.get("variables") or {},
+            one.get("plan"),
+            run_id=str(one.get("run_id") or ""),
+        )
         for name, one in cast("dict[str, dict[str, JsonObject]]", hosts).items()
     ]
     began = time.monotonic()

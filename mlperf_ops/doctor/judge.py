@@ -211,12 +211,20 @@ def _power(question: Question, reply: Reply) -> _Found:
         yield from judge_power(question.power, _part(reply, "power"), today)
 
 
-def _busy(_: Question, reply: Reply) -> _Found:
+def _busy(question: Question, reply: Reply) -> _Found:
     busy = _part(reply, "busy")
     if "provision" in busy:
         yield "blocks", "another play is provisioning it", "wait until it has ended"
     if "cell" in busy:
         who = " ".join(str(busy["cell"]).split())[:120]
+        run_id = str(busy.get("run_id") or "")
+        if question.run_id and run_id and run_id != question.run_id:
+            yield (
+                "blocks",
+                f"run '{run_id}' measures on it: {who}",
+                f"wait until run '{run_id}' has ended",
+            )
+            return
         yield "note", f"a cell runs on it: {who}", "a run of the same plan re-attaches to it, any other has to wait"
 
 

@@ -74,6 +74,7 @@ class Question:
     mirror: str = ""  # mlperf_mirror
     cells_python: str = ""  # host_components_python
     files: tuple[OwnFiles, ...] = ()
+    run_id: str = ""  # of the plan; "": there is none yet
     knobs: tuple[str, ...] = ()  # names of settings that tuning wants to set, see knobs.KNOBS
     power: PowerQuestion | None = None  # of a power director, and of a SUT that is measured
 

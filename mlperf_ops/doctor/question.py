@@ -29,7 +29,9 @@ WITHOUT_PLAN = "mlperf_benchmarks"
 _FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 
 
-def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], planned: JsonObject | None) -> Question:
+def make_question(
+    name: str, access: JsonObject, variables: Mapping[str, Json], planned: JsonObject | None, *, run_id: str = ""
+) -> Question:
     """Build the question about one host.
 
     Args:
@@ -37,6 +39,7 @@ def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], 
         access: Fields of `Access`.
         variables: Its variables out of `VARIABLES`.
         planned: Its entry of plan.json; None where there is no plan, or the host runs no cells.
+        run_id: The plan's; "" where there is no plan.
     """
     components = variables.get("mlperf_components")
     return Question(
@@ -48,6 +51,7 @@ def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], 
         mirror=str(variables.get("mlperf_mirror") or ""),
         cells_python=str(variables.get("host_components_python") or ""),
         files=tuple(_own_files(components if isinstance(components, dict) else {}, planned)),
+        run_id=run_id,
         knobs=tuple(sorted(_knobs(variables, planned) & set(KNOBS))),
         power=power_question.power_question(name, variables),
     )
