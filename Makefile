@@ -46,10 +46,10 @@ lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 lab-down: ## Take them down again
 	@$(BIN)/python -m tests.lab down --id lab
 
-lab-faults: ## Run all tests of faults that a campaign survives (Linux, root; about ten minutes)
+lab-faults: ## Run all tests of faults that campaigns and power measurements survive (Linux, root; half an hour)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q tests/faults
+	@$(BIN)/pytest -q tests/faults tests/hosts/test_measured_cells.py
 
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from mlperf_ops.doctor.knobs import KNOBS
 from mlperf_ops.doctor.model import Check, Finding, OwnFiles, Question, Reply, Severity
+from mlperf_ops.doctor.power import judge_power
 
 OLDEST_FOR_MODULES = (3, 8)
 OLDEST_FOR_CELLS = (3, 10)
@@ -42,6 +44,7 @@ def judge(question: Question, reply: Reply) -> tuple[Finding, ...]:
         ("files", _files),
         ("architecture", _architecture),
         ("tuning", _tuning),
+        ("power", _power),
         ("busy", _busy),
         ("reboot", _reboot),
     )
@@ -202,6 +205,12 @@ def _tuning(question: Question, reply: Reply) -> _Found:
             reasons.setdefault(f"there is no {' or '.join(knob.programs)}", []).append(knob.what)
     for reason, settings in reasons.items():
         yield "note", f"{', '.join(dict.fromkeys(settings))} will not be set: {reason}", ""
+
+
+def _power(question: Question, reply: Reply) -> _Found:
+    if question.power is not None:
+        today = datetime.now(timezone.utc).date()
+        yield from judge_power(question.power, _part(reply, "power"), today)
 
 
 def _busy(question: Question, reply: Reply) -> _Found:

@@ -32,12 +32,13 @@ _LOCK_FIELDS = 6  # of a line of /proc/locks: "1: FLOCK ADVISORY WRITE <pid> <de
 _VENV = "import sys, venv; print('.'.join(map(str, sys.version_info[:3])))"
 
 
-def main(wanted: dict[str, Any]) -> None:
+def main(wanted: dict[str, Any], more: dict[str, Callable[[], Any]]) -> None:
     """Print the time at once, then everything else.
 
     Args:
         wanted: home, sudo, environment, cells_python, files, knobs, programs, and index: the URL where pip's own
             configuration names none; "" asks for none.
+        more: Further parts, out of what was sent behind this file.
     """
     # First and alone: the controller compares it with its own clock.
     sys.stdout.write(json.dumps({"time": time.time()}) + "\n")
@@ -56,6 +57,7 @@ def main(wanted: dict[str, Any]) -> None:
         "index": lambda: index(wanted["index"]) if wanted["index"] and not has_environment(home) else None,
         "busy": lambda: busy(home) if home else None,
         "reboot": reboot,
+        **more,
     }
     facts = {}
     for name, ask in parts.items():

@@ -1,10 +1,14 @@
-"""From the variables that Ansible resolved, and the plan, to the question about a host. Pure."""
+"""From the variables that Ansible resolved, and the plan, to the question about a host.
+
+Pure, but for a look at PTDaemon on the controller.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import cast
 
+from mlperf_ops.doctor import power_question
 from mlperf_ops.doctor.knobs import KNOBS
 from mlperf_ops.doctor.model import Access, OwnFiles, Question
 from mlperf_ops.files import Json, JsonObject
@@ -19,6 +23,7 @@ VARIABLES = (
     "mlperf_tuning_profile",
     "mlperf_tuning",
     "host_components_python",
+    *power_question.VARIABLES,
 )
 WITHOUT_PLAN = "mlperf_benchmarks"
 _FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
@@ -49,6 +54,7 @@ def make_question(
         files=tuple(_own_files(components if isinstance(components, dict) else {}, planned)),
         run_id=run_id,
         knobs=tuple(sorted(_knobs(variables, planned) & set(KNOBS))),
+        power=power_question.power_question(name, variables),
     )
 
 
