@@ -51,7 +51,7 @@ def test_a_full_disk_of_the_controller_loses_nothing(begin: Begin) -> None:
     host, other = campaign.hosts
     results = campaign.controller.run.parent
     results.mkdir()
-    with small_disk(results, 8):
+    with small_disk(results, 96):
         running = campaign.start()
         campaign.until_measuring(host)
         subprocess.run(["sh", "-c", _FILL.format(results)], check=True)
