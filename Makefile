@@ -29,9 +29,10 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 	  $(PLAY) -e mlperf_run_style=test --tags validate,provision,run,collect && $(BIN)/mlperf-ops targets -i $(INVENTORY) --write; fi
 	@$(PLAY) -e mlperf_run_style=$(STYLE)
 
+# Files in the order of their folders: those with few tests are the long ones, and would else be left to one worker.
 test: ## Run all tests that need no hosts of their own
 	@tools/bootstrap dev
-	@$(BIN)/pytest -q -n 2 --dist loadfile
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 acceptance: ## Run a full closed v6.1 submission of a stand-in to the checked tree (about 12 minutes)
 	@tools/bootstrap dev
@@ -45,15 +46,15 @@ lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 lab-down: ## Take them down again
 	@$(BIN)/python -m tests.lab down --id lab
 
-lab-faults: ## Run all tests of faults that a campaign survives (Linux, root; about ten minutes)
+lab-faults: ## Run all tests of faults that campaigns and power measurements survive (Linux, root; half an hour)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q tests/faults
+	@$(BIN)/pytest -q tests/faults tests/hosts/test_measured_cells.py
 
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/hosts tests/faults
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests/faults tests/hosts
 
 lint: ## Run all linters and type checkers
 	@tools/bootstrap dev

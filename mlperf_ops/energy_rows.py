@@ -72,7 +72,7 @@ def energy_table(folder: Path) -> EnergyTable:
     """
     if (folder / ENERGY).is_file():
         result = load(Result, read_json(folder / "result.json"), str(folder / "result.json"))
-        return EnergyTable(tuple(_rows(folder, result, "", result.verdict)), ())
+        return EnergyTable(rows_of(folder, result, "", result.verdict), ())
     if not (folder / "hosts").is_dir():
         raise ResultError(
             f"{folder} is no results folder with collected cells, and no attempt with {ENERGY}",
@@ -85,10 +85,25 @@ def energy_table(folder: Path) -> EnergyTable:
         if (one.folder / ENERGY).is_file():
             try:
                 verdict = "invalid" if one.power_rejected else one.result.verdict
-                rows += _rows(one.folder, one.result, one.host, verdict)
+                rows += rows_of(one.folder, one.result, one.host, verdict)
             except ResultError as error:
                 problems.append(str(error))
     return EnergyTable(tuple(rows), tuple(problems))
+
+
+def rows_of(attempt: Path, result: Result, host: str, verdict: Verdict) -> tuple[EnergyRow, ...]:
+    """Return what each source says of one attempt that has unofficial energy.
+
+    Args:
+        attempt: Its folder.
+        result: Of it.
+        host: Where it ran; "" where that is not known.
+        verdict: That counts: the result's, or what the judge of its power measurement made of it.
+
+    Raises:
+        ResultError: The file cannot be read.
+    """
+    return tuple(_rows(attempt, result, host, verdict))
 
 
 def _rows(attempt: Path, result: Result, host: str, verdict: Verdict) -> Iterator[EnergyRow]:

@@ -10,14 +10,12 @@ This module is shipped to hosts: standard library only.
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject
@@ -25,19 +23,19 @@ from mlperf_ops.files import Json, JsonObject
 DETAIL_LOG, SUMMARY_LOG = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
 _MARKER = b":::MLLOG"
 _PREFIX = b':::MLLOG {"key": "'
-_BETWEEN = b"}\n" + _PREFIX
 _WARNING = b"warning"  # such messages come whenever a thread has time, also after the last result
 _BEFORE_JSON = len(b":::MLLOG ")
 _CLOSING_BRACE = ord("}")
 _IS_ERROR = b'"is_error": true'
 _IS_WARNING = b'"is_warning": true'
 _BLOCK_BYTES = 4 << 20
-_WHOLE_BYTES = 8 << 20  # a block with a longer line than usual is better not copied
 _LONGEST_LINE_BYTES = 256 << 20  # an index list of 20 million samples; more is not a LoadGen log
 _ERRORS_KEPT = 100
 # How LoadGen starts the message of an error that is an early end, such as "Max query count reached".
 ENDED_EARLY = "Ending early:"
 _BULKY = frozenset({b"loaded_qsl_set"})
+_LONG_LINE_BYTES = 1 << 10
+_SET_ENDS = b"power_end"
 _SHOWN_CHARACTERS = 80
 # What `complete` is judged by; decoded in any case.
 _JUDGED = frozenset(
@@ -88,7 +86,7 @@ def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
 
 
 class _Reader:
-    """State of one pass over a detail log: by blocks where only some keys are wanted, by lines where all are."""
+    """State of one pass over a detail log."""
 
     def __init__(self, path: Path | str, keys: frozenset[str] | None, *, count_warnings: bool) -> None:
         self.path = path
@@ -106,44 +104,10 @@ class _Reader:
         """Read whole lines; `block` ends with a line feed."""
         if not block.isascii():
             self._require_utf8(block)
-        if self.wanted is None or len(block) > _WHOLE_BYTES or not self._regular(block, self.wanted):
-            self._by_line(block)
-        if _IS_ERROR in block:
+        if self._lines(block):
             self._collect_errors(block)
         if self.count_warnings:
             self.warnings += block.count(_IS_WARNING)
-
-    def _regular(self, block: bytes, wanted: frozenset[bytes]) -> bool:
-        """Read a block in which every line has LoadGen's form; False, and nothing read, when one has not.
-
-        Every step is one call for all lines, and the wanted lines are decoded at once.
-        """
-        if not (block.startswith(_PREFIX) and block.endswith(b"}\n")):
-            return False
-        # Cut where one line ends as LoadGen ends it and the next one begins as it begins them: what is left of a line
-        # starts with its key, and a line feed inside of it is that of a line of another form.
-        lines = block.split(_BETWEEN)
-        lines[0] = lines[0][len(_PREFIX) :]
-        lines[-1] = lines[-1][:-2]
-        if set(map(bytes.find, lines, itertools.repeat(b"\n"))) != {-1}:
-            return False
-        keys = [line[: line.find(b'"')] for line in lines]
-        missing = wanted.difference(self.found).intersection(keys)
-        if missing:
-            first = dict(zip(reversed(keys), reversed(lines), strict=True))
-            joined = b'},{"key": "'.join([first[key] for key in missing])
-            try:
-                messages = json.loads(b'[{"key": "' + joined + b"}]")
-                values = [message["value"] for message in messages]
-            except (ValueError, KeyError, TypeError):
-                return False  # line by line names the line
-            if len(values) != len(missing):
-                return False  # a line held several messages
-            self.found.update(zip(missing, values, strict=True))
-        self.sets_ended += keys.count(b"power_end")
-        self.lines += len(lines)
-        self.last_key = next((key for key in reversed(keys) if not key.startswith(_WARNING)), self.last_key)
-        return True
 
     def _require_utf8(self, block: bytes) -> None:
         try:
@@ -152,28 +116,66 @@ class _Reader:
             number = self.lines + block.count(b"\n", 0, error.start) + 1
             raise ResultError(f"{self.path}:{number}: byte 0x{block[error.start]:02x} is no UTF-8") from error
 
-    def _by_line(self, block: bytes) -> None:
-        start = 0
-        find, startswith = block.find, block.startswith
-        offset = len(_PREFIX)
-        wanted, found = self.wanted, self.found
-        last_key, lines = self.last_key, self.lines
+    def _lines(self, block: bytes) -> bool:
+        """Read whole lines, and tell whether one of them may be marked as an error.
+
+        Every line has to have LoadGen's form; only the wanted ones are decoded, and those all at once.
+        """
+        find, startswith, offset = block.find, block.startswith, len(_PREFIX)
+        wanted, found, lines, last_key = self.wanted, self.found, self.lines, self.last_key
+        bulky = _BULKY if wanted is None else _BULKY - wanted
+        fresh: dict[bytes, tuple[int, int, int]] = {}
+        plain: set[bytes] = set()  # keys of which another line says nothing more
+        start = searched = sets_ended = 0
+        has_error = False
         while (end := find(b"\n", start)) >= 0:
             lines += 1
-            # Every line has to have the form; only the wanted ones are worth decoding.
-            if not startswith(_PREFIX, start) or block[end - 1] != _CLOSING_BRACE:
+            quote = find(b'"', start + offset, end)
+            if quote < 0 or block[end - 1] != _CLOSING_BRACE or not startswith(_PREFIX, start):
+                self._decode_all(block, fresh)
                 last_key = self._irregular(block[start:end], lines) or last_key
                 start = end + 1
                 continue
-            key = block[start + offset : find(b'"', start + offset, end)]
-            if not key.startswith(_WARNING):
+            key = block[start + offset : quote]
+            if key in plain:
                 last_key = key
-            if key == b"power_end":
-                self.sets_ended += 1
-            if key not in found and (key in wanted if wanted is not None else key not in _BULKY):
-                found[key] = self._decode(block[start:end], lines).get("value")
+            elif key == _SET_ENDS and sets_ended:
+                last_key = key
+                sets_ended += 1
+            elif key in bulky:
+                last_key = key
+                if end - start > _LONG_LINE_BYTES and (listed := find(b"]", quote, end)) >= 0:
+                    # A list of numbers, of which most bytes of most logs are, marks no error.
+                    has_error = has_error or find(_IS_ERROR, searched, quote) >= 0
+                    searched = listed
+            else:
+                sets_ended += key == _SET_ENDS
+                if not key.startswith(_WARNING):
+                    last_key = key
+                    if key != _SET_ENDS:
+                        plain.add(key)
+                if key not in found and key not in fresh and (wanted is None or key in wanted):
+                    fresh[key] = (start, end, lines)
             start = end + 1
         self.last_key, self.lines = last_key, lines
+        self.sets_ended += sets_ended
+        self._decode_all(block, fresh)
+        return has_error or find(_IS_ERROR, searched) >= 0
+
+    def _decode_all(self, block: bytes, fresh: dict[bytes, tuple[int, int, int]]) -> None:
+        """Decode the lines of some keys, and forget them."""
+        if not fresh:
+            return
+        joined = b",".join([block[start + _BEFORE_JSON : end] for start, end, _ in fresh.values()])
+        try:
+            messages = json.loads(b"[" + joined + b"]")
+            values = [message["value"] for message in messages]
+        except (ValueError, KeyError, TypeError):
+            values = []
+        if len(values) != len(fresh):  # one is no message, or holds several: line by line names it
+            values = [self._decode(block[start:end], number).get("value") for start, end, number in fresh.values()]
+        self.found.update(zip(fresh, values, strict=True))
+        fresh.clear()
 
     def _irregular(self, line: bytes, number: int) -> bytes | None:
         """Read a line that does not end as LoadGen writes it; return its key."""
@@ -184,7 +186,7 @@ class _Reader:
             key = str(message["key"]).encode()
             if key in self.wanted if self.wanted is not None else key not in _BULKY:
                 self.found.setdefault(key, message.get("value"))
-            self.sets_ended += key == b"power_end"
+            self.sets_ended += key == _SET_ENDS
             return key
         if not stripped and number > 1:
             return None  # an empty line says nothing and hides nothing
@@ -239,13 +241,13 @@ def _name(key: bytes) -> str:
     return key.decode(errors="replace")
 
 
-def _blocks(stream: BinaryIO, path: Path | str) -> Iterator[tuple[bytes, bool]]:
+def _blocks(descriptor: int, path: Path | str) -> Iterator[tuple[bytes, bool]]:
     """Yield whole lines in blocks, and whether they end with a line feed (False only for the file's cut tail)."""
     tail: list[bytes] = []
     tail_bytes = 0
     # Not more than there is: room that a read does not fill is given back to the system, and fetched again.
-    ask_bytes = min(_BLOCK_BYTES, os.fstat(stream.fileno()).st_size + 1)
-    while block := stream.read(ask_bytes):
+    ask_bytes = min(_BLOCK_BYTES, os.fstat(descriptor).st_size + 1)
+    while block := os.read(descriptor, ask_bytes):
         cut = block.rfind(b"\n") + 1
         if not cut:
             tail.append(block)
@@ -277,14 +279,17 @@ def read_detail(path: Path | str, keys: frozenset[str] | None = None, *, count_w
     names = {} if keys is None else _names(keys)
     cut_off = False
     try:
-        with open(path, "rb", buffering=0) as stream:
-            for block, whole in _blocks(stream, path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            for block, whole in _blocks(descriptor, path):
                 if whole or block.rstrip().endswith(b"}}"):
                     reader.block(block if whole else block + b"\n")
                 elif _PREFIX.startswith(block[: len(_PREFIX)]) or block.startswith(_PREFIX):
                     cut_off = True
                 else:
                     reader.block(block + b"\n")  # names the line
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
     if not reader.lines and not cut_off:

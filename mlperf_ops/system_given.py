@@ -19,13 +19,16 @@ Where: TypeAlias = Callable[[str], str]
 """Field -> where its value was written, for error messages."""
 
 
-def check_given(given: Mapping[str, Json], round_: Round, where: str | Where) -> dict[str, Json]:
+def check_given(
+    given: Mapping[str, Json], round_: Round, where: str | Where, set_by: Mapping[str, str] = FROM_PLAN
+) -> dict[str, Json]:
     """Check the fields that the user gave and return them in their JSON form.
 
     Args:
         given: `mlperf_system_description` of a host.
         round_: Whose fields are meant.
         where: For the error message, such as "mlperf_system_description of host node1", or where each field stands.
+        set_by: Field -> what sets it, of the fields that are not given here.
 
     Raises:
         ConfigError: A field is unknown, is set elsewhere, or its value is empty, a placeholder or of a wrong kind.
@@ -35,8 +38,8 @@ def check_given(given: Mapping[str, Json], round_: Round, where: str | Where) ->
     known = {*fields.required, *fields.required_power_not_enforced, *fields.required_network}
     checked: dict[str, Json] = {}
     for key, value in given.items():
-        if key in FROM_PLAN:
-            raise ConfigError(f"{at(key)}: '{key}' is set by {FROM_PLAN[key]}", hint="remove it here")
+        if key in set_by:
+            raise ConfigError(f"{at(key)}: '{key}' is set by {set_by[key]}", hint="remove it here")
         if key not in known:
             guess = nearest(key, known - set(FROM_PLAN))
             raise ConfigError(

@@ -34,4 +34,5 @@ class PowerRules(CatalogueModel):
     longest_gap_seconds: Positive = Field(description="Between two readings, one a second.")
     least_readings_share: Positive = Field(description="Readings in the run, as a part of its seconds.")
     least_ranging_seconds: Positive
+    least_ranging_share: Positive = Field(description="Ranging, as a part of what is due, below which it is rejected.")
     least_testing_seconds: Positive

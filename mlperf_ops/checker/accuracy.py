@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 from mlperf_ops.accuracy_txt import AccuracyText
@@ -10,9 +11,8 @@ from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import other_errors
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.errors import ToolError
-from mlperf_ops.files import sha256_file
 from mlperf_ops.loadgen_log import DetailLog
 
 _CHECK = "submission_checker: checks/accuracy_check.py"
@@ -212,11 +212,12 @@ def _digest(place: Result, location: str, stated: str) -> Findings:
     if size_bytes is None or size_bytes > place.round.limits.accuracy_log_max_bytes:
         return
     try:
-        if _CUT in place.path(log).read_bytes().replace(b"\r\n", b"\n"):
-            return
-        real = sha256_file(place.path(log))
+        content = place.tree.read(log)
     except OSError as error:
         raise ToolError(f"cannot read {log}: {error.strerror or error}") from error
+    if _CUT in content.replace(b"\r\n", b"\n"):
+        return
+    real = hashlib.sha256(content).hexdigest()
     if real != stated:
         yield HASH_MISMATCH.at(
             place,
@@ -235,7 +236,7 @@ def encoding(place: Result, text: TextFile) -> Findings:
 
 def accuracy_encoding(place: Result) -> Findings:
     """Look at the bytes of accuracy.txt."""
-    yield from encoding(place, read_text(place.tree, place.place(place.round.layout.accuracy_txt)))
+    yield from encoding(place, place.accuracy_file)
 
 
 def artifacts(place: Result) -> Findings:

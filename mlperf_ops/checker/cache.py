@@ -113,7 +113,7 @@ class Cache:
         return self._tree.folders.get(location, _NOTHING)
 
     def _stamp(self, folders: Iterable[str]) -> str:
-        stamps = b"\n".join([self._folder(location).stamp for location in folders])
+        stamps = b"".join([self._folder(location).stamp for location in folders])
         return hashlib.blake2b(stamps, digest_size=16).hexdigest()
 
     def _content(self, folders: Iterable[str], files: Iterable[str]) -> str:
@@ -165,7 +165,7 @@ class _Kept:
         return entry | {name: table.of(self.texts(entry[name])) for name in ("folders", "files", "findings")}
 
 
-_NOTHING = Folder(stamp=b"absent")
+_NOTHING = Folder(stamp=b"0" * 16 + b"absent")
 
 
 def _require_writable(folder: Path) -> None:

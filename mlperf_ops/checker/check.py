@@ -68,7 +68,7 @@ def check_tree(  # all but two are by name and have defaults
     findings = with_remedies(findings, submission, planned=plan is not None)
     findings.sort(key=lambda finding: (finding.location.split("/"), _ORDER[finding.severity], finding.rule))
     by_place = FindingsByPlace(findings)
-    judged = tuple(dataclasses.replace(row, verdict=_verdict(by_place.of(row.location))) for row in results)
+    judged = tuple(_judged(row, _verdict(by_place.of(row.location))) for row in results)
     return CheckReport(
         tree=str(tree),
         round=round_.name,
@@ -140,6 +140,10 @@ def _is_benchmark(name: str, row: CheckedResult, plan: Plan, round_: Round) -> b
         and round_.official_name(planned.official_benchmark) == row.model
         for planned in plan.cells
     )
+
+
+def _judged(row: CheckedResult, verdict: ResultVerdict) -> CheckedResult:
+    return row if row.verdict == verdict else dataclasses.replace(row, verdict=verdict)
 
 
 def _verdict(findings: list[Finding]) -> ResultVerdict:

@@ -153,7 +153,7 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
             "performance/power/client.json",
             "the software that measured is not the accepted one: lib/server.py",
         ),
-        "power-meter": ("performance/power/server.json", "the meter's daemon has no accepted version"),
+        "power-meter": ("performance/power/server.json", "PTDaemon has version 1.9.2, accepted is 1.11.1"),
         "power-identity": ("performance/power/server.json", "client and server do not name the same session"),
         "power-clock": (
             "performance/power/server.json",

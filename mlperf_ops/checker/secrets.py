@@ -61,6 +61,7 @@ PRIVATE_DETAILS: dict[str, Form] = {
 }
 
 _LONGEST_BYTES = 256 << 10
+_AT_ONCE_BYTES = 256 << 10
 _WRITTEN = (
     ".json",
     ".md",
@@ -88,22 +89,11 @@ _Places: TypeAlias = list[tuple[str, int, str]]
 def secrets(place: Submitter) -> Findings:
     """Look into the texts of a submitter."""
     private: dict[str, list[tuple[str, str]]] = {}
-    seen: dict[bytes, tuple[_Places, _Places | None]] = {}
-    for location in _texts(place.tree, place.location):
-        try:
-            content = place.tree.read(location)
-        except OSError:
-            continue  # unreadable says so
-        # Five of six texts of a submission are copies of another one in it.
-        digest = hashlib.sha256(content).digest()
-        kept, details = seen.get(digest) or (_look(content, SECRETS), None)
-        if details is None and _is_about_systems(place, location):
-            details = _look(content, PRIVATE_DETAILS)
-        seen[digest] = (kept, details)
+    for location, kept, details in _looked(place):
         for name, line, text in kept:
             said = f"line {line} holds a {name}" + (f" ({text}…)" if text else "")
             yield SECRET.at(At(place.location), location, said, value=f"line {line}")
-        for name, _, text in details or () if _is_about_systems(place, location) else ():
+        for name, _, text in details:
             private.setdefault(name, []).append((location, text))
     for name, places in private.items():
         location, text = places[0]
@@ -111,13 +101,47 @@ def secrets(place: Submitter) -> Findings:
         yield PRIVATE.at(At(place.location), location, f"{name} {text}{more}", value=text)
 
 
-def _look(content: bytes, forms: Mapping[str, Form]) -> _Places:
-    """Return name, line and beginning of the first text of each form."""
-    return [
-        (name, content.count(b"\n", 0, found.start()) + 1, _shown(form, found))
-        for name, form in forms.items()
-        if (found := form.search(content)) is not None
-    ]
+def _looked(place: Submitter) -> Iterator[tuple[str, _Places, _Places]]:
+    """Yield the texts of a submitter, with the secrets and private details in each."""
+    texts: list[tuple[str, bytes, bool]] = []
+    # By digest: five of six texts of a submission are copies of another one in it.
+    kept: dict[bytes, _Places] = {}
+    details: dict[bytes, _Places] = {}
+    fresh: dict[bytes, bytes] = {}
+    private: dict[bytes, bytes] = {}
+    waiting_bytes = 0
+    for location in _texts(place.tree, place.location):
+        try:
+            content = place.tree.read(location)
+        except OSError:
+            continue  # unreadable says so
+        digest, is_private = hashlib.sha256(content).digest(), _is_about_systems(place, location)
+        texts.append((location, digest, is_private))
+        for wanted, known, new in ((True, kept, fresh), (is_private, details, private)):
+            if wanted and digest not in known:
+                known[digest] = []
+                new[digest] = content
+                waiting_bytes += len(content)
+        if waiting_bytes > _AT_ONCE_BYTES:
+            kept |= _look(fresh, SECRETS)
+            details |= _look(private, PRIVATE_DETAILS)
+            fresh, private, waiting_bytes = {}, {}, 0
+    kept |= _look(fresh, SECRETS)
+    details |= _look(private, PRIVATE_DETAILS)
+    for location, digest, is_private in texts:
+        yield location, kept[digest], details[digest] if is_private else []
+
+
+def _look(contents: Mapping[bytes, bytes], forms: Mapping[str, Form]) -> dict[bytes, _Places]:
+    """Return name, line and beginning of the first text of each form, for each content that has one."""
+    joined = b"\n".join(contents.values())  # most forms are in none, which one look tells
+    places: dict[bytes, _Places] = {}
+    for name, form in forms.items():
+        for digest, content in contents.items() if form.may_be_in(joined) else ():
+            if (found := form.search(content)) is not None:
+                line = content.count(b"\n", 0, found.start()) + 1
+                places.setdefault(digest, []).append((name, line, _shown(form, found)))
+    return places
 
 
 def _shown(form: Form, found: re.Match[bytes]) -> str:
@@ -131,13 +155,16 @@ def _is_about_systems(place: Submitter, location: str) -> bool:
 
 def _texts(tree: Tree, location: str) -> Iterator[str]:
     """Yield the texts below a folder that may hold what people write."""
-    folder = tree.folder(location)
-    for name, size in folder.files.items():
-        written = name.endswith(_WRITTEN) or name in _KEY_NAMES
-        if written and 0 < size <= _LONGEST_BYTES and not name.startswith(_LOGS):
-            yield f"{location}/{name}"
-    for name in folder.folders:
-        yield from _texts(tree, f"{location}/{name}")
+    pending = [location]
+    while pending:
+        here = pending.pop()
+        folder = tree.folder(here)
+        for name, size in folder.files.items():
+            if not 0 < size <= _LONGEST_BYTES or name.startswith(_LOGS):
+                continue
+            if name.endswith(_WRITTEN) or name in _KEY_NAMES:
+                yield f"{here}/{name}"
+        pending += [f"{here}/{name}" for name in reversed(folder.folders)]
 
 
 FAMILY = Family("secrets", "Secrets", RULES, submitter=(secrets,))

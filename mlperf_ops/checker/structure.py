@@ -264,16 +264,16 @@ def result(place: Result) -> Findings:
     for pattern in with_power:
         if not _nearby(place, described, pattern):
             yield _missing(place, join(described, pattern), "rules")
-    tests = set(place.round.compliance_files)
-    for name in folder.folders:
-        if name not in tests | {"accuracy", "performance"}:
-            guess = nearest(name, tests | {"accuracy", "performance"})
-            yield UNKNOWN_FOLDER.at(
-                place,
-                f"{place.location}/{name}",
-                f"a result has no folder {name}/" + (f"; did you mean '{guess}'?" if guess else ""),
-                value=name,
-            )
+    if own:
+        allowed = place.round.required_files.performance.optional
+        yield from _strays(At(place.location), place.location, folder.files, allowed, f"{place.folder}/", "advice")
+    tests: set[str] = set(place.round.compliance_files)
+    runs, tested = {"accuracy", "performance"}, place.compliance_folder
+    if tested == place.location:
+        yield from _unknown_folders(place, tested, tests | runs, "a result")
+    else:
+        yield from _unknown_folders(place, place.location, runs, "a result")
+        yield from _unknown_folders(place, tested, tests, "the compliance folder of a result")
     run = place.place(place.round.layout.perf_detail).rpartition("/")[0]
     accuracy = place.place(place.round.layout.acc_detail).rpartition("/")[0]
     yield from _set(place, accuracy, files.accuracy, strays="rules")
@@ -285,6 +285,18 @@ def result(place: Result) -> Findings:
     yield from _set(place, run, files.performance, strays="official", also=files.performance.with_power_also)
     yield from _set(place, run.rpartition("/")[0] + "/ranging", files.ranging, strays="official")
     yield from _set(place, measured, files.power, strays="official")
+
+
+def _unknown_folders(place: Result, location: str, known: set[str], what: str) -> Findings:
+    for name in place.tree.folder(location).folders:
+        if name not in known:
+            guess = nearest(name, known)
+            yield UNKNOWN_FOLDER.at(
+                place,
+                f"{location}/{name}",
+                f"{what} has no folder {name}/" + (f"; did you mean '{guess}'?" if guess else ""),
+                value=name,
+            )
 
 
 def _endpoints(place: Result) -> Findings:

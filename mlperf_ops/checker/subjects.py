@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlperf_ops.accuracy_txt import AccuracyText, read_accuracy_text
+from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text, read_accuracy_text
 from mlperf_ops.catalogue.layout import PathTemplate
 from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
+from mlperf_ops.checker.texts import LONGEST_BYTES, TextFile, read_text
 from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
@@ -313,9 +314,14 @@ class Result:
         """Detail log of the accuracy run."""
         return self.submitter.submission.log(self.place(self.round.layout.acc_detail))
 
+    @property
+    def compliance_folder(self) -> str:
+        """Location of the folder that holds the compliance tests; since v6.0 it is the result itself."""
+        return self.place(self.round.layout.compliance_dir)
+
     def test_folder(self, test: str) -> str:
         """Return the location of a compliance test's folder."""
-        return f"{self.place(self.round.layout.compliance_dir)}/{test}"
+        return f"{self.compliance_folder}/{test}"
 
     def test_log(self, test: str) -> LogFile:
         """Detail log of a compliance test's run; not every test hands one in."""
@@ -325,14 +331,24 @@ class Result:
         return self._tests[test]
 
     @cached_property
+    def accuracy_file(self) -> TextFile:
+        """accuracy.txt."""
+        return read_text(self.tree, self.place(self.round.layout.accuracy_txt))
+
+    @cached_property
     def accuracy_text(self) -> AccuracyText | None:
         """accuracy.txt, read for the metrics of the benchmark; None when it or the benchmark is unknown."""
         location = self.place(self.round.layout.accuracy_txt)
-        if self.model is None or self.tree.size(location) is None:
+        size_bytes = self.tree.size(location)
+        if self.model is None or size_bytes is None:
             return None
         targets = self.round.accuracy_targets(self.model, self.scenario or self.folder)
+        patterns, hash_line = self.round.accuracy_regex, self.round.hash_regex
+        if size_bytes <= LONGEST_BYTES:
+            file = self.accuracy_file
+            return parse_accuracy_text(file.rows, targets, patterns, hash_line) if file.is_read else None
         try:
-            return read_accuracy_text(self.path(location), targets, self.round.accuracy_regex, self.round.hash_regex)
+            return read_accuracy_text(self.path(location), targets, patterns, hash_line)
         except ResultError:
             return None
 

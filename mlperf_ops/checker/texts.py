@@ -20,17 +20,20 @@ class TextFile:
         exists: There is such a file.
         text: What it says, characters that are no UTF-8 replaced; "" when it is missing or cannot be read.
         problem: Why it cannot be read as UTF-8; None when it can.
+        is_read: Its bytes could be read.
     """
 
     location: str
     exists: bool
     text: str
     problem: str | None
+    is_read: bool = True
 
     @property
     def rows(self) -> list[str]:
         """Its lines, divided as Python's text files are."""
-        return self.text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        plain = "\r" not in self.text
+        return (self.text if plain else self.text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
 
     @property
     def lines(self) -> list[str]:
@@ -50,7 +53,7 @@ def read_text(tree: Tree, location: str) -> TextFile:
     try:
         raw = tree.read(location, LONGEST_BYTES)
     except OSError as error:
-        return TextFile(location, exists=True, text="", problem=error.strerror or str(error))
+        return TextFile(location, exists=True, text="", problem=error.strerror or str(error), is_read=False)
     try:
         return TextFile(location, exists=True, text=raw.decode(), problem=None)
     except UnicodeDecodeError as error:

@@ -6,10 +6,9 @@ nothing of these has changed (`mlperf_ops.checker.cache`).
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
+import operator
 import os
-import stat
 import sys
 import threading
 from array import array
@@ -24,6 +23,8 @@ _TOP = 3  # division/submitter/results: from here on two processes share the wal
 _READ_BYTES = 1 << 20
 _STATE = 4  # numbers of a file's state
 _ALL_BITS = (1 << 64) - 1  # a time before 1970 is negative
+_LENGTH = 8  # digits of the length of a part of a stamp
+_name = operator.attrgetter("name")
 _WORTH_A_PROCESS = 12  # folders of that depth for each
 
 
@@ -35,13 +36,19 @@ class Folder:
         folders: Names of the folders in it, sorted.
         files: Name -> size of the files in it, sorted.
         stamp: Changes when a name, size, time or file number in it changes; empty when the walk was without stamps.
-        newest_ns: Time of the latest change in it.
+            It tells its own length, so that a row of stamps is one, too.
     """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     stamp: bytes = b""
-    newest_ns: int = 0
+
+    @property
+    def newest_ns(self) -> int:
+        """Time of the latest change in it; 0 when the walk was without stamps."""
+        states = array("Q")
+        states.frombytes(self.stamp[len(self.stamp) - int(self.stamp[:_LENGTH] or b"0", 16) :])
+        return max(*states[::_STATE], *states[1::_STATE], 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +122,12 @@ class Tree:
         Raises:
             OSError: It cannot be read.
         """
+        path = self.file(location)
+        parent, _, name = location.rpartition("/")
+        known = self.folders.get(parent)
         # One more than there is: a regular file gives less than was asked for only at its end.
-        asked = min(most_bytes, (self.size(location) or 0) + 1)
-        descriptor = os.open(self.file(location), os.O_RDONLY)
+        asked = min(most_bytes, (0 if known is None else known.files.get(name, 0)) + 1)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             content = os.read(descriptor, asked)
             if len(content) < asked or asked == most_bytes:
@@ -198,11 +208,11 @@ def _walk_apart(
     root: Path,
     starts: list[str],
     stamps: bool,  # noqa: FBT001  # a call of another process
-) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], bytes, int]]], list[Link], dict[str, str]]:
+) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], bytes]]], list[Link], dict[str, str]]:
     """Walk in another process; plain tuples are quicker to send than objects."""
     part = Tree(root)
     _walk(part, starts, None, stamps=stamps)
-    plain = [(location, (one.folders, one.files, one.stamp, one.newest_ns)) for location, one in part.folders.items()]
+    plain = [(location, (one.folders, one.files, one.stamp)) for location, one in part.folders.items()]
     return plain, part.links, part.unreadable
 
 
@@ -223,35 +233,36 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
             tree.unreadable[location] = error.strerror or str(error)
             continue
         others = submitter is not None and location != "" and "/" not in location
+        folders, files = folder.folders, folder.files
         states: list[int] = []
         odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
         for entry in found:
-            here = f"{location}/{entry.name}" if location else entry.name
-            if entry.is_symlink():
-                states += _note_link(tree, folder, entry, here)
-                odd += (entry.name, tree.links[-1].target)
-            elif entry.is_dir(follow_symlinks=False):
-                if not others or entry.name == submitter:
-                    folder.folders.append(entry.name)
-                    pending.append(here)
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if not others or name == submitter:
+                    folders.append(name)
+                    pending.append(f"{location}/{name}" if location else name)
                 else:
                     tree.narrowed.add(location)
                     odd.append("")  # its stamp is another one than that of a folder without the others
-            else:
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode):
-                    folder.files[entry.name] = status.st_size
-                    states += _state(status)
-                else:  # reading a pipe or a device might never end
-                    tree.unreadable[here] = "it is no regular file"
-                    odd.append(entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError as error:  # it was there a moment ago
+                    tree.unreadable[join(location, name)] = error.strerror or str(error)
+                    odd.append(name)
+                    continue
+                files[name] = status.st_size
+                states += (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+            elif entry.is_symlink():
+                states += _note_link(tree, folder, entry, join(location, name))
+                odd += (name, tree.links[-1].target)
+            else:  # reading a pipe or a device might never end
+                tree.unreadable[join(location, name)] = "it is no regular file"
+                odd.append(name)
         if stamps:
-            _stamp(folder, states, odd)
+            folder.stamp = _stamp(folder, states, odd)
     return left
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -259,13 +270,14 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
-def _stamp(folder: Folder, states: list[int], odd: list[str]) -> None:
-    """Stamp a folder by the names in it and by the states of its files, one after the other."""
-    names = "\0".join((*folder.folders, "", *folder.files, "", *odd))  # no name is empty
-    digest = hashlib.blake2b(names.encode(errors="surrogateescape"), digest_size=10)
-    digest.update(array("Q", [state & _ALL_BITS for state in states]))
-    folder.stamp = digest.digest()
-    folder.newest_ns = max(max(states[::_STATE], default=0), max(states[1::_STATE], default=0))
+def _stamp(folder: Folder, states: list[int], odd: list[str]) -> bytes:
+    """Return what tells a folder from an earlier one: the names in it, and the states of its files one by one."""
+    names = "\0".join((*folder.folders, "", *folder.files, "", *odd)).encode(errors="surrogateescape")  # none is empty
+    try:
+        told = array("Q", states).tobytes()
+    except OverflowError:
+        told = array("Q", [state & _ALL_BITS for state in states]).tobytes()
+    return b"%08x%08x%b%b" % (len(told), len(names), names, told)
 
 
 def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:

@@ -44,6 +44,8 @@ def command(
 ) -> None:
     """Examine all hosts at once: address, host key, login, sudo, Python, disk, clock, package index, your own files.
 
+    Of power directors and measured hosts also PTDaemon, a Python for power-dev, ports, analyzers, calibration, time.
+
     Each finding is a sentence and a remedy. Nothing is changed on a host. Hosts are reached as Ansible would reach
     them, and host keys are always checked. With -i Ansible resolves the inventory's variables
     (playbooks/preflight.yml); that playbook calls this verb with --vars. What `mlperf-ops plan` would refuse in the
@@ -94,7 +96,13 @@ def _from_variables(variables: str, timeout: float) -> JsonObject:
     if not hosts:
         raise _nobody(str(data.get("limit") or ""), cast("list[str]", data.get("known") or []))
     questions = [
-        make_question(name, one.get("access") or {}, one.get("variables") or {}, one.get("plan"))
+        make_question(
+            name,
+            one.get("access") or {},
+            one.get("variables") or {},
+            one.get("plan"),
+            run_id=str(one.get("run_id") or ""),
+        )
         for name, one in cast("dict[str, dict[str, JsonObject]]", hosts).items()
     ]
     began = time.monotonic()

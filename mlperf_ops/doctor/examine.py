@@ -26,6 +26,7 @@ _CROWD, _CROWD_SECONDS = 16, 0.25
 _SEARCHED = ("/usr/bin/python3", "/usr/libexec/platform-python", "python3")
 _NO_PYTHON = 41
 _LAST_CHARACTERS = 200
+_FUTURE = "from __future__ import annotations\n"  # only at the top of a program
 # A step that itself waits until the deadline says better than "no answer" where it hung.
 _GRACE_SECONDS = 0.5
 _CORRECT = "install python3 there, or correct ansible_python_interpreter"
@@ -189,7 +190,12 @@ def _ask_here(question: Question, progress: Progress) -> Reply:
 
 def script(question: Question) -> str:
     """Return the probe's source with the call that asks this question."""
-    source = importlib.resources.files("mlperf_ops.doctor").joinpath("probe.py").read_text(encoding="utf-8")
+    source = _source("mlperf_ops.doctor", "probe.py")
+    more = "{}"
+    if question.power is not None:
+        parts = (_source("mlperf_ops.harness", "clock.py"), _source("mlperf_ops.doctor", "power_probe.py"))
+        source = "\n".join((source, *(part.replace(_FUTURE, "") for part in parts)))
+        more = f"{{'power': lambda: power(json.loads({json.dumps(json.dumps(question.power.wanted()))}))}}"
     wanted: JsonObject = {
         "home": question.home,
         "sudo": question.needs_sudo,
@@ -200,7 +206,11 @@ def script(question: Question) -> str:
         "programs": [*sorted({program for name in question.knobs for program in KNOBS[name].programs})],
         "index": _index(question),
     }
-    return f"{source}\nmain(json.loads({json.dumps(json.dumps(wanted))}))\n"
+    return f"{source}\nmain(json.loads({json.dumps(json.dumps(wanted))}), {more})\n"
+
+
+def _source(package: str, name: str) -> str:
+    return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _index(question: Question) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from mlperf_ops.doctor.knobs import KNOBS
 from mlperf_ops.doctor.model import Check, Finding, OwnFiles, Question, Reply, Severity
+from mlperf_ops.doctor.power import judge_power
 
 OLDEST_FOR_MODULES = (3, 8)
 OLDEST_FOR_CELLS = (3, 10)
@@ -42,6 +44,7 @@ def judge(question: Question, reply: Reply) -> tuple[Finding, ...]:
         ("files", _files),
         ("architecture", _architecture),
         ("tuning", _tuning),
+        ("power", _power),
         ("busy", _busy),
         ("reboot", _reboot),
     )
@@ -204,12 +207,26 @@ def _tuning(question: Question, reply: Reply) -> _Found:
         yield "note", f"{', '.join(dict.fromkeys(settings))} will not be set: {reason}", ""
 
 
-def _busy(_: Question, reply: Reply) -> _Found:
+def _power(question: Question, reply: Reply) -> _Found:
+    if question.power is not None:
+        today = datetime.now(timezone.utc).date()
+        yield from judge_power(question.power, _part(reply, "power"), today)
+
+
+def _busy(question: Question, reply: Reply) -> _Found:
     busy = _part(reply, "busy")
     if "provision" in busy:
         yield "blocks", "another play is provisioning it", "wait until it has ended"
     if "cell" in busy:
         who = " ".join(str(busy["cell"]).split())[:120]
+        run_id = str(busy.get("run_id") or "")
+        if question.run_id and run_id and run_id != question.run_id:
+            yield (
+                "blocks",
+                f"run '{run_id}' measures on it: {who}",
+                f"wait until run '{run_id}' has ended",
+            )
+            return
         yield "note", f"a cell runs on it: {who}", "a run of the same plan re-attaches to it, any other has to wait"
 
 

@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from mlperf_ops.doctor.power_question import PowerQuestion
 from mlperf_ops.files import Json
 
 Severity: TypeAlias = Literal["blocks", "warns", "note"]
 
 Check: TypeAlias = Literal[
     "address", "port", "host-key", "login", "sudo", "python", "home", "disk", "clock", "index", "files",
-    "architecture", "tuning", "busy", "reboot",
+    "architecture", "tuning", "power", "busy", "reboot",
 ]  # fmt: skip
 """What is examined, in this order: without the first four a host cannot be asked about the others."""
 
@@ -74,7 +75,9 @@ class Question:
     mirror: str = ""  # mlperf_mirror
     cells_python: str = ""  # host_components_python
     files: tuple[OwnFiles, ...] = ()
+    run_id: str = ""  # of the plan; "": there is none yet
     knobs: tuple[str, ...] = ()  # names of settings that tuning wants to set, see knobs.KNOBS
+    power: PowerQuestion | None = None  # of a power director, and of a SUT that is measured
 
 
 @dataclass(frozen=True, slots=True)

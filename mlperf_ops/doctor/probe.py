@@ -32,12 +32,13 @@ _LOCK_FIELDS = 6  # of a line of /proc/locks: "1: FLOCK ADVISORY WRITE <pid> <de
 _VENV = "import sys, venv; print('.'.join(map(str, sys.version_info[:3])))"
 
 
-def main(wanted: dict[str, Any]) -> None:
+def main(wanted: dict[str, Any], more: dict[str, Callable[[], Any]]) -> None:
     """Print the time at once, then everything else.
 
     Args:
         wanted: home, sudo, environment, cells_python, files, knobs, programs, and index: the URL where pip's own
             configuration names none; "" asks for none.
+        more: Further parts, out of what was sent behind this file.
     """
     # First and alone: the controller compares it with its own clock.
     sys.stdout.write(json.dumps({"time": time.time()}) + "\n")
@@ -56,6 +57,7 @@ def main(wanted: dict[str, Any]) -> None:
         "index": lambda: index(wanted["index"]) if wanted["index"] and not has_environment(home) else None,
         "busy": lambda: busy(home) if home else None,
         "reboot": reboot,
+        **more,
     }
     facts = {}
     for name, ask in parts.items():
@@ -228,7 +230,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def busy(home: str) -> dict[str, str]:
-    """Say who holds the locks of mlperf_home, without touching them."""
+    """Say who holds the locks of mlperf_home, without touching them, and for which run a cell is measured."""
     held = {}
     locks = _locked_inodes()
     for name, path in (("cell", "runs/.lock"), ("provision", "state/.provision.lock")):
@@ -238,7 +240,23 @@ def busy(home: str) -> dict[str, str]:
                     held[name] = stream.read(300).decode(errors="replace").strip() or "another process"
         except OSError:  # noqa: PERF203  # two files
             continue
+    if "cell" in held:
+        held["run_id"] = _run_of(held["cell"], home)
     return held
+
+
+def _run_of(purpose: str, home: str) -> str:
+    """Read it off the folder of the attempt that the holder of the lock works on; "" where that cannot be told."""
+    try:
+        pid = int(purpose.rpartition("(pid ")[2].rstrip(")"))
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as stream:
+            words = stream.read().split("\0")
+        attempt = words[words.index("--attempt") + 1]
+    except (OSError, ValueError, IndexError):
+        return ""
+    runs = os.path.join(home, "runs")
+    inside = os.path.relpath(attempt, runs).split(os.sep)
+    return "" if inside[0] in (os.pardir, os.curdir) else inside[0]
 
 
 def _locked_inodes() -> set[int]:

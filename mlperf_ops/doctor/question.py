@@ -1,10 +1,14 @@
-"""From the variables that Ansible resolved, and the plan, to the question about a host. Pure."""
+"""From the variables that Ansible resolved, and the plan, to the question about a host.
+
+Pure, but for a look at PTDaemon on the controller.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import cast
 
+from mlperf_ops.doctor import power_question
 from mlperf_ops.doctor.knobs import KNOBS
 from mlperf_ops.doctor.model import Access, OwnFiles, Question
 from mlperf_ops.files import Json, JsonObject
@@ -19,12 +23,15 @@ VARIABLES = (
     "mlperf_tuning_profile",
     "mlperf_tuning",
     "host_components_python",
+    *power_question.VARIABLES,
 )
 WITHOUT_PLAN = "mlperf_benchmarks"
 _FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 
 
-def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], planned: JsonObject | None) -> Question:
+def make_question(
+    name: str, access: JsonObject, variables: Mapping[str, Json], planned: JsonObject | None, *, run_id: str = ""
+) -> Question:
     """Build the question about one host.
 
     Args:
@@ -33,6 +40,7 @@ def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], 
         variables: Its variables out of `VARIABLES`.
         planned: Its entry of plan.json; None where there is no plan, or the host runs no cells. With `tolerant` a file
             that is missing keeps only its own cells from running.
+        run_id: The plan's; "" where there is no plan.
     """
     components = variables.get("mlperf_components")
     return Question(
@@ -44,7 +52,9 @@ def make_question(name: str, access: JsonObject, variables: Mapping[str, Json], 
         mirror=str(variables.get("mlperf_mirror") or ""),
         cells_python=str(variables.get("host_components_python") or ""),
         files=tuple(_own_files(components if isinstance(components, dict) else {}, planned)),
+        run_id=run_id,
         knobs=tuple(sorted(_knobs(variables, planned) & set(KNOBS))),
+        power=power_question.power_question(name, variables),
     )
 
 

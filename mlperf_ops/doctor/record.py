@@ -15,7 +15,7 @@ from mlperf_ops.files import Json, JsonObject, read_json, sha256_json
 FILE = "preflight.json"
 _SCHEMA = 1
 # Part of every digest: raise it when a check is added, so that hosts are asked about it once.
-_VERSION = 1
+_VERSION = 2
 
 
 def digest(access: JsonObject, variables: Mapping[str, Json], planned: JsonObject | None) -> str:

@@ -22,7 +22,7 @@ _COLUMNS: dict[str, tuple[Check, ...]] = {
     "clock": ("clock",),
     "index": ("index",),
     "files": ("files",),
-    "rest": ("architecture", "tuning", "busy", "reboot"),
+    "rest": ("architecture", "tuning", "power", "busy", "reboot"),
 }
 _ORDER: tuple[Check, ...] = tuple(check for checks in _COLUMNS.values() for check in checks)
 _MARKS: dict[Severity | None, str] = {

@@ -119,12 +119,13 @@ def _up_to(files: Sequence[PartialFile], most_bytes: int | None) -> list[Partial
 
 def _no_room(wanted: Wanted, others_bytes: int, files: Sequence[PartialFile]) -> str:
     needed = sum(file.left for file in files)
-    free = shutil.disk_usage(wanted.partial).free - others_bytes - _SPARE_BYTES
-    if not needed or needed <= free:
+    free = max(shutil.disk_usage(wanted.partial).free - others_bytes, 0)
+    if not needed or needed <= free - _SPARE_BYTES:
         return ""
     return (
         f"{wanted.key}: {wanted.path} needs {shown_bytes(needed)} more below {wanted.target.parent}, where "
-        f"{shown_bytes(max(free, 0))} are left (make room and collect again; it goes on where it stopped)"
+        f"{shown_bytes(free)} are free, and {shown_bytes(_SPARE_BYTES)} are to stay free (make room and collect again; it "
+        "goes on where it stopped)"
     )
 
 

@@ -15,6 +15,13 @@ from mlperf_ops.importing.mistakes import Mistakes
 from mlperf_ops.model import COMPLIANCE_TESTS, Division, OnConflict, Plan, PlannedHost, Scenario
 from mlperf_ops.system_given import FROM_PLAN, check_given
 
+# Fields of a description that other keys of the map set.
+_SET_BY = {
+    "division": "division of the map",
+    "submitter": "submitter of the map",
+    "system_type": "system_type of the system, beside description",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -111,7 +118,7 @@ def _host(file: MapFile, index: int, round_: Round, joins: PlannedHost | None, n
 
 def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) -> dict[str, Json]:
     """Return the fields of a system: what the file says and the round knows, and over it what is typed."""
-    typed = check_given(entry.description, round_, lambda key: file.at("systems", index, "description", key))
+    typed = check_given(entry.description, round_, lambda key: file.at("systems", index, "description", key), _SET_BY)
     if entry.description_file is None:
         return typed
     where = file.at("systems", index, "description_file")

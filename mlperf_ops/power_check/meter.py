@@ -30,8 +30,9 @@ def commands(server: JsonObject, rules: PowerRules) -> Iterator[PowerFinding]:
     identity = next((reply for command, reply in spoken if command == "Identify"), "")
     version, model = _VERSION.search(identity), identity.split(",")[0]
     if version is None or version[1] not in rules.ptd_versions:
+        accepted = " or ".join(rules.ptd_versions)
         yield _wrong(
-            "the meter's daemon has no accepted version",
+            f"PTDaemon has version {version[1]}, accepted is {accepted}" if version else "PTDaemon told no version",
             value=version[1] if version else identity or "no reply to Identify",
             limit=", ".join(rules.ptd_versions),
         )

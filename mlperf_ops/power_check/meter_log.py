@@ -57,7 +57,9 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     lines = _marked(text)
     objection = _official(lines, ranging, (begin, end), rules)
     if objection is not None:
-        yield PowerFinding("meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection)
+        yield PowerFinding(
+            "meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection, symptom="errors"
+        )
         return
     yield from _strict(lines, ranging, measured, rules)
 
@@ -177,6 +179,7 @@ def _strict(
             f"the meter reported {len(errors)} errors outside of ranging, such as: {errors[0]}",
             value=str(len(errors)),
             limit="0",
+            symptom="errors",
         )
     inside = {
         time_s for line in lines if (time_s := line.time_s) is not None and first < time_s < last and line.uncertain

@@ -26,6 +26,9 @@ PowerSubject: TypeAlias = Literal[
 ]
 """What a finding is about."""
 
+PowerSymptom: TypeAlias = Literal["errors", "invalid", "silent"]
+"""How trouble with the meter shows: it reported errors, it calls readings invalid, readings are missing."""
+
 Objector: TypeAlias = Literal["official", "rules", "advice"]
 """Who objects: the official power checker; the rules only; or only good sense."""
 
@@ -41,6 +44,7 @@ class PowerFinding:
         message: One sentence.
         value: What was found.
         limit: What was expected.
+        symptom: Where it may have a cause in common with other findings, how that shows here.
     """
 
     subject: PowerSubject
@@ -49,6 +53,7 @@ class PowerFinding:
     message: str
     value: str | None = None
     limit: str | None = None
+    symptom: PowerSymptom | None = None
 
 
 class Reading(NamedTuple):

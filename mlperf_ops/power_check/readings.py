@@ -12,7 +12,6 @@ from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check.model import Measurement, PowerFinding, Run, objects
 
-_SILENT, _CALLS = "the meter was silent", "the meter calls"
 _SAMPLES, _VALID = 4, 6  # fields of the reply to Watts
 _MOST = 0.5
 
@@ -28,23 +27,25 @@ def readings(taken: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
         return
     measured = run.measured
     if run.average_watts is None:
-        seen = "no reading above 0 W during the run" if measured else f"{_SILENT} during the whole run"
-        yield PowerFinding("readings", "official", name, seen)
+        seen = "no reading above 0 W during the run" if measured else "the meter was silent during the whole run"
+        yield PowerFinding("readings", "official", name, seen, symptom=None if measured else "silent")
         return
     gap_s, since_s = _longest_gap(run, [reading.time_s for reading in measured])
     least = rules.least_readings_share * math.floor(run.duration_s)  # one a second: as many as whole seconds
     if len(measured) < least:
         missing = run.duration_s - len(measured)
+        silent = gap_s > missing * _MOST
         at = f"{dt.datetime.fromtimestamp(since_s, dt.timezone.utc):%H:%M:%S}"
         yield PowerFinding(
             "readings",
             "rules",
             name,
-            f"{_SILENT} for {gap_s:.0f} s of the run of {run.duration_s:.0f} s, from {at} on"
-            if gap_s > missing * _MOST
+            f"the meter was silent for {gap_s:.0f} s of the run of {run.duration_s:.0f} s, from {at} on"
+            if silent
             else f"{len(measured)} readings in a run of {run.duration_s:.0f} s, one a second is due",
             value=f"{len(measured)} readings",
             limit=f"at least {least:.0f}",
+            symptom="silent" if silent else None,
         )
     elif gap_s > rules.longest_gap_seconds:
         yield PowerFinding(
@@ -77,9 +78,10 @@ def replies(server: JsonObject, rules: PowerRules) -> Iterator[PowerFinding]:
             "readings",
             "rules" if many else "advice",
             "power/server.json",
-            f"{_CALLS} {samples - valid} of its {samples} readings invalid",
+            f"the meter calls {samples - valid} of its {samples} readings invalid",
             value=str(valid),
             limit=str(samples),
+            symptom="invalid",
         )
 
 
@@ -88,10 +90,10 @@ def one_cause(found: Sequence[PowerFinding]) -> tuple[PowerFinding, ...]:
 
     Readings with errors are invalid, and a meter that falls silent may report an error for each missing one.
     """
-    silent = next((one for one in found if one.subject == "readings" and one.message.startswith(_SILENT)), None)
-    invalid = [one for one in found if one.subject == "readings" and one.message.startswith(_CALLS)]
-    errors = [one for one in found if one.subject == "meter-errors" and one.value]
-    main = silent or next(iter(errors), None)
+    silent, errors, invalid = (
+        [one for one in found if one.symptom == symptom] for symptom in ("silent", "errors", "invalid")
+    )
+    main = next(iter((*silent, *errors)), None)
     also = [one for one in (*errors, *invalid) if one is not main]
     if main is None or not also:
         return tuple(found)

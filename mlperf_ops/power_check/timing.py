@@ -15,7 +15,6 @@ _MS = 1000
 _DST_S = 3600  # a clock that was set for daylight saving
 _START, _STOP = 1, 2  # the stamps right before and after the workload
 _PERCENT = 100
-_HALF = 0.5
 _OF_LEVEL = ("mlperf_log_detail.txt", "spl.txt")
 
 
@@ -94,13 +93,14 @@ def durations(measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding
         if run.begin_s is None or run.end_s is None:
             continue  # the clock says so
         due = min(least, testing)
-        if run is measured.ranging and run.duration_s < due * _HALF:
+        share = rules.least_ranging_share
+        if run is measured.ranging and run.duration_s < due * share:
             yield PowerFinding(
                 "duration",
                 "rules",
                 "ranging/mlperf_log_detail.txt",
-                f"ranging took {ranging:.1f} s, less than half of the {due:.0f} s that are due: it may not have seen "
-                "the highest power",
+                f"ranging took {ranging:.1f} s, less than {share * _PERCENT:g} % of the {due:.0f} s that are due: it "
+                "may not have seen the highest power",
                 value=f"{ranging:.1f} s",
                 limit=f"at least {least:g} s",
             )

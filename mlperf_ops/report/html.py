@@ -8,9 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mlperf_ops import wording
+from mlperf_ops.harness.energy.model import NOTE
 from mlperf_ops.report import (
     charts,
     durations,
+    energy,
     figures,
     gantt,
     power,
@@ -68,6 +70,8 @@ def _context(run: Run) -> dict[str, Any]:
         "benchmarks": charts.benchmark_charts(run),
         "timelines": charts.timelines(run),
         "powers": power.power_panels(run),
+        "energies": energy.energy_lines(run),
+        "energy_note": NOTE,
         "durations": durations.durations(run),
         "colours": gantt.COLOURS,
         "refused": run.packaging.refused,

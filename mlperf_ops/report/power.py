@@ -27,15 +27,21 @@ class PowerPanel:
 
     Attributes:
         name: System, benchmark and scenario.
+        anchor: Of the cell.
         plot: Power over time; "" where there are no readings.
         figures: Name and value.
         problems: What rejects the measurement, and advice.
     """
 
     name: str
+    anchor: str
     plot: str
     figures: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+
+    def value(self, name: str) -> str:
+        """Return a figure by its name; "-" where the measurement has none of it."""
+        return dict(self.figures).get(name, "-")
 
 
 def power_panels(run: Run) -> tuple[PowerPanel, ...]:
@@ -91,6 +97,7 @@ def _panel(run: Run, cell: CellRun, place: Place, index: int) -> PowerPanel:
     name = one_line(f"{one.system}, {one.benchmark}, {one.scenario}")
     return PowerPanel(
         name=name,
+        anchor=cell.anchor,
         plot=_plot(f"p{index}", f"Power over time, {name}", measured),
         figures=tuple(_figures(found)) if found.problem is None else (),
         problems=tuple(one_line(problem) for problem in problems),

@@ -33,6 +33,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         staging = _Staging(given, harness, lock)
         arguments = {
             "home": host["home"],
+            "run_id": plan["run_id"],
             "python": given.get("python", ""),
             "read": given.get("read", "auto"),
             "mirror_url": staging.mirror if isinstance(staging.mirror, str) else "",

@@ -31,9 +31,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         given = controller.plain(self._task.args)
         controller.package()
         run = controller.run_folder(given.get("results", ""), variables)
-        planned = self._planned(run)
+        run_id, planned = self._planned(run)
         names = self._names(given["hosts"], given.get("limit", ""), variables)
-        asked = {name: self._asked(name, variables["hostvars"][name], planned.get(name)) for name in names}
+        asked = {
+            name: {"run_id": run_id, **self._asked(name, variables["hostvars"][name], planned.get(name))}
+            for name in names
+        }
         digests = {name: record.digest(one["access"], one["variables"], one["plan"]) for name, one in asked.items()}
         held = record.read(run)
         if not given.get("again", False):
@@ -59,15 +62,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 changed = controller.files.write_json(run / record.FILE, merged)
         return {**result, "changed": changed, "asked": list(asked), "blocked": blocked, "msg": answer["summary"]}
 
-    def _planned(self, run: Path) -> dict[str, dict[str, Any]]:
-        """Return the plan's hosts; without a plan what they need is taken from their variables."""
+    def _planned(self, run: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+        """Return the plan's run and its hosts; without a plan what they need is taken from their variables."""
         try:
             plan = controller.read_plan(run, check_mode=bool(self._task.check_mode))
         except AnsibleActionFail:
-            return {}
+            return "", {}
+        run_id = str(plan["run_id"])
         if plan.get("smoke"):  # a file that is not there is a warning: it keeps its own cells from running, no others
-            return {host["name"]: {**host, "tolerant": True} for host in plan["hosts"]}
-        return {host["name"]: host for host in plan["hosts"]}
+            return run_id, {host["name"]: {**host, "tolerant": True} for host in plan["hosts"]}
+        return run_id, {host["name"]: host for host in plan["hosts"]}
 
     def _names(self, pattern: str, limit: str, variables: dict[str, Any]) -> list[str]:
         """Resolve both patterns as Ansible does; a limit may also be a file (@name)."""

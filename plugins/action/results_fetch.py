@@ -10,12 +10,14 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, fetch, power_session
 
 with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
     from mlperf_ops.fetching import assemble, parts
 
 _MODULE = "mlperf_ops.lab.results_fetch"
+display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -57,8 +59,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001  # as Ansible's own actions do
         # What could not come keeps the line that it had: cells.json names only what is here and whole.
-        known = fetch.known_cells(folder) if problems else {}
+        in_doubt = answer.get("lacking") or {}
+        known = fetch.known_cells(folder) if problems or in_doubt else {}
         lines = [one.line() if one.wanted.target.is_dir() else known.get(one.cell["key"]) for one in held]
+        lines += [known.get(key) for key in in_doubt]
+        for key, why in in_doubt.items():
+            display.display(f"{name}  {key}: whether there is anything new cannot be told: {why}", color="yellow")
         changed = fetch.write_cells(run, name, host["system"], [line for line in lines if line is not None])
         result["changed"] = changed or result["changed"]
         if problems:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import (
+    host_measuring,
     host_python,
     host_store,
     time_measure,
@@ -157,9 +158,9 @@ def _store(home: Path) -> str:
 
 def _tuning(asked: Asked, machine: Machine) -> str:
     """Compare every knob as the role does; a tool is asked only for knobs that have no file, such as those of GPUs."""
-    cell = tuning_store.running_cell(asked.home)
-    if cell:
-        raise Doubt(f"{cell} is being measured")
+    now = host_measuring.measuring(asked.home)
+    if now is not None:
+        raise Doubt(f"{now.cell} is being measured")
     state = tuning_store.tuned(asked.home, machine)
     if asked.settings != (state or {}).get("settings", {}):
         raise Doubt("the host is not tuned to what the plan says")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ansible_collections.mlperf_ops.lab.plugins.module_utils import tuning_plan, tuning_store
+from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_measuring, tuning_plan, tuning_store
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import HostError
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.tuning_knob import MissingError, RefusedError, Skip
 
@@ -70,9 +70,9 @@ class Tuner:
         if not found.works and not found.settled:
             self._record(found, skips)
             return Outcome([], skips, [])
-        cell = tuning_store.running_cell(self.home) if self.home is not None else ""
-        if cell:
-            return Outcome([], skips, [], waits_for=cell)
+        now = host_measuring.measuring(self.home) if self.home is not None else None
+        if now is not None:
+            return Outcome([], skips, [], waits_for=now.cell)
         with tuning_store.held(self.machine):
             self.backup = tuning_store.Backup(self.machine)  # another play may have written it meanwhile
             return self._apply()

@@ -138,20 +138,6 @@ def tuned(home: Path, machine: Machine) -> dict[str, Any] | None:
         return None
 
 
-def running_cell(home: Path) -> str:
-    """Return what the host is measuring, "" for nothing. Looks only: taking the lock could keep a cell from starting.
-
-    The harness writes "<cell> (pid N)" into runs/.lock and holds it for as long as the cell runs.
-    """
-    try:
-        purpose = (home / "runs" / ".lock").read_text(encoding="utf-8").strip()
-        pid = int(purpose.rpartition("(pid ")[2].rstrip(")"))
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return ""
-    return purpose.partition(" (pid ")[0] if b"mlperf_ops.harness" in command else ""
-
-
 @contextlib.contextmanager
 def held(machine: Machine) -> Iterator[None]:
     """Let one controller at a time tune a host.

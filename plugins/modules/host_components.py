@@ -41,6 +41,10 @@ options:
   home:
     description: mlperf_home of the host, absolute or starting with C(~). Given by the action.
     type: str
+  run_id:
+    description: Id of the run. Nothing is changed while a cell of another run is measured. Given by the action.
+    type: str
+    default: ""
   lock_sha256:
     description: Digest of the Python lock. Empty when cells need no packages. Given by the action.
     type: str
@@ -169,7 +173,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_python, host_store  # noqa: E402
+from ansible_collections.mlperf_ops.lab.plugins.module_utils import host_measuring, host_python, host_store  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils.host_store import HostError, Ledger  # noqa: E402
 
 _RESERVE_BYTES = 64 << 20  # what is left for state files and the first logs
@@ -191,6 +195,7 @@ ARGUMENTS = {
     "cache": {"type": "str", "default": ""},
     "python": {"type": "str", "default": ""},
     "home": {"type": "str"},
+    "run_id": {"type": "str", "default": ""},
     "lock_sha256": {"type": "str", "default": ""},
     "harness_sha256": {"type": "str"},
     "mirror_url": {"type": "str", "default": ""},
@@ -209,6 +214,7 @@ class Host:
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Find the interpreter and the ledger."""
         self.home = host_store.expand(parameters["home"])
+        self.run_id: str = parameters["run_id"]
         self.lacking: dict[str, str] = dict(parameters["lacking"])
         self.tolerant: bool = parameters["tolerant"]
         wanted: list[dict[str, str]] = parameters["components"]
@@ -322,7 +328,10 @@ class Host:
                 "components": {component["name"]: self._place(component) for component in self.components},
             }
         )
-        changed = host_store.write_atomic(self.home / "state" / "provision.json", text)
+        path = self.home / "state" / "provision.json"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            host_measuring.require_no_other_run(self.home, self.run_id)
+        changed = host_store.write_atomic(path, text)
         self.ledger.save()
         return changed
 
@@ -409,6 +418,7 @@ def main() -> None:
         if not module.check_mode and (host.staged or not missing):
             with host_store.held(host.home):
                 if missing:
+                    host_measuring.require_no_other_run(host.home, host.run_id)
                     host_store.remove_leftovers(host.home)
                     missing = host.missing()  # another play may have ended since, and its cells use what it made
                 host.bring(missing)

@@ -60,6 +60,12 @@ cells:
   returned: success
   type: list
   elements: dict
+lacking:
+  description:
+    - Cells whose attempts cannot be told, because the host does not hold their model or data set any more, each with
+      the reason.
+  returned: success
+  type: dict
 removed_bytes:
   description: Size of the logs that were removed from the host.
   returned: when O(clean) was given
@@ -94,10 +100,16 @@ ARGUMENTS = {
 }
 
 
-def listed(home: Path, question: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the cells whose newest attempt has ended, with the digests that identify it."""
-    found = []
-    for cell in host_agent.ask(home, "status", question)["cells"]:
+def listed(home: Path, question: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the cells whose newest attempt has ended, with the digests that identify it, and those in doubt.
+
+    Which attempts of a cell are of this plan is told by the model and data that it names; where another play has
+    provisioned the host for something else since, that cannot be told of that cell. It keeps no other from coming.
+    """
+    found, lacking = [], {}
+    for cell in host_agent.ask(home, "status", {**question, "tolerant": True})["cells"]:
+        if cell["state"] == "lacking":
+            lacking[cell["key"]] = "; ".join(cell["reasons"])
         if not cell.get("path") or not cell.get("verdict"):
             continue
         attempt = home / cell["path"]
@@ -116,7 +128,7 @@ def listed(home: Path, question: dict[str, Any]) -> list[dict[str, Any]]:
                 "cleaned": (attempt / COLLECTED).is_file(),
             }
         )
-    return found
+    return found, lacking
 
 
 def clean(home: Path, verified: list[dict[str, Any]]) -> int:
@@ -149,17 +161,17 @@ def main() -> None:
     try:
         home = host_store.expand(module.params["home"])
         if module.check_mode and host_agent.provision(home) is None:
-            module.exit_json(changed=False, home=str(home), cells=[])
+            module.exit_json(changed=False, home=str(home), cells=[], lacking={})
         if module.params["clean"]:
             removed = 0 if module.check_mode else clean(home, module.params["clean"])
             module.exit_json(changed=True, home=str(home), removed_bytes=removed)
-        cells = listed(home, module.params["question"])
+        cells, lacking = listed(home, module.params["question"])
     except host_store.HostError as error:
         module.fail_json(msg=str(error))
     except (OSError, KeyError, ValueError) as error:
         module.fail_json(msg=f"the results below {module.params['home']} cannot be read: {error}")
     else:
-        module.exit_json(changed=False, home=str(home), cells=cells)
+        module.exit_json(changed=False, home=str(home), cells=cells, lacking=lacking)
 
 
 if __name__ == "__main__":

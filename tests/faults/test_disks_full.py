@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.campaign import HOME, words
 from tests.faults.conftest import Begin
+from tests.support.small_disks import small_disk
 
 pytestmark = [pytest.mark.lab, pytest.mark.network]
 
@@ -50,8 +51,7 @@ def test_a_full_disk_of_the_controller_loses_nothing(begin: Begin) -> None:
     host, other = campaign.hosts
     results = campaign.controller.run.parent
     results.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(results)], check=True)
-    try:
+    with small_disk(results, 96):
         running = campaign.start()
         campaign.until_measuring(host)
         subprocess.run(["sh", "-c", _FILL.format(results)], check=True)
@@ -68,5 +68,3 @@ def test_a_full_disk_of_the_controller_loses_nothing(begin: Begin) -> None:
         for one in (host, other):
             assert campaign.verdicts(one) == ["valid"]
             assert campaign.valid(one) == 1
-    finally:
-        subprocess.run(["umount", "-l", str(results)], check=True)

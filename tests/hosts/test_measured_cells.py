@@ -1,8 +1,9 @@
 """Measured cells on real hosts: a director, two SUTs that share its analyzer, real LoadGen, chrony and systemd.
 
-PTDaemon is a stand-in, so nothing of it can be submitted. With MLPERF_POWER_DEV_CHECKOUT, a checkout of
-mlcommons/power-dev at the pinned commit, client and server are the official ones; without it a double takes their
-place, as the test's name says. MLPERF_INFERENCE_CHECKOUT lets the official power checker judge the result.
+PTDaemon is a stand-in, so nothing of it can be submitted. Client and server are a double, as the test's name says, and
+once more the official ones where MLPERF_POWER_DEV_CHECKOUT names a checkout of mlcommons/power-dev at the pinned
+commit; that is slow, as their pauses take forty seconds. MLPERF_INFERENCE_CHECKOUT lets the official power checker
+judge the result. `make lab-faults` runs all of it, `make test-lab` what is not slow.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from mlperf_ops.power_check import FILES, check_measurement, read_measurement
 from mlperf_ops.power_check.official import power_checker, run_power_checker
 from mlperf_ops.simulated import build
 from tests.lab import Host, Lab
-from tests.power_sim.flow import DAEMON, DOUBLE
-from tests.support import power_double
+from tests.power_sim import repository as double
+from tests.power_sim import sntp
+from tests.power_sim.flow import DAEMON
 from tests.support.controllers import Controller
 from tests.support.playbooks import Played
 
@@ -36,6 +38,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.network]
 
 _HOME = "root/mlperf"
 _UNIT = "mlperf-power@wt310.service"
+_CONF = "/etc/mlperf-power/wt310.conf"
+SNTP = Path(sntp.__file__)
 _OFFICIAL, _DOUBLE = "official power-dev", "a double of power-dev"
 CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")
 
@@ -128,7 +132,7 @@ def until(condition: Any, seconds: float = 60) -> None:  # noqa: ANN401  # a cal
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module", params=[_OFFICIAL, _DOUBLE])
+@pytest.fixture(scope="module", params=[pytest.param(_OFFICIAL, marks=pytest.mark.slow), _DOUBLE])
 def site(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("power")
     patch = pytest.MonkeyPatch()
@@ -140,10 +144,9 @@ def site(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.Temp
         if CHECKOUT:
             changes["mlperf_inference_checkout"] = CHECKOUT
     else:
-        files = {path.name: path.read_text() for path in DOUBLE.glob("*.py")}
-        _, catalogue = power_double.make(folder, files)
+        _, catalogue = double.make(folder)
         patch.setenv("MLPERF_OPS_CATALOGUE", str(catalogue))
-        changes = {"mlperf_round": power_double.ROUND}
+        changes = {"mlperf_round": double.ROUND}
     director, one, other = lab.add([(None, None), (None, None), (None, None)])
     yield Site(lab, folder, (director, one, other), str(request.param), **changes)
     patch.undo()
@@ -217,6 +220,7 @@ def test_the_tree_has_the_measurement_as_the_round_wants_it_and_no_real_one_is_p
         assert "# Power settings" in (result / "power_settings.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_second_run_measures_nothing_again(site: Site, first_run: Played) -> None:
     assert first_run.recap["localhost"]["failed"] == 1, "nothing of a stand-in is packed"
     again = site.controller.play("run-inference.yml", "--tags", "validate,provision,run,collect")
@@ -253,6 +257,7 @@ def assert_nothing_is_left(site: Site) -> None:
     assert "SIM-1" in said
 
 
+@pytest.mark.slow
 def test_a_director_that_dies_in_ranging_fails_the_cell_and_the_next_run_recovers(
     site: Site, first_run: Played
 ) -> None:
@@ -285,6 +290,7 @@ def test_a_sut_that_dies_in_ranging_leaves_no_server_and_is_measured_again(site:
     assert_nothing_is_left(site)
 
 
+@pytest.mark.slow
 def test_a_measurement_goes_on_without_its_controller_and_the_next_play_takes_it(site: Site, first_run: Played) -> None:
     assert first_run.recap
     arguments = measure_again(site, 153)
@@ -301,6 +307,7 @@ def test_a_measurement_goes_on_without_its_controller_and_the_next_play_takes_it
     assert_nothing_is_left(site)
 
 
+@pytest.mark.slow
 def test_a_server_that_was_left_behind_is_ended_by_the_next_measurement(site: Site, first_run: Played) -> None:
     assert first_run.recap
     site.director.exec(["systemctl", "start", _UNIT])
@@ -313,10 +320,44 @@ def test_a_server_that_was_left_behind_is_ended_by_the_next_measurement(site: Si
     assert_nothing_is_left(site)
 
 
-def test_a_directors_clock_that_is_off_is_told_before_anything_is_measured(site: Site, first_run: Played) -> None:
+@pytest.mark.slow
+def test_a_time_server_that_does_not_answer_is_told_before_anything_is_measured(site: Site, first_run: Played) -> None:
     assert first_run.recap
-    site.director.exec(["systemctl", "stop", "chrony"])  # nobody answers any more
+    site.director.exec(["systemctl", "stop", "chrony"])
     done = site.controller.play("run-inference.yml", *measure_again(site, 155))
     site.director.exec(["systemctl", "start", "chrony"])
     assert f"its power cannot be measured: director {site.director.name}: time server" in words(done), done.output
+    assert_nothing_is_left(site)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whose", ["SUT", "director"])
+def test_a_time_server_double_that_is_ahead_by_0_9_s_is_one_finding_before_anything_is_measured(
+    site: Site, first_run: Played, whose: str
+) -> None:
+    # No host's clock can be shifted: they share the machine's. One of them asks a server that is off.
+    assert first_run.recap
+    server = site.other
+    server.exec(["systemd-run", "--quiet", "--unit=off", "python3", "-c", SNTP.read_text(), server.address, "0.9"])
+    asks, path = {"SUT": (site.one, "/root/mlperf/state/power.json"), "director": (site.director, _CONF)}[whose]
+    before, right = asks.read(path), site.director.address
+    name = {"SUT": f'"ntp_server": "{right}"', "director": f"ntpServer: {right}"}[whose]
+    assert name in before
+    try:
+        (asks.root / path[1:]).write_text(before.replace(name, name.replace(right, server.address)))
+        arguments = measure_again(site, 156 if whose == "SUT" else 157)
+        measured = len(site.attempts(site.one))
+        done = site.controller.play("run-inference.yml", *arguments)
+    finally:
+        (asks.root / path[1:]).write_text(before)
+        server.exec(["systemctl", "stop", "off"])
+    said = re.findall(r"the clock is (\d+) ms behind time server (\S+), more than 100 ms", words(done))
+    assert {one[1] for one in said} == {server.address}, done.output
+    assert all(890 < int(one[0]) < 1500 for one in said)  # the answer of a busy machine takes its time
+    assert "   ranging  " not in done.output
+    if whose == "director":
+        assert f"its power cannot be measured: director {asks.name}: the clock is" in words(done)
+        assert len(site.attempts(site.one)) == measured
+    else:
+        assert verdicts(site) == ["power_clock"]
     assert_nothing_is_left(site)

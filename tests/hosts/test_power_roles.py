@@ -1,7 +1,7 @@
 """The roles power_director and power_sut on real hosts, with real chrony and systemd.
 
 With MLPERF_POWER_DEV_CHECKOUT, a checkout of mlcommons/power-dev at the pinned commit, the real server and client are
-put there and started; without, a small git repository that the test makes takes their place. PTDaemon is a stand-in.
+put there and started; without, the double takes their place, from a git repository. PTDaemon is a stand-in.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ import yaml
 
 from mlperf_ops.files import Json, JsonObject
 from tests.lab import Host, Lab
-from tests.support import power_double
+from tests.power_sim import repository as double
+from tests.power_sim.flow import DAEMON
 from tests.support.controllers import Controller
 from tests.support.playbooks import CHECKOUT, Played
 
@@ -37,7 +39,7 @@ class Site:
         self.controller = Controller(lab, folder, hosts, "power", ansible_user="root")
         self.reached = yaml.safe_load((self.controller.inventory / "hosts.yml").read_text())["all"]["vars"]
         self.ptd = folder / "ptd-stand-in"
-        self.ptd.write_text(power_double.PTD)
+        self.ptd.write_bytes(DAEMON.read_bytes())
         self.meter: JsonObject = {
             "director": self.director.name,
             "device_type": 49,
@@ -78,6 +80,12 @@ class Site:
         whole.write_text(yaml.safe_dump(imports))
         return self.controller.play(str(whole), *arguments)
 
+    def set_knobs(self, **knobs: Json) -> None:
+        """Have the stand-in on the director behave from its next start on."""
+        (ptd,) = re.findall(r"^ptd: (\S+)$", self.director.read("/etc/mlperf-power/wt310.conf"), re.MULTILINE)
+        place = self.director.root / f"{ptd[1:]}.json"
+        place.write_text(json.dumps(knobs))
+
     def apply(self, *arguments: str) -> Played:
         return self.play("validate.yml", "power.yml", arguments=arguments)
 
@@ -95,20 +103,35 @@ def everything_of(host: Host) -> str:
     ).stdout
 
 
-@pytest.fixture(scope="module", params=["real power-dev", "a git repository of the test in its place"])
+def doctor(site: Site) -> dict[str, set[str]]:
+    """Return the severity and the beginning of all that the doctor says of power, host by host."""
+    argv = [sys.executable, "-m", "mlperf_ops", "doctor", "-i", str(site.controller.inventory), "--json"]
+    done = site.controller.lab.run(argv, check=False, cwd=CHECKOUT)
+    assert done.stdout, done.stderr
+    return {
+        host["name"]: {
+            f"{one['severity']}: {' '.join(one['message'].split()[:6])}"
+            for one in host["findings"]
+            if one["check"] == "power"
+        }
+        for host in json.loads(done.stdout)["hosts"]
+    }
+
+
+@pytest.fixture(scope="module", params=["official power-dev", "a double of power-dev"])
 def site(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("power")
     patch = pytest.MonkeyPatch()
     changes: JsonObject = {}
-    if request.param == "real power-dev":
+    if request.param == "official power-dev":
         checkout = os.environ.get("MLPERF_POWER_DEV_CHECKOUT", "")
         if not checkout:
             pytest.skip("set MLPERF_POWER_DEV_CHECKOUT to a checkout of mlcommons/power-dev")
         changes = {"mlperf_power_checkout": checkout}
     else:
-        _, catalogue = power_double.make(folder)
+        _, catalogue = double.make(folder)
         patch.setenv("MLPERF_OPS_CATALOGUE", str(catalogue))
-        changes = {"mlperf_round": power_double.ROUND}
+        changes = {"mlperf_round": double.ROUND}
     director, sut, other = lab.add([(None, None), (None, None), (None, None)])
     yield Site(lab, folder, (director, sut, other), **changes)
     patch.undo()
@@ -130,6 +153,11 @@ def test_a_virgin_host_is_checked_without_a_change_and_what_it_lacks_is_said(sit
     assert "+KillSignal=SIGINT" in checked.output
     assert {host.name: everything_of(host) for host in both} == virgin
 
+    found = doctor(site)
+    lacks = {f"warns: time server {site.director.address}: Connection refused", "warns: it does not know the service"}
+    assert found[site.sut.name] == lacks
+    assert found[site.director.name] == {*lacks, "warns: wt310: there is no /dev/usbtmc0"}
+
     refused = site.apply()  # no clock is kept yet
     assert refused.exit_code != 0
     assert "the clock is not synchronised: no time daemon runs on this host" in words(refused)
@@ -144,6 +172,20 @@ def test_a_virgin_host_is_checked_without_a_change_and_what_it_lacks_is_said(sit
     site.play("revert.yml", arguments=("--tags", "power_director,power_sut"))
     for host in (*both, site.other):
         host.exec("apt-get -q update && apt-get -qy install --no-install-recommends netbase", timeout=180)
+
+
+def test_the_doctor_says_what_a_director_lacks(site: Site) -> None:
+    found = doctor(site)
+    assert found[site.sut.name] == set()
+    assert found[site.director.name] == {"warns: wt310: there is no /dev/usbtmc0"}
+    site.write(power_director_ptdaemon_sha256="0" * 64, power_director_python="/usr/bin/python9")
+    site.director.exec(["touch", "/dev/usbtmc0"])
+    found = doctor(site)
+    site.director.exec(["rm", "/dev/usbtmc0"])
+    site.write()
+    assert "blocks: power-dev needs Python 3.7 to 3.12;" in found[site.director.name]
+    assert f"blocks: power_director_ptdaemon: {site.ptd} has sha256" in " ".join(found[site.director.name])
+    assert "warns: wt310: there is no /dev/usbtmc0" not in found[site.director.name]
 
 
 def test_a_director_is_made_that_can_measure_and_taken_back(site: Site) -> None:
@@ -186,12 +228,12 @@ def test_a_director_is_made_that_can_measure_and_taken_back(site: Site) -> None:
 
 def start_slow_server(site: Site) -> str:
     """Have a server wait for a PTDaemon that is never ready; return the unit."""
-    site.write(mlperf_power_analyzers={"wt310": {**site.meter, "device_port": "slow"}})
     applied = site.apply()
     assert applied.exit_code == 0, applied.output
+    site.set_knobs(start_seconds=600)
     unit = _UNIT.format("wt310")
     site.director.exec(["systemctl", "start", unit])
-    until(lambda: "slow" in processes(site.director))
+    until(lambda: "/ptd -l " in processes(site.director))
     return unit
 
 
@@ -222,15 +264,17 @@ def test_a_server_that_is_stopped_ends_its_ptdaemon_and_nothing_is_reverted_unde
     assert f"{unit} runs, so a measurement may be going on" in words(refused)
     site.director.exec(["systemctl", "stop", unit], timeout=70)
     assert processes(site.director) == ""
+    site.set_knobs()
 
 
 def test_a_meter_that_does_not_answer_is_a_sentence_of_the_self_test(site: Site) -> None:
-    site.write(mlperf_power_analyzers={"wt310": {**site.meter, "device_port": "broken"}})
     assert site.apply().exit_code == 0
+    site.set_knobs(refuses="no meter at /dev/usbtmc0")
     tried = site.play("power_verify.yml", arguments=("-e", "power_director_self_test=true"))
     assert tried.exit_code != 0
     assert "server wt310 was tried: mlperf-power@wt310.service ended:" in words(tried)
     assert "PTDaemon unexpectedly terminated" in words(tried)
+    site.set_knobs()
 
 
 def test_a_configuration_that_is_not_wanted_any_more_goes(site: Site) -> None:

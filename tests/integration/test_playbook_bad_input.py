@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from mlperf_ops.files import Json, sha256_file
 from tests.support.images import make_images
 from tests.support.playbooks import CHECKOUT, Played, local_inventory, play
+from tests.support.small_disks import small_disk
 
 pytestmark = pytest.mark.integration
 
@@ -83,13 +85,12 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root can mount a small file system")
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "mlperf-ops-test", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine does not let a test mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with contextlib.ExitStack() as mounted:
+        try:
+            mounted.enter_context(small_disk(folder, 4))
+        except subprocess.CalledProcessError:
+            pytest.skip("this machine does not let a test mount a file system")
+        yield folder
 
 
 def test_a_disk_without_space_is_told_before_any_component_is_written(full_disk: Path, tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def test_an_analyzer_that_is_unplugged_in_testing_is_one_finding(tmp_path: Path)
 def test_another_version_of_the_daemon_is_one_finding(tmp_path: Path) -> None:
     ended = measure(tmp_path, knobs={"version": "1.9.2"}, seconds=(4.0,))
     assert counted(ended) - OF_DOUBLE == Counter({("meter", "official"): 1}), findings(ended)
+    (found,) = [one for one in findings(ended) if one.subject == "meter"]
+    assert found.message == "PTDaemon has version 1.9.2, accepted is 1.11.1"
 
 
 def test_ranging_that_is_shorter_than_half_is_one_finding(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class Knobs:
 
     Attributes:
         start_seconds: From the start to the listener; real meters need 12 to 17 s.
+        refuses: Printed instead of a start, as where no meter is connected.
         idle_watts: Without load.
         full_watts: With all CPUs busy.
         watts: Instead of both, whatever the load; 0: follow the load.
@@ -70,6 +71,7 @@ class Knobs:
     """
 
     start_seconds: float = 0.5
+    refuses: str = ""
     idle_watts: float = 40.0
     full_watts: float = 120.0
     watts: float = 0.0
@@ -421,6 +423,9 @@ def main() -> None:
     log = open(given.log, "a", encoding="ascii") if given.log else None  # noqa: SIM115  # until the end
     meter = Meter(knobs, given.device, channels_of(given.device, given.channels), log)
     meter.say(f"Connecting to device type {given.device} ({MARK})")
+    if knobs.refuses:
+        meter.say(f"ERROR: {knobs.refuses}")
+        sys.exit(1)
     time.sleep(knobs.start_seconds)
     meter.say(f"Uncertainty checking for {meter.name} is activated")
     meter.say(f"Connected to {meter.name} ({MARK})")

@@ -229,6 +229,17 @@ def test_two_controllers_on_one_host_and_a_cell_that_runs() -> None:
     assert "h1/resnet50/Offline/performance (pid 7)" in noted.message
 
 
+def test_a_cell_of_another_run_blocks_and_one_of_the_same_run_does_not() -> None:
+    busy = {"busy": {"cell": "h1/resnet50/Offline/performance (pid 7)", "run_id": "lab"}}
+    [blocked] = findings(busy, asked=question(run_id="mine"))
+    assert blocked.severity == "blocks"
+    assert blocked.line == (
+        "run 'lab' measures on it: h1/resnet50/Offline/performance (pid 7) (wait until run 'lab' has ended)"
+    )
+    assert [one.severity for one in findings(busy, asked=question(run_id="lab"))] == ["note"]
+    assert [one.severity for one in findings(busy)] == ["note"]
+
+
 def test_a_reboot_that_is_asked_for_is_a_warning() -> None:
     finding = only({"reboot": ["linux-image-amd64"]})
     assert finding.message == "it wants to be rebooted after an update (linux-image-amd64)"

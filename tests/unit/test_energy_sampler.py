@@ -28,18 +28,43 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%m-%d-%Y %H:%M:%S.%f")[:-3]
 
 
-def sampled(folder: Path, sources: list[SourceSettings], seconds: float = 0.6, queries: int = 10) -> dict[str, Any]:
-    """Sample for a while; return energy.json of a window inside of it."""
+def sampled(
+    folder: Path, sources: list[SourceSettings], seconds: float = 0.6, queries: int = 10, meter: Path | None = None
+) -> dict[str, Any]:
+    """Sample for a while; return energy.json of a window inside of it.
+
+    Args:
+        folder: Of the attempt.
+        sources: What is read.
+        seconds: For all of it.
+        queries: Of the run.
+        meter: Calls of a program, a line each. With it a third lasts until two more readings are over, however slow
+            the machine is.
+    """
+
+    def a_third() -> None:
+        time.sleep(seconds / 3)
+        if meter is not None:
+            wanted = calls_of(meter) + 3  # the last of them may still be at work
+            deadline = time.monotonic() + 60
+            while calls_of(meter) < wanted:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
     sampler = EnergySampler(folder, sources)
     with sampler.during():
-        time.sleep(seconds / 3)
+        a_third()
         begin = time.time()
-        time.sleep(seconds / 3)
+        a_third()
         end = time.time()
-        time.sleep(seconds / 3)
+        a_third()
     sampler.finish({"power_begin": stamp(begin), "power_end": stamp(end), "result_query_count": queries})
     found: dict[str, Any] = json.loads((folder / "energy.json").read_text())
     return found
+
+
+def calls_of(meter: Path) -> int:
+    return meter.read_text().count("\n") if meter.exists() else 0
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -48,10 +73,11 @@ def rows(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_all_sources_have_one_form_and_are_labelled_unofficial(tmp_path: Path) -> None:
-    program(tmp_path / "bin", "meter", "echo 250")
+    program(tmp_path / "bin", "meter", f'echo x >> "{tmp_path}/calls"; echo 250')
     tree = make_powercap(tmp_path / "powercap")
     argv = (str(tmp_path / "bin/meter"),)
-    found = sampled(tmp_path, [settings("rapl", powercap=str(tree)), settings("command", "pdu", argv=argv)])
+    sources = [settings("rapl", powercap=str(tree)), settings("command", "pdu", argv=argv)]
+    found = sampled(tmp_path, sources, meter=tmp_path / "calls")
     assert found["unofficial"] is True
     assert "never part of a submission" in found["note"]
     rapl, pdu = found["sources"]
@@ -72,9 +98,10 @@ def test_all_sources_have_one_form_and_are_labelled_unofficial(tmp_path: Path) -
 
 
 def test_a_missing_source_is_said_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
-    program(tmp_path / "bin", "meter", "echo 1")
+    program(tmp_path / "bin", "meter", f'echo x >> "{tmp_path}/calls"; echo 1')
     argv = (str(tmp_path / "bin/meter"),)
-    found = sampled(tmp_path, [settings("rapl", powercap="/none"), settings("command", argv=argv)])
+    sources = [settings("rapl", powercap="/none"), settings("command", argv=argv)]
+    found = sampled(tmp_path, sources, meter=tmp_path / "calls")
     rapl, meter = found["sources"]
     assert rapl["problem"].startswith("/none has no RAPL zone")
     assert (rapl["joules"], rapl["average_watts"], rapl["joules_per_query"]) == (None, None, None)
@@ -83,15 +110,25 @@ def test_a_missing_source_is_said_with_its_reason_and_the_others_go_on(tmp_path:
 
 
 def test_one_failed_reading_is_counted_and_the_source_goes_on(tmp_path: Path) -> None:
-    program(tmp_path / "bin", "meter", f'if mkdir "{tmp_path}/once" 2>/dev/null; then echo broken; else echo 7; fi')
-    found = sampled(tmp_path, [settings("command", argv=(str(tmp_path / "bin/meter"),))])["sources"][0]
+    broken_once = f'if mkdir "{tmp_path}/once" 2>/dev/null; then echo broken; else echo 7; fi'
+    program(tmp_path / "bin", "meter", f'echo x >> "{tmp_path}/calls"; {broken_once}')
+    sources = [settings("command", argv=(str(tmp_path / "bin/meter"),))]
+    found = sampled(tmp_path, sources, meter=tmp_path / "calls")["sources"][0]
     assert (found["failed_readings"], found["average_watts"]) == (1, 7.0)
     assert "printed no number: broken" in found["problem"]
 
 
 def test_a_source_that_never_answers_right_is_given_up(tmp_path: Path) -> None:
     program(tmp_path / "bin", "meter", f'echo x >> "{tmp_path}/calls"; echo broken')
-    found = sampled(tmp_path, [settings("command", argv=(str(tmp_path / "bin/meter"),))], seconds=1.5)["sources"][0]
+    sampler = EnergySampler(tmp_path, [settings("command", argv=(str(tmp_path / "bin/meter"),))])
+    with sampler.during():
+        deadline = time.monotonic() + 60
+        while calls_of(tmp_path / "calls") < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.3)  # for readings that nobody wants
+    sampler.finish({})
+    found = json.loads((tmp_path / "energy.json").read_text())["sources"][0]
     assert found["failed_readings"] == 5
     assert (tmp_path / "calls").read_text().count("x") == 5
 

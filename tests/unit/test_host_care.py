@@ -24,7 +24,7 @@ CELL = {"path": "run/s/b/Offline/performance", "request_sha256": "r1"}
 def components_host(home: Path) -> object:
     parameters = {
         "home": str(home), "components": [], "staged": {}, "lock_sha256": "", "harness_sha256": "0" * 64, "python": "",
-        "mirror_url": "", "read": "auto", "cells": [CELL], "tolerant": False, "lacking": {},
+        "mirror_url": "", "read": "auto", "run_id": "mine", "cells": [CELL], "tolerant": False, "lacking": {},
     }  # fmt: skip
     return host_components.Host(parameters)
 

@@ -180,6 +180,20 @@ def test_all_mistakes_of_a_map_are_told_in_one_run_and_nothing_is_written(vendor
         assert key in lines[at - 1]
 
 
+@pytest.mark.parametrize(
+    ("key", "setter"),
+    [
+        ("system_type", "system_type of the system, beside description"),
+        ("submitter", "submitter of the map"),
+        ("division", "division of the map"),
+    ],
+)
+def test_a_field_that_another_key_of_the_map_sets_is_told_with_that_key(vendor: Vendor, key: str, setter: str) -> None:
+    vendor.result("Offline")
+    vendor.map["systems"][0]["description"] = {key: "edge"}
+    assert f"systems[0].description.{key}: '{key}' is set by {setter} (remove it here)" in vendor.sentence()
+
+
 def test_all_fields_of_a_description_that_say_nothing_are_told_at_once(vendor: Vendor) -> None:
     vendor.result("Offline")
     path = vendor.base / "systems/box.json"

@@ -18,7 +18,7 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.catalogue.loader import read_catalogue
 from mlperf_ops.errors import ConfigError, ToolError
 from mlperf_ops.power.software import software, source_problem, source_sums
-from tests.support import power_double
+from tests.power_sim import repository as double
 from tests.support.plugins import plugin
 
 ACCEPTED = ({"server.py": "a", "lib/__init__.py": "b"},)
@@ -56,21 +56,21 @@ def test_the_pinned_commit_is_what_every_round_accepts(name: str, tmp_path: Path
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_the_software_is_fetched_by_git_from_a_repository_of_the_test_in_its_place(tmp_path: Path) -> None:
-    repository, extra = power_double.make(tmp_path)
+def test_the_software_is_fetched_by_git_from_a_repository_of_the_double_in_its_place(tmp_path: Path) -> None:
+    repository, extra = double.make(tmp_path)
     catalogue = read_catalogue((extra,))
-    folder = software(catalogue, power_double.ROUND, tmp_path / "cache")
+    folder = software(catalogue, double.ROUND, tmp_path / "cache")
     assert folder.is_relative_to(tmp_path / "cache" / "power-double")
-    assert sorted(source_sums(folder)) == ["__init__.py", "client.py", "server.py"]
-    assert software(catalogue, power_double.ROUND, tmp_path / "cache", given=str(repository)).is_relative_to(repository)
+    assert sorted(source_sums(folder)) == ["client.py", "power_double.py", "server.py"]
+    assert software(catalogue, double.ROUND, tmp_path / "cache", given=str(repository)).is_relative_to(repository)
     mirror = tmp_path / "mirror"
     shutil.copytree(repository, mirror / "power-dev")
-    assert software(catalogue, power_double.ROUND, tmp_path / "cache2", mirror=mirror).is_dir()
+    assert software(catalogue, double.ROUND, tmp_path / "cache2", mirror=mirror).is_dir()
     shutil.rmtree(repository)
     with pytest.raises(ToolError, match=r"mlcommons/power-dev could not be fetched: .*mlperf_power_checkout: a"):
-        software(catalogue, power_double.ROUND, tmp_path / "cache3")
+        software(catalogue, double.ROUND, tmp_path / "cache3")
     with pytest.raises(ConfigError, match=r"mlperf_power_checkout: .* has no ptd_client_server"):
-        software(catalogue, power_double.ROUND, tmp_path / "cache3", given=str(tmp_path / "cache"))
+        software(catalogue, double.ROUND, tmp_path / "cache3", given=str(tmp_path / "cache"))
 
 
 # --- on hosts --------------------------------------------------------------------------------------------------------

@@ -45,6 +45,9 @@ def test_a_cell_with_power_has_a_plot_figures_and_a_note(powered: Path) -> None:
     page = verdict_page(read)
     assert '<h2 id="power">' in page
     assert panel.plot in page
+    table = page[page.index('<h2 id="power">') : page.index("<h3>" + panel.name)]
+    for column in ("Performance", "Efficiency"):
+        assert f'data-label="{column}" class="figure">{figures[column]}</td>' in table
 
 
 def test_what_is_wrong_with_a_measurement_stands_beside_its_plot(powered: Path) -> None:

@@ -67,8 +67,10 @@ class Analyzer:
             self._process = subprocess.Popen(self.command, stdout=printed, stderr=subprocess.STDOUT, env=environment)
         until = time.monotonic() + _START_SECONDS
         while self._lines is None:
-            if self._process.poll() is not None or time.monotonic() > until:
-                fail("Could not start PTDaemon")
+            if self._process.poll() is not None:
+                fail("ERROR: PTDaemon unexpectedly terminated")
+            if time.monotonic() > until:
+                fail("ERROR: Could not connect to PTDaemon")
             try:
                 self._lines = Lines(socket.create_connection(("127.0.0.1", self.port)))
             except ConnectionRefusedError:
