@@ -201,12 +201,24 @@ def test_a_knob_that_it_lacks_is_named(tmp_path: Path) -> None:
     assert (done.returncode, "wats" in done.stderr) == (1, True)
 
 
-def test_the_time_server_answers_as_sntp_asks() -> None:
-    with responder(port=0) as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+def test_it_ends_at_once_where_no_meter_is_to_be(tmp_path: Path) -> None:
+    environment = os.environ | {"MLPERF_POWER_SIM": '{"refuses": "no meter at /dev/null"}'}
+    command = [sys.executable, str(DAEMON), "49", "/dev/null"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].endswith(": ERROR: no meter at /dev/null")
+
+
+@pytest.mark.parametrize("ahead_seconds", [0.0, 900.0])
+def test_the_time_server_answers_as_sntp_asks(ahead_seconds: float) -> None:
+    with (
+        responder(port=0, ahead_seconds=ahead_seconds) as port,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link,
+    ):
         link.settimeout(20)
         link.sendto(b"\x23" + bytes(39) + b"12345678", ("127.0.0.1", port))
         answer, _ = link.recvfrom(1024)
     seconds = int.from_bytes(answer[40:44], "big") - 2_208_988_800
     assert (len(answer), answer[0], answer[24:32]) == (48, 0x24, b"12345678")
     assert 0 < answer[1] < 16
-    assert abs(seconds - time.time()) < 5
+    assert abs(seconds - ahead_seconds - time.time()) < 5
