@@ -124,8 +124,8 @@ def _no_room(wanted: Wanted, others_bytes: int, files: Sequence[PartialFile]) ->
         return ""
     return (
         f"{wanted.key}: {wanted.path} needs {shown_bytes(needed)} more below {wanted.target.parent}, where "
-        f"{shown_bytes(free)} are free, and {shown_bytes(_SPARE_BYTES)} are to stay free (make room and collect again; it "
-        "goes on where it stopped)"
+        f"{shown_bytes(free)} are free, and {shown_bytes(_SPARE_BYTES)} are to stay free (make room and collect again; "
+        "it goes on where it stopped)"
     )
 
 
