@@ -29,7 +29,7 @@ run: ## Run MLPerf Inference on this machine, to a checked submission tree; STYL
 	  $(PLAY) -e mlperf_run_style=test --tags validate,provision,run,collect && $(BIN)/mlperf-ops targets -i $(INVENTORY) --write; fi
 	@$(PLAY) -e mlperf_run_style=$(STYLE)
 
-# Files in the order of their folders: those with few tests are the long ones, and would else be left to one worker.
+# Files in the order of testpaths, and not by their number of tests: those with few tests are the long ones.
 test: ## Run all tests that need no hosts of their own
 	@tools/bootstrap dev
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
