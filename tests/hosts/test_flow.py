@@ -194,7 +194,7 @@ def test_two_controllers_on_one_host_never_run_two_cells_at_once_and_both_finish
     assert first.process.poll() is None, "the measurement was too short for this test"
     assert refused.exit_code != 0
     holder = f"{host.name}/efficientnet-lite0/Offline/performance"
-    assert f"failed: the host could not be tuned: {holder} is being measured" in words(refused), refused.output
+    assert f"the preflight left it out: run 'one' measures on it: {holder} (pid " in words(refused), refused.output
     ended = first.end()
     assert ended.exit_code == 0, ended.output
     assert "tainted" not in ended.output
