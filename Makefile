@@ -54,7 +54,7 @@ lab-faults: ## Run all tests of faults that campaigns and power measurements sur
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests/faults tests/hosts
+	@$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" tests/faults tests/hosts
 
 lint: ## Run all linters and type checkers
 	@tools/bootstrap dev
