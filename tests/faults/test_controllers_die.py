@@ -12,10 +12,9 @@ from mlperf_ops.files import sha256_file
 from tests.faults.campaign import cells, wait_until, words
 from tests.faults.conftest import Begin
 
-pytestmark = [pytest.mark.lab, pytest.mark.network]
+pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
 
-@pytest.mark.slow
 def test_a_killed_controller_started_again_takes_the_running_cell_and_its_workers_are_gone(begin: Begin) -> None:
     campaign = begin("killed", mlperf_test_query_count=1000)  # it is still running when the second play comes
     host, other = campaign.hosts

@@ -11,7 +11,7 @@ from tests.faults.campaign import HOME, TAGS, Campaign, words
 from tests.faults.conftest import Begin
 from tests.lab import Host
 
-pytestmark = [pytest.mark.lab, pytest.mark.network]
+pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
 _SUDOERS = "/etc/sudoers.d"
 
@@ -84,7 +84,6 @@ def test_a_unit_that_is_killed_whole_is_failed_with_the_signal_and_the_cell_runs
     assert campaign.valid(host) == 1
 
 
-@pytest.mark.slow
 def test_a_unit_that_is_stopped_by_hand_is_told_at_once(begin: Begin) -> None:
     campaign = begin("stopped", 1, mlperf_retries=0)
     [host] = campaign.hosts
@@ -112,7 +111,6 @@ def test_a_cell_that_overruns_its_memory_limit_is_told_so_and_runs_again(begin: 
     assert left(host) == ""
 
 
-@pytest.mark.slow
 def test_without_root_cells_run_in_a_session_and_units_that_are_asked_for_are_refused(begin: Begin) -> None:
     campaign = begin("plain", 1, mlperf_become=False)
     [host] = campaign.hosts
@@ -132,7 +130,6 @@ def test_without_root_cells_run_in_a_session_and_units_that_are_asked_for_are_re
     assert campaign.valid(host) == 1
 
 
-@pytest.mark.slow
 def test_an_account_that_sudo_refuses_runs_its_cells_in_a_session(begin: Begin) -> None:
     campaign = begin("refused", 1)
     [host] = campaign.hosts
