@@ -1,7 +1,7 @@
 """Collect on a power director, or on a measured SUT, what the doctor judges. Changes nothing, starts nothing.
 
-Sent behind `probe` and `mlperf_ops.harness.clock`, whose `clock_problem` it calls, to the host's own Python (3.8 or
-newer): standard library only.
+Sent behind `probe` and `mlperf_ops.harness.clock`, whose `first_python` and `clock_problem` it calls, to the host's own
+Python (3.8 or newer): standard library only.
 """
 
 from __future__ import annotations
@@ -42,25 +42,12 @@ def power(wanted: dict[str, Any]) -> dict[str, Any]:
 def power_python(given: str, minors: list[int]) -> dict[str, Any]:
     """Find a Python that power-dev starts with, as the roles do; say which ones it does not start with."""
     names = ["python3." + str(minor) for minor in range(minors[1], minors[0] - 1, -1)]
-    seen = []
-    for name in [given] if given else ["/usr/bin/python3", *names, "python3"]:
-        path = shutil.which(os.path.expanduser(name))
-        if path is None:
-            continue
-        done = subprocess.run(
-            [path, "-c", _PYTHON_VERSION],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_POWER_SECONDS,
-            check=False,
-        )
-        version = done.stdout.decode(errors="replace").strip()
-        numbers = version.split(".")
-        if done.returncode == 0 and numbers[0] == "3" and minors[0] <= int(numbers[1]) <= minors[1]:
-            return {"path": path, "version": version}
-        seen.append(path + " " + (version or "which does not start"))
-    return {"path": "", "seen": list(dict.fromkeys(seen))}
+    return first_python(  # type: ignore[name-defined,no-any-return]  # noqa: F821  # of `probe`
+        [given] if given else ["/usr/bin/python3", *names, "python3"],
+        _PYTHON_VERSION,
+        lambda version: [3, minors[0]] <= version <= [3, minors[1]],
+        "which does not start",
+    )
 
 
 def knows_ntp() -> bool:

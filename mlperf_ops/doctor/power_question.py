@@ -6,13 +6,13 @@ sense is none.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from mlperf_ops.files import Json, JsonObject, sha256_file
+from mlperf_ops.power import inventory
 
 VARIABLES = (
     "mlperf_power_analyzers",
@@ -124,7 +124,7 @@ def power_question(name: str, variables: Mapping[str, Json]) -> PowerQuestion | 
 
 def _meter(name: str, given: Mapping[str, Json]) -> Meter:
     place, flag = str(given.get("device_port") or ""), str(given.get("interface_flag") or "")
-    is_address = flag in {"-n", "-y"} and _is_address(place)
+    is_address = flag in {"-n", "-y"} and inventory.is_address(place)
     ports = (
         _number(given.get("listen_port"), _LISTEN_PORT),
         _number(given.get("network_port"), _NETWORK_PORT),
@@ -135,14 +135,6 @@ def _meter(name: str, given: Mapping[str, Json]) -> Meter:
         calibrated = None
     looked_at = is_address or (flag in {"", "-n"} and place.startswith("/"))
     return Meter(name, place if looked_at else "", is_address, tuple(int(port) for port in ports), calibrated)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _number(value: Json, default: float) -> float:

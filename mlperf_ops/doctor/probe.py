@@ -118,13 +118,25 @@ def pythons(given: str) -> dict[str, Any]:
     """Find a Python for cells as the role host_components does; say which ones were too old."""
     names = [given] if given else ["/usr/bin/python3", sys.executable]
     names += [] if given else ["python3." + str(minor) for minor in range(14, _OLDEST_MINOR - 1, -1)] + ["python3"]
+    return first_python(names, _VENV, lambda version: version >= [3, _OLDEST_MINOR], "without venv")
+
+
+def first_python(names: list[str], program: str, fits: Callable[[list[int]], bool], without: str) -> dict[str, Any]:
+    """Return path and version of the first Python that fits, or what was seen.
+
+    Args:
+        names: Of commands, or paths.
+        program: Prints its version.
+        fits: Whether a version, as major and minor number, does.
+        without: What is said of one that the program does not run with.
+    """
     seen = []
     for name in names:
-        path = shutil.which(name)
+        path = shutil.which(os.path.expanduser(name))
         if path is None:
             continue
         done = subprocess.run(
-            [path, "-c", _VENV],
+            [path, "-c", program],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -132,9 +144,9 @@ def pythons(given: str) -> dict[str, Any]:
             check=False,
         )
         version = done.stdout.decode(errors="replace").strip()
-        if done.returncode == 0 and [int(part) for part in version.split(".")[:2]] >= [3, _OLDEST_MINOR]:
+        if done.returncode == 0 and fits([int(part) for part in version.split(".")[:2]]):
             return {"path": path, "version": version}
-        seen.append(path + " " + (version or "without venv"))
+        seen.append(path + " " + (version or without))
     return {"path": "", "seen": list(dict.fromkeys(seen))}
 
 

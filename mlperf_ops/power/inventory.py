@@ -6,6 +6,7 @@ has: its name is the thing of its lease, which its director keeps.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -132,3 +133,12 @@ def from_plan(value: dict[str, Json] | None, where: str = "plan.json: power") ->
         ResultError: It was written by another version.
     """
     return PowerLab((), ()) if value is None else load(PowerLab, value, where)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a device port is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -5,14 +5,13 @@ A mistake is one sentence with file, line and key; what is allowed and still wor
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from mlperf_ops.errors import ConfigError, nearest, unknown_name
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.power.inventory import CALIBRATED_DAYS, Analyzer, MeasuredSut, PowerLab, Use, instance_of
+from mlperf_ops.power.inventory import CALIBRATED_DAYS, Analyzer, MeasuredSut, PowerLab, Use, instance_of, is_address
 
 if TYPE_CHECKING:
     from mlperf_ops.catalogue.power_rules import PowerRules
@@ -153,11 +152,11 @@ def _check_channel(channel: str, number: int, rules: PowerRules, where: str) -> 
 
 def _check_port(given: PowerAnalyzer, where: str) -> None:
     """Compare the kind of link with what is at its end."""
-    is_address = _is_address(given.device_port)
-    if given.interface_flag == _TCP and not is_address:
+    by_network = is_address(given.device_port)
+    if given.interface_flag == _TCP and not by_network:
         raise ConfigError(f"{where}: expected the analyzer's IP address for interface_flag -n, found "
                           f"'{given.device_port}'")  # fmt: skip
-    if given.interface_flag == "" and is_address:
+    if given.interface_flag == "" and by_network:
         raise ConfigError(
             f"{where}: {given.device_port} is an IP address, and interface_flag says that the analyzer is at a port "
             "of the director",
@@ -166,14 +165,6 @@ def _check_port(given: PowerAnalyzer, where: str) -> None:
     if given.interface_flag == _GPIB and not given.device_port.isdecimal():
         raise ConfigError(f"{where}: expected the GPIB address, a number, for interface_flag -g, found "
                           f"'{given.device_port}'")  # fmt: skip
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_director(one: Analyzer, directors: Sequence[str] | None, place: Place) -> None:
@@ -200,7 +191,7 @@ def _check_apart(one: Analyzer, other: Analyzer, place: Place) -> None:
     one_entry = "an instrument is one entry: give each host its channel beside its mlperf_power_analyzer"
     if one.serial_number and one.serial_number == other.serial_number:
         raise ConfigError(f"{at('serial_number')}: analyzer {one.name} has it, too", hint=one_entry)
-    same_place = one.director == other.director or _is_address(one.device_port)
+    same_place = one.director == other.director or is_address(one.device_port)
     if same_place and (one.device_port, one.gpib_board) == (other.device_port, other.gpib_board):
         raise ConfigError(
             f"{at('device_port')}: analyzer {one.name} is at {one.device_port}, too", hint=one_entry

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlperf_ops.doctor.examine import script
 from mlperf_ops.doctor.power import judge_power
 from mlperf_ops.doctor.power_question import MINORS, PowerQuestion, power_question
 from mlperf_ops.doctor.question import make_question
 from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.lab_vars import PowerAnalyzer
 from tests.support.plugins import plugin
 
+ROOT = Path(__file__).parents[2]
 TODAY = date(2026, 6, 1)
 METER: JsonObject = {
     "director": "d1", "device_type": "WT310E", "device_port": "/dev/usbtmc0", "calibration_date": "2026-03-01",
@@ -170,3 +173,12 @@ def test_a_host_without_power_is_sent_nothing_of_it() -> None:
 def test_doctor_and_role_agree_which_python_power_dev_starts_with() -> None:
     software: Any = plugin("module_utils.power_software")
     assert tuple((3, minor) for minor in MINORS) == (software.OLDEST, software.NEWEST)
+
+
+def test_doctor_takes_the_defaults_of_the_inventory_and_of_the_roles(tmp_path: Path) -> None:
+    fields = PowerAnalyzer.model_fields
+    asked = director(tmp_path)
+    assert asked.meters[0].ports == (fields["listen_port"].default, fields["network_port"].default)
+    for role in ("power_director", "power_sut"):
+        defaults = yaml.safe_load((ROOT / "roles" / role / "defaults/main.yml").read_text())
+        assert defaults[f"{role}_clock_limit_ms"] == asked.clock_limit_ms
