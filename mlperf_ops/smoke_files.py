@@ -40,6 +40,15 @@ def read_left_out(run: Path) -> dict[str, frozenset[str]]:
     }
 
 
+def note_lacking(run: Path, host: str, lacking: Mapping[str, str]) -> None:
+    """Note which components a host could not be given, and why.
+
+    Raises:
+        ToolError: The note cannot be written.
+    """
+    write_json(run / "hosts" / host / LACKING, {"components": cast("Json", dict(lacking))})
+
+
 def note_left_out(run: Path, host: str, keys: Sequence[str]) -> None:
     """Note which cells of a host the play that goes on leaves out.
 

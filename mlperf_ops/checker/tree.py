@@ -253,7 +253,7 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                     odd.append(name)
                     continue
                 files[name] = status.st_size
-                states += (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+                states += _state(status)
             elif entry.is_symlink():
                 states += _note_link(tree, folder, entry, join(location, name))
                 odd += (name, tree.links[-1].target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import bundles, controller, once
+
+with contextlib.suppress(ImportError):  # `controller.package` says it in a sentence
+    from mlperf_ops import smoke_files
 
 _MODULE = "mlperf_ops.lab.host_components"
 display = Display()
@@ -68,7 +72,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if not self._task.check_mode:
             with controller.sentences():
                 controller.runlock.acquire(run)
-                controller.files.write_json(run / "hosts" / name / "lacking.json", {"components": lacking})
+                smoke_files.note_lacking(run, name, lacking)
 
     def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(
