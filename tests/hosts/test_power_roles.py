@@ -268,10 +268,11 @@ def test_a_server_that_is_stopped_ends_its_ptdaemon_and_nothing_is_reverted_unde
 
 
 def test_a_meter_that_does_not_answer_is_a_sentence_of_the_self_test(site: Site) -> None:
-    assert site.apply().exit_code == 0
+    applied = site.apply()
+    assert applied.exit_code == 0, applied.output
     site.set_knobs(refuses="no meter at /dev/usbtmc0")
     tried = site.play("power_verify.yml", arguments=("-e", "power_director_self_test=true"))
-    assert tried.exit_code != 0
+    assert tried.exit_code != 0, tried.output
     assert "server wt310 was tried: mlperf-power@wt310.service ended:" in words(tried)
     assert "PTDaemon unexpectedly terminated" in words(tried)
     site.set_knobs()

@@ -238,16 +238,17 @@ def main() -> None:
     address, port = conf["server"].get("listen", "0.0.0.0 4950").split(" ")
     # SIGTERM orphans the official server's daemon; the double does not imitate that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as folder, socket.create_server((address, int(port))) as listener:
+    with tempfile.TemporaryDirectory() as folder:
         trial = Analyzer(conf, Path(folder))
         trial.start()
         trial.end()
-        log(f"Ready to accept connections at {address}:{port}")
-        stops = False
-        while not stops:
-            connection, _ = listener.accept()
-            with connection:
-                stops = serve(connection, conf, Path(folder))
+        with socket.create_server((address, int(port))) as listener:  # only now: who listens has a meter that answers
+            log(f"Ready to accept connections at {address}:{port}")
+            stops = False
+            while not stops:
+                connection, _ = listener.accept()
+                with connection:
+                    stops = serve(connection, conf, Path(folder))
 
 
 if __name__ == "__main__":
