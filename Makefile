@@ -46,10 +46,10 @@ lab: ## Bring up the four hosts of inventory/lab on this machine (Linux, root)
 lab-down: ## Take them down again
 	@$(BIN)/python -m tests.lab down --id lab
 
-lab-faults: ## Run all tests of faults that campaigns and power measurements survive (Linux, root; half an hour)
+lab-faults: ## Run all tests of faults that campaigns and power measurements survive (Linux, root; 20 minutes)
 	@tools/bootstrap dev
 	@$(BIN)/python -m tests.lab install
-	@$(BIN)/pytest -q tests/faults tests/hosts/test_measured_cells.py
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/hosts/test_measured_cells.py tests/faults
 
 test-lab: ## Run the tests that need hosts of their own (Linux, root)
 	@tools/bootstrap dev
