@@ -19,6 +19,7 @@ from mlperf_ops.lab_problems import Locate, Place, sentence
 from mlperf_ops.lab_vars import PREFIX, HostVars
 from mlperf_ops.model import Division, OnConflict, RunStyle, run_name
 from mlperf_ops.patterns import PATH_NAME
+from mlperf_ops.wording import in_order
 
 _PATH_NAME = re.compile(PATH_NAME)
 _INVENTORY_SUFFIXES = {".yml", ".yaml", ".ini", ".json"}
@@ -76,7 +77,7 @@ def load_lab(
         )
     hosts = tuple(
         LabHost(name, check_host(name, variables, locate), Place(name, variables, locate))
-        for name, variables in sorted(hosts_vars.items())
+        for name, variables in sorted(hosts_vars.items(), key=lambda one: in_order(one[0]))
     )
     for host in hosts:
         if not _PATH_NAME.fullmatch(host.system):
@@ -103,7 +104,7 @@ def load_lab(
 
 def run_id_of(hosts_vars: Mapping[str, Mapping[str, Json]], default: str) -> str:
     """Return the run id of a lab before its variables are checked: that of its first host."""
-    first = next((variables for _, variables in sorted(hosts_vars.items())), {})
+    first = hosts_vars[min(hosts_vars, key=in_order)] if hosts_vars else {}
     return run_name(str(first.get(f"{PREFIX}run_id") or default), smoke=first.get(f"{PREFIX}smoke", False))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
@@ -48,6 +49,11 @@ def number(value: float) -> str:
     if abs(value) >= _THOUSAND:
         return f"{value:,.0f}" if abs(value) >= _THOUSAND * 10 else f"{value:,.1f}"
     return f"{value:#.4g}".rstrip(".")
+
+
+def in_order(name: str) -> list[str | int]:
+    """Return what sorts names as people number them: h2 before h10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def percent(value: float) -> str:

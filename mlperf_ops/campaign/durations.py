@@ -99,7 +99,7 @@ def shown_seconds(seconds: Seconds | None) -> str:
         unit, size = "h", _HOUR
     elif seconds.high >= 2 * _MINUTE:
         unit, size = "min", _MINUTE
-    if seconds.low < size / 10 and unit != "s":
+    if seconds.low < size and unit != "s":
         return f"{shown_one(seconds.low)}-{shown_one(seconds.high)}"
     low, high = (
         f"{value:.2g}" if value < _THREE_DIGITS else f"{value:.0f}"

@@ -17,6 +17,7 @@ from mlperf_ops.campaign.board import Event
 from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.campaign.model import DONE, CellState, CellStatus, HostStatus, Status
 from mlperf_ops.campaign.show import headline, letters, speaks_utf, times
+from mlperf_ops.wording import in_order
 
 _EVENTS_MOST, _EVENTS_LEAST = 8, 2
 _WIDE_COLUMNS = 130  # from here on the last line of a log has a column of its own
@@ -45,7 +46,7 @@ def screen(
     top = [Text(headline(status), style="bold", no_wrap=True, overflow="ellipsis")]
     if status.play is not None:
         top.append(Text(f"at work: {status.play.command}", no_wrap=True, overflow="ellipsis"))
-    rows = sorted(status.hosts, key=lambda host: (_ORDER[kind_of(host)], _ends(host, status), host.name))
+    rows = sorted(status.hosts, key=lambda host: (_ORDER[kind_of(host)], _ends(host, status), in_order(host.name)))
     space = max(console.height - len(top) - len(below) - 3, 2)  # the table's head, and an empty line below and above
     events = min(len(recent), _EVENTS_MOST, max(_EVENTS_LEAST, space - len(rows)))
     for_hosts = max(space - events, 1)
@@ -100,7 +101,7 @@ def _table(  # each is a part of what is shown
     table.add_column("phase", no_wrap=True, width=9, overflow="ellipsis")
     table.add_column("ran", no_wrap=True, justify="right", width=7)
     table.add_column("ends", no_wrap=True, width=5)
-    table.add_column("left", no_wrap=True, width=10, overflow="ellipsis")
+    table.add_column("left", no_wrap=True, width=11, overflow="ellipsis")
     if wide:
         table.add_column("last line", no_wrap=True, overflow="ellipsis", ratio=3)
     for host in hosts:

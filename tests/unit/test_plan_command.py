@@ -225,7 +225,7 @@ def test_what_the_plan_as_a_whole_lacks_is_a_note(folder: Path) -> None:
         (Seconds(20.0, 22.0, ""), "20-22 s"),
         (Seconds(0.1, 0.1, ""), "0.1 s"),
         (Seconds(600.0, 660.0, ""), "10-11 min"),
-        (Seconds(26.5, 203.0, ""), "0.44-3.4 min"),
+        (Seconds(26.5, 203.0, ""), "26 s-3.4 min"),
         (Seconds(7200.0, 9000.0, ""), "2-2.5 h"),
     ],
 )

@@ -50,6 +50,11 @@ def test_any_json_value_fits_into_a_line(found: Json, name: str, text: str) -> N
     assert wording.value(found, name) == text
 
 
+def test_names_are_in_the_order_of_their_numbers() -> None:
+    names = ["h10", "h2", "a", "h1", "10.0.0.9", "10.0.0.10", "h2b"]
+    assert sorted(names, key=wording.in_order) == ["10.0.0.9", "10.0.0.10", "a", "h1", "h2", "h2b", "h10"]
+
+
 def test_keys_become_words() -> None:
     assert wording.title("cpu_cores_per_socket") == "CPU cores per socket"
     assert wording.title("memory_total_bytes") == "Memory total"
