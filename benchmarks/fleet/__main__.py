@@ -1,4 +1,6 @@
-"""Measure a campaign against its slowest host's own cells: `python -m benchmarks.fleet --help`.
+"""Measure a campaign against its slowest host's own cells, and how soon the controller has each cell's verdict.
+
+`python -m benchmarks.fleet --help`
 
 Needs root: the hosts are those of tests/lab. Four cells run on each, with real LoadGen: SingleStream and MultiStream,
 performance and accuracy. The hosts are provisioned before; what is timed is the play that runs the cells. The hosts
@@ -26,10 +28,25 @@ _SAMPLES_PER_QUERY = 8  # of MultiStream
 _SCENARIOS = ["SingleStream", "MultiStream"]
 
 
+def results(host: Host) -> list[Path]:
+    """Return the result.json of each attempt on a host."""
+    return sorted((host.root / "home/ops/mlperf/runs/fleet").glob("*/*/*/*/*/attempt_*/result.json"))
+
+
 def own_seconds(host: Host) -> list[float]:
     """Return what each cell of a host took, by its result.json."""
-    found = (host.root / "home/ops/mlperf/runs/fleet").glob("*/*/*/*/*/attempt_*/result.json")
-    return sorted(float(str(read_json(path)["elapsed_seconds"])) for path in found)
+    return sorted(float(str(read_json(path)["elapsed_seconds"])) for path in results(host))
+
+
+def verdict_seconds(host: Host, run: Path) -> list[float]:
+    """Return how long after the end of each attempt its result, summary and detail log were on the controller."""
+    on_controller = {path.parent.parts[-6:]: path.parent for path in run.glob("hosts/*/**/attempt_*/result.json")}
+    found = []
+    for path in results(host):
+        here = on_controller[path.parent.parts[-6:]]
+        files = [here / "result.json", *here.glob("**/mlperf_log_[sd]*.txt")]
+        found.append(round(max(one.stat().st_ctime for one in files) - path.stat().st_mtime, 2))
+    return sorted(found)
 
 
 def measure(lab: Lab, folder: Path, queries: int) -> dict[str, Any]:
@@ -66,6 +83,7 @@ def measure(lab: Lab, folder: Path, queries: int) -> dict[str, Any]:
         "play_seconds": round(wall_seconds, 1),
         "ratio": round(wall_seconds / slowest, 4),
         "limit": LIMIT,
+        "verdict_seconds": {host.name: verdict_seconds(host, controller.run) for host in lab.hosts},
         "seconds_beside_cells_per_cell": round((wall_seconds - slowest) / expected, 2),
     }
 
