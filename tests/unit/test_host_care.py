@@ -15,7 +15,7 @@ from tests.support.plugins import plugin
 
 host_care = plugin("module_utils.host_care")
 host_store = plugin("module_utils.host_store")
-host_components = plugin("modules.host_components")
+host_provision = plugin("module_utils.host_provision")
 mirror_host = plugin("module_utils.mirror_host")
 once = plugin("plugin_utils.once")
 CELL = {"path": "run/s/b/Offline/performance", "request_sha256": "r1"}
@@ -26,7 +26,7 @@ def components_host(home: Path) -> object:
         "home": str(home), "components": [], "staged": {}, "lock_sha256": "", "harness_sha256": "0" * 64, "python": "",
         "mirror_url": "", "read": "auto", "run_id": "mine", "cells": [CELL], "tolerant": False, "lacking": {},
     }  # fmt: skip
-    return host_components.Host(parameters)
+    return host_provision.Host(parameters)
 
 
 def result(home: Path, **changes: object) -> None:

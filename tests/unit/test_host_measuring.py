@@ -14,7 +14,7 @@ from mlperf_ops.doctor import probe
 from tests.support.plugins import plugin
 
 host_measuring = plugin("module_utils.host_measuring")
-host_components = plugin("modules.host_components")
+host_provision = plugin("module_utils.host_provision")
 host_store = plugin("module_utils.host_store")
 
 CELL = "sut1/resnet50/Offline/performance"
@@ -77,7 +77,7 @@ def provisioning(home: Path, run_id: str) -> object:
         "home": str(home), "components": [], "staged": {}, "lock_sha256": "", "harness_sha256": "0" * 64, "python": "",
         "mirror_url": "", "read": "auto", "run_id": run_id, "cells": [], "tolerant": False, "lacking": {},
     }  # fmt: skip
-    return host_components.Host(parameters)
+    return host_provision.Host(parameters)
 
 
 def test_what_a_run_that_measures_was_provisioned_with_is_not_replaced(tmp_path: Path) -> None:
