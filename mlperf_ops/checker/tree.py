@@ -12,20 +12,16 @@ import os
 import sys
 import threading
 from array import array
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mlperf_ops.errors import SubmissionError
 
-_TOP = 3  # division/submitter/results: from here on two processes share the walk
 _READ_BYTES = 1 << 20
 _STATE = 4  # numbers of a file's state
 _ALL_BITS = (1 << 64) - 1  # a time before 1970 is negative
 _LENGTH = 8  # digits of the length of a part of a stamp
 _name = operator.attrgetter("name")
-_WORTH_A_PROCESS = 12  # folders of that depth for each
 
 
 @dataclass(slots=True)
@@ -161,29 +157,9 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
     tree = Tree(root, stamped=stamps)
-    pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
-    if len(pending) < 2 * _WORTH_A_PROCESS or not can_fork():
-        _walk(tree, pending, submitter, stamps=stamps)
-    else:
-        _walk_shared(tree, pending, submitter, stamps=stamps)
+    _walk(tree, submitter, stamps=stamps)
     tree.links.sort(key=lambda link: link.location.split("/"))
     return tree
-
-
-def _walk_shared(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool) -> None:
-    """Walk with another process: each half of the folders."""
-    half = starts[::2]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        future = pool.submit(_walk_apart, tree.root, half, stamps)
-        _walk(tree, starts[1::2], submitter, stamps=stamps)
-        try:
-            folders, tree_links, unreadable = future.result()
-        except BrokenProcessPool:
-            _walk(tree, half, submitter, stamps=stamps)
-        else:
-            tree.folders.update((location, Folder(*values)) for location, values in folders)
-            tree.links += tree_links
-            tree.unreadable |= unreadable
 
 
 def can_fork() -> bool:
@@ -204,27 +180,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _walk_apart(
-    root: Path,
-    starts: list[str],
-    stamps: bool,  # noqa: FBT001  # a call of another process
-) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], bytes]]], list[Link], dict[str, str]]:
-    """Walk in another process; plain tuples are quicker to send than objects."""
-    part = Tree(root)
-    _walk(part, starts, None, stamps=stamps)
-    plain = [(location, (one.folders, one.files, one.stamp)) for location, one in part.folders.items()]
-    return plain, part.links, part.unreadable
-
-
-def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool, depth: int | None = None) -> list[str]:
-    """Read folders and all below them; with `depth`, return the folders of that depth instead of reading them."""
-    pending, left = list(starts), []
+def _walk(tree: Tree, submitter: str | None, *, stamps: bool) -> None:
+    """Read all folders. One process does: to send half of the names to another one takes as long as to find them."""
+    pending = [""]
     root = str(tree.root)
     while pending:
         location = pending.pop()
-        if depth is not None and location.count("/") == depth - 1 and location:
-            left.append(location)
-            continue
         folder = tree.folders[location] = Folder()
         try:
             with os.scandir(f"{root}/{location}") as entries:
@@ -237,7 +198,7 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
         states: list[int] = []
         odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
         for entry in found:
-            name = entry.name
+            name = sys.intern(entry.name)  # most names are in many folders
             if entry.is_dir(follow_symlinks=False):
                 if not others or name == submitter:
                     folders.append(name)
@@ -262,7 +223,6 @@ def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool,
                 odd.append(name)
         if stamps:
             folder.stamp = _stamp(folder, states, odd)
-    return left
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

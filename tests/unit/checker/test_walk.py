@@ -28,6 +28,6 @@ def test_a_file_that_goes_away_between_listing_and_look_is_unreadable_and_hides_
 
     monkeypatch.setattr(os, "scandir", then_removed)
     tree = checker_tree.Tree(tmp_path)
-    checker_tree._walk(tree, [""], None, stamps=True)
+    checker_tree._walk(tree, None, stamps=True)
     assert tree.unreadable == {"gone.txt": "No such file or directory"}
     assert tree.folders[""].files == {"stays.txt": 4}
