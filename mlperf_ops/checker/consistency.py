@@ -14,6 +14,7 @@ from mlperf_ops.checker.performance import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import LogFile, Result, Submission
 from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.checker.tree import Tree
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog, parse_summary
 
@@ -291,9 +292,9 @@ def shared_logs(submission: Submission) -> Findings:
     for many in by_size.values():
         if len(many) < 2:  # noqa: PLR2004  # two are needed to share
             continue
-        first: dict[bytes, list[_Filed]] = {}
+        first: dict[str, list[_Filed]] = {}
         for filed in many:
-            ends = _ends(submission.tree.file(filed.location))
+            ends = _known_ends(submission.tree, filed.location)
             earlier = first.setdefault(ends, []) if ends else []
             other = next((one for one in earlier if not _may_share(one, filed)), None)
             own = any(one.place.location == filed.place.location for one in earlier)  # other rules tell what is wrong
@@ -320,7 +321,15 @@ def _filed(submission: Submission) -> Iterator[_Filed]:
                     yield _Filed(place, test, f"{place.test_folder(test)}/{_RUN}/mlperf_log_detail.txt")
 
 
-def _ends(path: str) -> bytes | None:
+def _known_ends(tree: Tree, location: str) -> str | None:
+    """Return `_ends` of a log, from an earlier check where that knows it."""
+    ends = tree.facts.get(location) or _ends(tree.file(location))
+    if ends is not None:
+        tree.touched.facts[location] = ends
+    return ends
+
+
+def _ends(path: str) -> str | None:
     """Return a digest of both ends of a log: the head names its start to the nanosecond, the tail its figures."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -329,7 +338,7 @@ def _ends(path: str) -> bytes | None:
     try:
         size = os.fstat(descriptor).st_size
         tail = os.pread(descriptor, _END_BYTES, max(0, size - _END_BYTES))
-        return hashlib.sha256(os.pread(descriptor, _END_BYTES, 0) + tail).digest()
+        return hashlib.sha256(os.pread(descriptor, _END_BYTES, 0) + tail).hexdigest()
     except OSError:
         return None
     finally:

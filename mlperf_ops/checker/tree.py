@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +21,6 @@ from mlperf_ops.errors import SubmissionError
 _READ_BYTES = 1 << 20
 _STATE = 4  # numbers of a file's state
 _ALL_BITS = (1 << 64) - 1  # a time before 1970 is negative
-_LENGTH = 8  # digits of the length of a part of a stamp
 _name = operator.attrgetter("name")
 
 
@@ -32,19 +32,13 @@ class Folder:
         folders: Names of the folders in it, sorted.
         files: Name -> size of the files in it, sorted.
         stamp: Changes when a name, size, time or file number in it changes; empty when the walk was without stamps.
-            It tells its own length, so that a row of stamps is one, too.
+        newest_ns: Time of the latest change in it; 0 when the walk was without stamps.
     """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     stamp: bytes = b""
-
-    @property
-    def newest_ns(self) -> int:
-        """Time of the latest change in it; 0 when the walk was without stamps."""
-        states = array("Q")
-        states.frombytes(self.stamp[len(self.stamp) - int(self.stamp[:_LENGTH] or b"0", 16) :])
-        return max(*states[::_STATE], *states[1::_STATE], 0, 0)
+    newest_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +58,14 @@ class Link:
 
 @dataclass(slots=True)
 class Touched:
-    """What was looked at: folders by their names, files also by their contents."""
+    """What was looked at: folders by their names, files also by their contents.
+
+    `facts`: what a check of the whole tree found out about single files, by location; it holds as long as their folder.
+    """
 
     folders: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -76,7 +74,7 @@ class Tree:
 
     A check of a submitter, system or result has to ask through the methods, which note what it looks at. `stamped`: the
     folders have stamps, so that what is noted is of use. `narrowed` are the folders of which a walk for one submitter
-    left something out: what they hold is more than is listed.
+    left something out: what they hold is more than is listed. `facts` are those of an earlier check that still hold.
     """
 
     root: Path
@@ -86,6 +84,7 @@ class Tree:
     unreadable: dict[str, str] = field(default_factory=dict)
     narrowed: set[str] = field(default_factory=set)
     touched: Touched = field(default_factory=Touched)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, location: str) -> Folder:
         """Return what a folder holds; an empty one when it does not exist."""
@@ -196,6 +195,7 @@ def _walk(tree: Tree, submitter: str | None, *, stamps: bool) -> None:
         others = submitter is not None and location != "" and "/" not in location
         folders, files = folder.folders, folder.files
         states: list[int] = []
+        newest_ns = 0
         odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
         for entry in found:
             name = sys.intern(entry.name)  # most names are in many folders
@@ -214,15 +214,20 @@ def _walk(tree: Tree, submitter: str | None, *, stamps: bool) -> None:
                     odd.append(name)
                     continue
                 files[name] = status.st_size
-                states += _state(status)
+                if stamps:
+                    modified_ns, changed_ns = status.st_mtime_ns, status.st_ctime_ns
+                    states += (modified_ns, changed_ns, status.st_ino, status.st_size)
+                    newest_ns = max(newest_ns, modified_ns, changed_ns)
             elif entry.is_symlink():
-                states += _note_link(tree, folder, entry, join(location, name))
+                told = _note_link(tree, folder, entry, join(location, name))
+                states += told
+                newest_ns = max(newest_ns, *told[::_STATE], *told[1::_STATE])
                 odd += (name, tree.links[-1].target)
             else:  # reading a pipe or a device might never end
                 tree.unreadable[join(location, name)] = "it is no regular file"
                 odd.append(name)
         if stamps:
-            folder.stamp = _stamp(folder, states, odd)
+            folder.stamp, folder.newest_ns = _stamp(folder, states, odd), newest_ns
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -237,7 +242,7 @@ def _stamp(folder: Folder, states: list[int], odd: list[str]) -> bytes:
         told = array("Q", states).tobytes()
     except OverflowError:
         told = array("Q", [state & _ALL_BITS for state in states]).tobytes()
-    return b"%08x%08x%b%b" % (len(told), len(names), names, told)
+    return b"%08x%b%b" % (len(names), names, told)
 
 
 def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:
