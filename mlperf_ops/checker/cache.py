@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import mlperf_ops
+from mlperf_ops.catalogue.round import Round
+from mlperf_ops.checker import listing
+from mlperf_ops.checker.listing import Listing
 from mlperf_ops.checker.model import CheckedResult, Finding
-from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Folder, Tree
 from mlperf_ops.checker.units import Outcome, Unit
 from mlperf_ops.errors import ConfigError, MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
 
-# A file that changed this shortly before it was read may change again without another time (cf. git's index).
-_TOO_YOUNG_NS = 2_000_000_000
 _STAMP_BYTES = 12
 # Folders of this package whose code findings depend on.
 CODE = (".", "catalogue", "checker", "compliance", "harness", "power_check")
@@ -39,22 +39,30 @@ _ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
 class Cache:
     """The kept outcomes of one tree for one round."""
 
-    def __init__(self, folder: Path, tree: Path, submission: Submission) -> None:
-        """Read what was kept; nothing when there is nothing that can be used.
-
-        Raises:
-            ConfigError: The folder cannot be written, which is said before the work and not after it.
-        """
-        _require_writable(folder)
-        self._tree = submission.tree
-        self._started_ns = time.time_ns()
-        self._version = rules_digest(submission)
-        name = sha256_text(f"{tree.resolve()}\n{submission.round.name}")[:20]
+    def __init__(self, folder: Path, tree: Path, round_: Round) -> None:
+        """Read what was kept; nothing when there is nothing that can be used."""
+        self._folder_of_all = folder
+        self._version = rules_digest(round_)
+        name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
         self._path = folder / f"check-{name}.json"
         self._kept = _read(self._path, self._version)
-        self._stamps = self._stamped()
+
+    @property
+    def listing(self) -> Listing:
+        """The names that the tree held."""
+        return self._kept.listing
+
+    def compare(self, tree: Tree) -> None:
+        """Find out what of a tree is no longer as it was.
+
+        Raises:
+            ConfigError: The cache cannot be written, which is said before the work and not after it.
+        """
+        _require_writable(self._folder_of_all)
+        self._tree = tree
+        self._stamps = self._stamped(time.time_ns() - listing.TOO_YOUNG_NS)
         self._changed = self._kept.changed(self._stamps)
-        self._tree.facts = {
+        tree.facts = {
             location: fact
             for location, fact in self._kept.facts.items()
             if location.rpartition("/")[0] not in self._changed
@@ -97,7 +105,16 @@ class Cache:
             else:
                 entries[_key(unit)] = self._kept.moved(self._kept.entries[_key(unit)], table)
         folders, stamps = table.of(self._stamps), list(self._stamps.values())
-        told = {"folders": folders, "stamps": stamps, "facts": [table.of(facts), list(facts.values())]}
+        names = [
+            [*one.state, len(one.folders), *table.of(one.folders), *table.of(one.files)] if one.state else 0
+            for one in self._tree.folders.values()
+        ]
+        told = {
+            "folders": folders,
+            "stamps": stamps,
+            "names": names,
+            "facts": [table.of(facts), list(facts.values())],
+        }
         body = json.dumps({"texts": list(table.numbers), "entries": entries, **told}, separators=(",", ":"))
         head = {"version": self._version, "sha256": sha256_text(body)}
         write_atomic(self._path, f"{json.dumps(head)}\n{body}\n")
@@ -113,9 +130,8 @@ class Cache:
             "row": row,
         }
 
-    def _stamped(self) -> dict[str, str]:
+    def _stamped(self, young_ns: int) -> dict[str, str]:
         """Return the stamp of each folder; "" where it may change again without another one."""
-        young_ns = self._started_ns - _TOO_YOUNG_NS
         return {
             location: hashlib.blake2b(folder.stamp, digest_size=_STAMP_BYTES).hexdigest()
             if folder.newest_ns <= young_ns
@@ -155,12 +171,14 @@ class _Kept:
         entries: By kind and location of the unit.
         stamps: Of every folder of the tree, as it was when all outcomes held.
         facts: What is known of single files, by location.
+        listing: The names in the folders of the tree.
     """
 
     table: list[Any] = field(default_factory=list)
     entries: dict[str, Any] = field(default_factory=dict)
     stamps: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    listing: Listing = field(default_factory=Listing)
 
     def changed(self, now: Mapping[str, str]) -> set[str]:
         """Return the folders that came, went or changed; of stamps that say nothing, each has."""
@@ -214,20 +232,20 @@ def _read(path: Path, version: str) -> _Kept:
             return _Kept()
         content = json.loads(body)
         kept = _Kept(content["texts"], content["entries"])
-        located, facts = content["facts"]
-        return _Kept(
-            kept.table,
-            kept.entries,
-            dict(zip(kept.texts(content["folders"]), content["stamps"], strict=True)),
-            dict(zip(kept.texts(located), facts, strict=True)),
+        folders, (located, facts) = kept.texts(content["folders"]), content["facts"]
+        return dataclasses.replace(
+            kept,
+            stamps=dict(zip(folders, content["stamps"], strict=True)),
+            facts=dict(zip(kept.texts(located), facts, strict=True)),
+            listing=Listing(kept.table, {one: row for one, row in zip(folders, content["names"], strict=True) if row}),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return _Kept()
 
 
-def rules_digest(submission: Submission) -> str:
+def rules_digest(round_: Round) -> str:
     """Return the digest of everything but the tree that findings depend on: the round, and this package's code."""
-    return sha256_json([mlperf_ops.__version__, submission.round.model_dump_json(), _code_digest()])
+    return sha256_json([mlperf_ops.__version__, round_.model_dump_json(), _code_digest()])
 
 
 @functools.cache

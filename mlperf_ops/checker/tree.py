@@ -9,13 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import operator
 import os
+import stat
 import sys
 import threading
+import time
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mlperf_ops.checker.listing import Listing, folder_state, is_settled, keeps_times
 from mlperf_ops.errors import SubmissionError
 
 _READ_BYTES = 1 << 20
@@ -32,13 +35,17 @@ class Folder:
         folders: Names of the folders in it, sorted.
         files: Name -> size of the files in it, sorted.
         stamp: Changes when a name, size, time or file number in it changes; empty when the walk was without stamps.
-        newest_ns: Time of the latest change in it; 0 when the walk was without stamps.
+        newest_ns: Time of the latest change of a file in it; 0 when the walk was without stamps.
+        plain: It holds nothing but files and folders.
+        state: Its own state, where an equal one tells later that its names are the same; empty where none does.
     """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     stamp: bytes = b""
     newest_ns: int = 0
+    plain: bool = False
+    state: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +147,14 @@ def join(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
-def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False) -> Tree:
+def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False, known: Listing | None = None) -> Tree:
     """Walk a submission tree. Links are noted; only one to a file inside the tree counts as a file itself.
 
     Args:
         root: The tree.
         submitter: Leave out the folders of all other submitters.
         stamps: Also stamp every folder.
+        known: What an earlier walk with stamps over all submitters found.
 
     Raises:
         SubmissionError: There is no such folder.
@@ -156,7 +164,7 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
     tree = Tree(root, stamped=stamps)
-    _walk(tree, submitter, stamps=stamps)
+    _walk(tree, submitter, known or Listing(), stamps=stamps)
     tree.links.sort(key=lambda link: link.location.split("/"))
     return tree
 
@@ -179,55 +187,110 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _walk(tree: Tree, submitter: str | None, *, stamps: bool) -> None:
+def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) -> None:
     """Read all folders. One process does: to send half of the names to another one takes as long as to find them."""
     pending = [""]
     root = str(tree.root)
+    started_ns = time.time_ns()
+    lasting = stamps and submitter is None and keeps_times(tree.root)
     while pending:
         location = pending.pop()
         folder = tree.folders[location] = Folder()
+        place = f"{root}/{location}"
         try:
-            with os.scandir(f"{root}/{location}") as entries:
+            # Before its names: if these change meanwhile, its state is another one the next time.
+            state = folder_state(os.stat(place)) if lasting else []
+            if lasting and (names := known.names(location, state)) and _look_again(folder, place, *names):
+                folder.state = state
+                pending += [f"{location}/{name}" if location else name for name in folder.folders]
+                continue
+            with os.scandir(place) as entries:
                 found = sorted(entries, key=_name)
         except OSError as error:
             tree.unreadable[location] = error.strerror or str(error)
             continue
-        others = submitter is not None and location != "" and "/" not in location
-        folders, files = folder.folders, folder.files
-        states: list[int] = []
-        newest_ns = 0
-        odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
-        for entry in found:
-            name = sys.intern(entry.name)  # most names are in many folders
-            if entry.is_dir(follow_symlinks=False):
-                if not others or name == submitter:
-                    folders.append(name)
-                    pending.append(f"{location}/{name}" if location else name)
-                else:
-                    tree.narrowed.add(location)
-                    odd.append("")  # its stamp is another one than that of a folder without the others
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError as error:  # it was there a moment ago
-                    tree.unreadable[join(location, name)] = error.strerror or str(error)
-                    odd.append(name)
-                    continue
-                files[name] = status.st_size
-                if stamps:
-                    modified_ns, changed_ns = status.st_mtime_ns, status.st_ctime_ns
-                    states += (modified_ns, changed_ns, status.st_ino, status.st_size)
-                    newest_ns = max(newest_ns, modified_ns, changed_ns)
-            elif entry.is_symlink():
-                told = _note_link(tree, folder, entry, join(location, name))
-                states += told
-                newest_ns = max(newest_ns, *told[::_STATE], *told[1::_STATE])
-                odd += (name, tree.links[-1].target)
-            else:  # reading a pipe or a device might never end
-                tree.unreadable[join(location, name)] = "it is no regular file"
+        only = submitter if location and "/" not in location else None
+        pending += _note(tree, location, folder, found, only, stamps=stamps)
+        if lasting and folder.plain and is_settled(state, started_ns):
+            folder.state = state
+
+
+def _note(
+    tree: Tree, location: str, folder: Folder, found: list[os.DirEntry[str]], only: str | None, *, stamps: bool
+) -> list[str]:
+    """Note what a folder holds; return the locations of the folders in it.
+
+    Args:
+        tree: Where links and what cannot be read are noted.
+        location: The folder.
+        folder: What to fill.
+        found: What is in it, in order.
+        only: Leave out all other folders in it; None: none.
+        stamps: Also stamp it.
+    """
+    folders, files = folder.folders, folder.files
+    states: list[int] = []
+    newest_ns = 0
+    odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
+    for entry in found:
+        name = sys.intern(entry.name)  # most names are in many folders
+        if entry.is_dir(follow_symlinks=False):
+            if only is None or name == only:
+                folders.append(name)
+            else:
+                tree.narrowed.add(location)
+                odd.append("")  # its stamp is another one than that of a folder without the others
+        elif entry.is_file(follow_symlinks=False):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError as error:  # it was there a moment ago
+                tree.unreadable[join(location, name)] = error.strerror or str(error)
                 odd.append(name)
-        if stamps:
-            folder.stamp, folder.newest_ns = _stamp(folder, states, odd), newest_ns
+                continue
+            files[name] = status.st_size
+            if stamps:
+                modified_ns, changed_ns = status.st_mtime_ns, status.st_ctime_ns
+                states += (modified_ns, changed_ns, status.st_ino, status.st_size)
+                newest_ns = max(newest_ns, modified_ns, changed_ns)
+        elif entry.is_symlink():
+            told = _note_link(tree, folder, entry, join(location, name))
+            states += told
+            newest_ns = max(newest_ns, *told[::_STATE], *told[1::_STATE])
+            odd += (name, tree.links[-1].target)
+        else:  # reading a pipe or a device might never end
+            tree.unreadable[join(location, name)] = "it is no regular file"
+            odd.append(name)
+    if stamps:
+        folder.stamp, folder.newest_ns, folder.plain = _stamp(folder, states, odd), newest_ns, not odd
+    return [f"{location}/{name}" for name in folders] if location else folders.copy()
+
+
+def _look_again(folder: Folder, place: str, folders: list[str], files: list[str]) -> bool:
+    """Look at the files of a folder whose names are known; False where one is not what it was, and nothing is noted.
+
+    Args:
+        folder: What to fill.
+        place: Its path.
+        folders: Names of the folders in it.
+        files: Names of the files in it.
+    """
+    states: list[int] = []
+    sizes: dict[str, int] = {}
+    newest_ns = 0
+    try:
+        for name in files:
+            status = os.lstat(f"{place}/{name}")
+            if not stat.S_ISREG(status.st_mode):
+                return False
+            modified_ns, changed_ns, size = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+            sizes[name] = size
+            states += (modified_ns, changed_ns, status.st_ino, size)
+            newest_ns = max(newest_ns, modified_ns, changed_ns)
+    except OSError:
+        return False
+    folder.folders, folder.files = folders, sizes
+    folder.stamp, folder.newest_ns = _stamp(folder, states, []), newest_ns
+    return True
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

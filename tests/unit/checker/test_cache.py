@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker import CheckReport, check, check_tree
+from mlperf_ops.checker import CheckReport, check, check_tree, listing
 from mlperf_ops.checker import cache as cache_module
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.rules import Family
@@ -29,7 +29,7 @@ LONG_AGO = time.time() - 3600
 @pytest.fixture
 def tree(tmp_path: Path, real_logs: RealLogs, monkeypatch: pytest.MonkeyPatch) -> TreeUnderTest:
     # The times of a test are seconds apart at most; one test says what happens then.
-    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 0)
+    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 0)
     return good_tree(tmp_path / "tree", real_logs)
 
 
@@ -122,7 +122,7 @@ def test_the_same_contents_at_another_time_are_not_judged_again(tree: TreeUnderT
 def test_files_that_have_just_changed_are_compared_by_content(
     tree: TreeUnderTest, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 3600 * 10**9)
+    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 3600 * 10**9)
     again(tree, judged)
     entries = [json.loads(path.read_text().splitlines()[1]) for path in (tree.root.parent / "cache").iterdir()]
     stamps = dict(
