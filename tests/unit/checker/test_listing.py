@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,12 @@ def read_again(root: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Pa
     change(root)
     seen: set[str] = set()
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda place: (seen.add(str(place)), scandir(place))[1])
+
+    def noted(place: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        seen.add(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", noted)
     tree = read_tree(root, stamps=True, known=before)
     monkeypatch.undo()
     plain = read_tree(root, stamps=True)
