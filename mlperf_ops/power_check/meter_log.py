@@ -8,7 +8,7 @@ with "rules".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mlperf_ops.catalogue.power_rules import PowerRules
@@ -54,14 +54,16 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     yield from _activation(text, ranging[0])
     if begin is None or end is None:
         return  # readings and clock say so
-    lines = _marked(text)
-    objection = _official(lines, ranging, (begin, end), rules)
+    found = _usual(text)
+    lines = _marked(text) if found is None else []
+    objection = _official(lines if found is None else _lines(found), ranging, (begin, end), rules)
     if objection is not None:
         yield PowerFinding(
             "meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection, symptom="errors"
         )
         return
-    yield from _strict(lines, ranging, measured, rules)
+    telling = lines if found is None else list(_lines(found, telling=True))
+    yield from _strict(telling, ranging, measured, rules)
 
 
 def _ranging(text: str, mark: str) -> tuple[float, float] | None:
@@ -106,9 +108,6 @@ def _activation(text: str, ranging_start: float) -> Iterator[PowerFinding]:
 
 def _marked(text: str) -> list[_Line]:
     """Return the lines with one of the words, in order; a line with both comes twice."""
-    usual = _usual(text)
-    if usual is not None:
-        return usual
     lines = []
     for line in text.split("\n"):
         for word, is_error in _WORDS:
@@ -119,23 +118,33 @@ def _marked(text: str) -> list[_Line]:
     return lines
 
 
-def _usual(text: str) -> list[_Line] | None:
-    """Return the lines of `_marked`, found at once; None when one has not the meter's usual form."""
+def _usual(text: str) -> list[tuple[str, str, str, str]] | None:
+    """Return minute, second, word and text of the lines of `_marked`, found at once.
+
+    Returns:
+        None when one has not the meter's usual form.
+    """
     found = _USUAL.findall(f"\n{text}")
     if len(found) != sum(text.count(word) for word, _ in _WORDS):
         return None
     try:
-        return [
-            _Line(rest.strip(), word == "ERROR", minute_seconds(minute) + float(second))
-            for minute, second, word, rest in found
-            if rest
-        ]
+        for minute in {one[0] for one in found}:
+            minute_seconds(minute)
     except ValueError:
         return None
+    return found
+
+
+def _lines(found: list[tuple[str, str, str, str]], *, telling: bool = False) -> Iterator[_Line]:
+    """Yield lines that `_usual` found; `telling`: only those that may be errors or uncertain readings."""
+    for minute, second, word, rest in found:
+        is_error = word == "ERROR"
+        if rest and (not telling or is_error or "Uncertainty " in rest):
+            yield _Line(rest.strip(), is_error, minute_seconds(minute) + float(second))
 
 
 def _official(
-    lines: list[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
+    lines: Iterable[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
 ) -> str | None:
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
     begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
