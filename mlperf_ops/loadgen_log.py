@@ -37,29 +37,6 @@ _BULKY = frozenset({b"loaded_qsl_set"})
 _LONG_LINE_BYTES = 1 << 10
 _SET_ENDS = b"power_end"
 _SHOWN_CHARACTERS = 80
-# A message as LoadGen writes all with a plain value. It is JSON, so that only its value has to be decoded: a number of
-# few digits, a word, or a text without an escape.
-_WHOLE = rb"(?:0|[1-9]\d{0,30})"
-_TEXT = rb'"[^"\\\x00-\x1f]*"'
-_USUAL = re.compile(
-    rb'\{"key": '
-    + _TEXT
-    + rb', "value": (-?'
-    + _WHOLE
-    + rb"(?:\.\d{1,30})?(?:[eE][-+]?\d{1,5})?|true|false|"
-    + _TEXT
-    + rb")"
-    rb', "time_ms": ' + _WHOLE + rb'(?:\.\d{1,30})?, "namespace": "mlperf::logging", "event_type": "POINT_IN_TIME", '
-    rb'"metadata": \{"is_error": (?:true|false), "is_warning": (?:true|false), "file": '
-    + _TEXT
-    + rb', "line_no": '
-    + _WHOLE
-    + rb', "pid": '
-    + _WHOLE
-    + rb', "tid": '
-    + _WHOLE
-    + rb"\}\}"
-)
 # What `complete` is judged by; decoded in any case.
 _JUDGED = frozenset(
     {
@@ -148,25 +125,21 @@ class _Reader:
         wanted, found, lines, last_key = self.wanted, self.found, self.lines, self.last_key
         bulky = _BULKY if wanted is None else _BULKY - wanted
         fresh: dict[bytes, tuple[int, int, int]] = {}
-        plain: set[bytes] = set()  # beginnings, key included, of which another line says nothing more
-        last_plain = b""  # where the last line began so
+        plain: set[bytes] = set()  # keys of which another line says nothing more
         start = searched = sets_ended = 0
         has_error = False
         while (end := find(b"\n", start)) >= 0:
             lines += 1
             quote = find(b'"', start + offset, end)
-            if quote >= 0 and (head := block[start:quote]) in plain and block[end - 1] == _CLOSING_BRACE:
-                last_plain = head  # four of five lines of a long log
-                start = end + 1
-                continue
-            last_plain = b""
             if quote < 0 or block[end - 1] != _CLOSING_BRACE or not startswith(_PREFIX, start):
                 self._decode_all(block, fresh)
                 last_key = self._irregular(block[start:end], lines) or last_key
                 start = end + 1
                 continue
             key = block[start + offset : quote]
-            if key == _SET_ENDS and sets_ended:
+            if key in plain:
+                last_key = key
+            elif key == _SET_ENDS and sets_ended:
                 last_key = key
                 sets_ended += 1
             elif key in bulky:
@@ -180,11 +153,11 @@ class _Reader:
                 if not key.startswith(_WARNING):
                     last_key = key
                     if key != _SET_ENDS:
-                        plain.add(head)
+                        plain.add(key)
                 if key not in found and key not in fresh and (wanted is None or key in wanted):
                     fresh[key] = (start, end, lines)
             start = end + 1
-        self.last_key, self.lines = last_plain[offset:] or last_key, lines
+        self.last_key, self.lines = last_key, lines
         self.sets_ended += sets_ended
         self._decode_all(block, fresh)
         return has_error or find(_IS_ERROR, searched) >= 0
@@ -193,12 +166,15 @@ class _Reader:
         """Decode the lines of some keys, and forget them."""
         if not fresh:
             return
-        usual = _USUAL.fullmatch
-        found = [usual(block, start + _BEFORE_JSON, end) for start, end, _ in fresh.values()]
-        # Each of the usual values is one, whatever stands beside it.
-        decoded = iter(json.loads(b"[" + b",".join([one[1] for one in found if one]) + b"]"))
-        for (key, (start, end, number)), one in zip(fresh.items(), found, strict=True):
-            self.found[key] = next(decoded) if one else self._decode(block[start:end], number).get("value")
+        joined = b",".join([block[start + _BEFORE_JSON : end] for start, end, _ in fresh.values()])
+        try:
+            messages = json.loads(b"[" + joined + b"]")
+            values = [message["value"] for message in messages]
+        except (ValueError, KeyError, TypeError):
+            values = []
+        if len(values) != len(fresh):  # one is no message, or holds several: line by line names it
+            values = [self._decode(block[start:end], number).get("value") for start, end, number in fresh.values()]
+        self.found.update(zip(fresh, values, strict=True))
         fresh.clear()
 
     def _irregular(self, line: bytes, number: int) -> bytes | None:
