@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +45,7 @@ class Folder:
     stamp: bytes = b""
     newest_ns: int = 0
     plain: bool = False
-    state: list[int] = field(default_factory=list)
+    state: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
