@@ -20,6 +20,9 @@ import typer.core
 from mlperf_ops import __version__
 from mlperf_ops.errors import ConfigError, MlperfOpsError, unknown_name
 
+# A look through all installed packages for plugins of pydantic, of which none is wanted, at every start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 # Verb -> (module below mlperf_ops.commands, one line of help).
 VERBS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "Turn an inventory into plan.json: which cells run where, and why others do not."),

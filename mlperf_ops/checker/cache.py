@@ -1,8 +1,9 @@
 """What was found in a tree before, and of it what still holds.
 
 An outcome holds as long as every folder and file that its checks looked at is the same: by names, sizes, times and file
-numbers, or, where only times or numbers are other ones, by the contents of what was read. It is that of one round and
-of one state of this package. Whatever cannot be read or trusted is not used; a cache is never needed.
+numbers, or, where only times or numbers are other ones, by the contents of what was read. For this the cache holds a
+stamp of every folder of the tree. It is that of one round and of one state of this package. Whatever cannot be read or
+trusted is not used; a cache is never needed.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import mlperf_ops
+from mlperf_ops.catalogue.round import Round
+from mlperf_ops.checker import listing
+from mlperf_ops.checker.listing import Listing
 from mlperf_ops.checker.model import CheckedResult, Finding
-from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import Folder, Tree
 from mlperf_ops.checker.units import Outcome, Unit
 from mlperf_ops.errors import ConfigError, MlperfOpsError
 from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
 
-# A file that changed this shortly before it was read may change again without another time (cf. git's index).
-_TOO_YOUNG_NS = 2_000_000_000
+_STAMP_BYTES = 12
 # Folders of this package whose code findings depend on.
 CODE = (".", "catalogue", "checker", "compliance", "harness", "power_check")
 _FINDING = tuple(field.name for field in dataclasses.fields(Finding))
@@ -37,42 +39,53 @@ _ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
 class Cache:
     """The kept outcomes of one tree for one round."""
 
-    def __init__(self, folder: Path, tree: Path, submission: Submission) -> None:
-        """Read what was kept; nothing when there is nothing that can be used.
-
-        Raises:
-            ConfigError: The folder cannot be written, which is said before the work and not after it.
-        """
-        _require_writable(folder)
-        self._tree = submission.tree
-        self._started_ns = time.time_ns()
-        self._version = rules_digest(submission)
-        name = sha256_text(f"{tree.resolve()}\n{submission.round.name}")[:20]
+    def __init__(self, folder: Path, tree: Path, round_: Round) -> None:
+        """Read what was kept; nothing when there is nothing that can be used."""
+        self._folder_of_all = folder
+        self._version = rules_digest(round_)
+        name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
         self._path = folder / f"check-{name}.json"
         self._kept = _read(self._path, self._version)
-        self._retold = False
-        self._whole = self._stamp(sorted(self._tree.folders))
+
+    @property
+    def listing(self) -> Listing:
+        """The names that the tree held."""
+        return self._kept.listing
+
+    def compare(self, tree: Tree) -> None:
+        """Find out what of a tree is no longer as it was.
+
+        Raises:
+            ConfigError: The cache cannot be written, which is said before the work and not after it.
+        """
+        _require_writable(self._folder_of_all)
+        self._tree = tree
+        self._stamps = self._stamped(time.time_ns() - listing.TOO_YOUNG_NS)
+        self._changed = self._kept.changed(self._stamps)
+        tree.facts = {
+            location: fact
+            for location, fact in self._kept.facts.items()
+            if location.rpartition("/")[0] not in self._changed
+        }
 
     def valid(self, units: Iterable[Unit]) -> dict[Unit, Outcome]:
         """Return the outcomes that still hold."""
         held: dict[Unit, Outcome] = {}
+        changed = {number for number, text in enumerate(self._kept.table) if text in self._changed}
         for unit in units:
             entry = self._kept.entries.get(_key(unit))
-            if entry is not None and (outcome := self._hold(unit, entry)) is not None:
+            if entry is not None and (outcome := self._hold(unit, entry, changed)) is not None:
                 held[unit] = outcome
         return held
 
-    def _hold(self, unit: Unit, entry: dict[str, Any]) -> Outcome | None:
+    def _hold(self, unit: Unit, entry: dict[str, Any], changed: set[int]) -> Outcome | None:
         try:
-            # Where nothing of the tree has changed, nothing of a unit has.
-            if not entry["stamp"] or self._kept.whole != self._whole:
-                if unit.kind == "tree":  # it looks at everything
-                    return None
+            if self._changed and unit.kind == "tree":  # it looks at everything
+                return None
+            if not changed.isdisjoint(entry["folders"]):
                 folders, files = self._kept.texts(entry["folders"]), self._kept.texts(entry["files"])
-                if entry["stamp"] != self._stamp(folders):
-                    if entry["content"] != self._content(folders, files):
-                        return None
-                    entry["stamp"], self._retold = self._stamp(folders), True
+                if entry["content"] != self._content(folders, files):
+                    return None
             return self._kept.outcome(entry)
         except (KeyError, TypeError, ValueError, IndexError, OSError, MlperfOpsError):
             return None
@@ -80,41 +93,54 @@ class Cache:
     def keep(self, known: Mapping[Unit, Outcome], changed: Iterable[Unit]) -> None:
         """Write the outcomes for the next check."""
         fresh = set(changed)
-        if not fresh and not self._retold and len(known) == len(self._kept.entries):
+        if not fresh and not self._changed and len(known) == len(self._kept.entries):
             return
         table = _Table()
         entries = {}
+        facts = {} if self._changed else dict(self._kept.facts)  # after a change, checks of the whole tree give all
         for unit, outcome in known.items():
+            facts |= dict(outcome.facts)
             if unit in fresh:
-                entries[_key(unit)] = self._entry(table, unit, outcome)
+                entries[_key(unit)] = self._entry(table, outcome)
             else:
                 entries[_key(unit)] = self._kept.moved(self._kept.entries[_key(unit)], table)
-        body = json.dumps({"texts": list(table.numbers), "entries": entries}, separators=(",", ":"))
-        head = {"version": self._version, "whole": self._whole, "sha256": sha256_text(body)}
+        folders, stamps = table.of(self._stamps), list(self._stamps.values())
+        names = [
+            [*one.state, len(one.folders), *table.of(one.folders), *table.of(one.files)] if one.state else 0
+            for one in self._tree.folders.values()
+        ]
+        told = {
+            "folders": folders,
+            "stamps": stamps,
+            "names": names,
+            "facts": [table.of(facts), list(facts.values())],
+        }
+        body = json.dumps({"texts": list(table.numbers), "entries": entries, **told}, separators=(",", ":"))
+        head = {"version": self._version, "sha256": sha256_text(body)}
         write_atomic(self._path, f"{json.dumps(head)}\n{body}\n")
 
-    def _entry(self, table: _Table, unit: Unit, outcome: Outcome) -> JsonObject:
-        young_ns = self._started_ns - _TOO_YOUNG_NS
-        looked_at = self._tree.folders if unit.kind == "tree" else outcome.folders
-        young = any(self._folder(location).newest_ns > young_ns for location in looked_at)
-        stamp = self._whole if unit.kind == "tree" else self._stamp(outcome.folders)
+    def _entry(self, table: _Table, outcome: Outcome) -> JsonObject:
         row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
         findings = [getattr(finding, name) for finding in outcome.findings for name in _FINDING]
         return {
             "folders": table.of(outcome.folders),
             "files": table.of(outcome.files),
-            "stamp": "" if young else stamp,
             "content": self._content(outcome.folders, outcome.files),
             "findings": table.of(findings),
             "row": row,
         }
 
+    def _stamped(self, young_ns: int) -> dict[str, str]:
+        """Return the stamp of each folder; "" where it may change again without another one."""
+        return {
+            location: hashlib.blake2b(folder.stamp, digest_size=_STAMP_BYTES).hexdigest()
+            if folder.newest_ns <= young_ns
+            else ""
+            for location, folder in self._tree.folders.items()
+        }
+
     def _folder(self, location: str) -> Folder:
         return self._tree.folders.get(location, _NOTHING)
-
-    def _stamp(self, folders: Iterable[str]) -> str:
-        stamps = b"".join([self._folder(location).stamp for location in folders])
-        return hashlib.blake2b(stamps, digest_size=16).hexdigest()
 
     def _content(self, folders: Iterable[str], files: Iterable[str]) -> str:
         listed: list[Json] = []
@@ -141,14 +167,25 @@ class _Kept:
     """What a cache held.
 
     Attributes:
-        whole: Stamp of the whole tree.
         table: Texts, which the entries name by number.
         entries: By kind and location of the unit.
+        stamps: Of every folder of the tree, as it was when all outcomes held.
+        facts: What is known of single files, by location.
+        listing: The names in the folders of the tree.
     """
 
-    whole: str = ""
     table: list[Any] = field(default_factory=list)
     entries: dict[str, Any] = field(default_factory=dict)
+    stamps: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    listing: Listing = field(default_factory=Listing)
+
+    def changed(self, now: Mapping[str, str]) -> set[str]:
+        """Return the folders that came, went or changed; of stamps that say nothing, each has."""
+        then = self.stamps
+        return {location for location, stamp in now.items() if not stamp or then.get(location) != stamp}.union(
+            then.keys() - now.keys()
+        )
 
     def texts(self, numbers: list[int]) -> list[Any]:
         """Return the texts of some numbers."""
@@ -165,7 +202,7 @@ class _Kept:
         return entry | {name: table.of(self.texts(entry[name])) for name in ("folders", "files", "findings")}
 
 
-_NOTHING = Folder(stamp=b"0" * 16 + b"absent")
+_NOTHING = Folder()
 
 
 def _require_writable(folder: Path) -> None:
@@ -194,14 +231,21 @@ def _read(path: Path, version: str) -> _Kept:
         if head["version"] != version or head["sha256"] != sha256_text(body):
             return _Kept()
         content = json.loads(body)
-        return _Kept(head["whole"], content["texts"], content["entries"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        kept = _Kept(content["texts"], content["entries"])
+        folders, (located, facts) = kept.texts(content["folders"]), content["facts"]
+        return dataclasses.replace(
+            kept,
+            stamps=dict(zip(folders, content["stamps"], strict=True)),
+            facts=dict(zip(kept.texts(located), facts, strict=True)),
+            listing=Listing(kept.table, {one: row for one, row in zip(folders, content["names"], strict=True) if row}),
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
         return _Kept()
 
 
-def rules_digest(submission: Submission) -> str:
+def rules_digest(round_: Round) -> str:
     """Return the digest of everything but the tree that findings depend on: the round, and this package's code."""
-    return sha256_json([mlperf_ops.__version__, submission.round.model_dump_json(), _code_digest()])
+    return sha256_json([mlperf_ops.__version__, round_.model_dump_json(), _code_digest()])
 
 
 @functools.cache

@@ -50,14 +50,21 @@ def check_tree(  # all but two are by name and have defaults
         SubmissionError: There is no such folder.
         ConfigError: The tree has no such submitter.
     """
-    read = read_tree(tree, submitter, stamps=cache is not None)
+    kept = None
+    gc.disable()  # what is read here stays until the end: no collection has to look at it, and no process copies it
+    try:
+        if cache is not None and families is FAMILIES:
+            kept = Cache(cache, tree, round_)
+        read = read_tree(tree, submitter, stamps=kept is not None, known=None if kept is None else kept.listing)
+    finally:
+        gc.freeze()
+        gc.enable()
     if submitter is not None:
         _require(submitter, tree, read, round_)
-    gc.freeze()  # what was read stays until the end: no collection looks at it, and no process copies it
     submission = Submission(read, round_)
     findings: list[Finding] = []
     results: list[CheckedResult] = []
-    for outcome in _outcomes(submission, families, tree, cache, processes):
+    for outcome in _outcomes(submission, families, kept, processes):
         if outcome.row is None:
             findings += outcome.findings
         else:
@@ -79,12 +86,12 @@ def check_tree(  # all but two are by name and have defaults
 
 
 def _outcomes(
-    submission: Submission, families: tuple[Family, ...], tree: Path, folder: Path | None, processes: int | None
+    submission: Submission, families: tuple[Family, ...], cache: Cache | None, processes: int | None
 ) -> Iterable[Outcome]:
     units = list(list_units(submission, families))
-    if folder is None or families is not FAMILIES:
+    if cache is None:
         return judge(submission, families, units, processes)
-    cache = Cache(folder, tree, submission)
+    cache.compare(submission.tree)
     known = cache.valid(units)
     fresh = [unit for unit in units if unit not in known]
     for unit, outcome in zip(fresh, judge(submission, families, fresh, processes), strict=True):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+import operator
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeAlias
 
+from mlperf_ops.checker.model import CheckedResult, Finding
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.tree import can_fork, cores
@@ -14,6 +18,11 @@ from mlperf_ops.checker.units import Outcome, Unit, broken_unit, run_unit
 
 _CHUNK = 24  # units; a few dozen logs
 _WORTH_A_PROCESS = 48  # units; below, a fork costs more than it saves
+
+# An outcome as it is sent: values alone, which is quicker than objects.
+_Plain: TypeAlias = tuple[list[tuple[Any, ...]], tuple[Any, ...] | None, tuple[str, ...], tuple[str, ...], Any]
+_of_finding = operator.attrgetter(*(field.name for field in dataclasses.fields(Finding)))
+_of_row = operator.attrgetter(*(field.name for field in dataclasses.fields(CheckedResult)))
 
 # What forked processes inherit instead of receiving it.
 _inherited: tuple[Submission, tuple[Family, ...]] | None = None
@@ -47,13 +56,14 @@ def judge(
 def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcome]:
     broken: list[int] = []
     done: dict[int, list[Outcome]] = {}
+    texts: dict[Any, Any] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-        futures: list[Future[list[Outcome]]] = []
+        futures: list[Future[list[_Plain]]] = []
         for number in range(len(chunks)):
             try:
                 if number == len(futures):
                     futures.extend(pool.submit(_run, later) for later in chunks[number:])
-                outcomes = futures[number].result()
+                outcomes = [_told(plain, texts) for plain in futures[number].result()]
             except BrokenProcessPool:  # a process was killed, such as for its memory
                 broken.append(number)
                 continue
@@ -70,13 +80,29 @@ def _one_by_one(chunk: Sequence[Unit]) -> Iterator[Outcome]:
     for unit in chunk:
         with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
             try:
-                yield from pool.submit(_run, [unit]).result()
+                yield from [_told(plain, {}) for plain in pool.submit(_run, [unit]).result()]
             except BrokenProcessPool:
                 yield broken_unit(unit, "the process that judged it was ended, perhaps for want of memory")
 
 
-def _run(units: Sequence[Unit]) -> list[Outcome]:
+def _told(plain: _Plain, texts: dict[Any, Any]) -> Outcome:
+    """Return an outcome that was sent; `texts` has each text once, as most findings say what others say."""
+    findings, row, *rest = plain
+    same: list[list[Any]] = [[texts.setdefault(value, value) for value in one] for one in findings]
+    made = tuple([Finding(*values) for values in same])
+    if row is None:
+        return Outcome(made, None, *rest)
+    values: list[Any] = [texts.setdefault(value, value) if isinstance(value, str) else value for value in row]
+    return Outcome(made, CheckedResult(*values), *rest)
+
+
+def _run(units: Sequence[Unit]) -> list[_Plain]:
     if _inherited is None:
         raise RuntimeError("only forked processes of `judge` run this")
     submission, families = _inherited
-    return [run_unit(submission, families, unit) for unit in units]
+    return [_plain(run_unit(submission, families, unit)) for unit in units]
+
+
+def _plain(outcome: Outcome) -> _Plain:
+    row = None if outcome.row is None else _of_row(outcome.row)
+    return [_of_finding(finding) for finding in outcome.findings], row, outcome.folders, outcome.files, outcome.facts

@@ -251,6 +251,13 @@ class Result:
         self.location = f"{system.location}/{benchmark}/{folder}"
         self._tests: dict[str, LogFile] = {}
         self._places: dict[PathTemplate, str] = {}
+        self._names = {
+            "division": self.submitter.division,
+            "submitter": self.submitter.name,
+            "system": system.name,
+            "benchmark": benchmark,
+            "scenario": folder,
+        }
 
     @cached_property
     def scenario(self) -> str | None:
@@ -271,9 +278,7 @@ class Result:
         """Return a location of this result by the round's layout."""
         known = self._places.get(template)
         if known is None:
-            known = self._places[template] = self.submitter.place(
-                template, system=self.system.name, benchmark=self.benchmark, scenario=self.folder
-            ).rstrip("/")
+            known = self._places[template] = template.format_map(self._names).rstrip("/")
         return known
 
     def path(self, location: str) -> Path:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import multiprocessing
 import operator
 import os
+import stat
 import sys
 import threading
+import time
 from array import array
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mlperf_ops.checker.listing import Listing, folder_state, is_settled, keeps_times
 from mlperf_ops.errors import SubmissionError
 
-_TOP = 3  # division/submitter/results: from here on two processes share the walk
 _READ_BYTES = 1 << 20
 _STATE = 4  # numbers of a file's state
 _ALL_BITS = (1 << 64) - 1  # a time before 1970 is negative
-_LENGTH = 8  # digits of the length of a part of a stamp
 _name = operator.attrgetter("name")
-_WORTH_A_PROCESS = 12  # folders of that depth for each
 
 
 @dataclass(slots=True)
@@ -36,19 +35,17 @@ class Folder:
         folders: Names of the folders in it, sorted.
         files: Name -> size of the files in it, sorted.
         stamp: Changes when a name, size, time or file number in it changes; empty when the walk was without stamps.
-            It tells its own length, so that a row of stamps is one, too.
+        newest_ns: Time of the latest change of a file in it; 0 when the walk was without stamps.
+        plain: It holds nothing but files and folders.
+        state: Its own state, where an equal one tells later that its names are the same; empty where none does.
     """
 
     folders: list[str] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
     stamp: bytes = b""
-
-    @property
-    def newest_ns(self) -> int:
-        """Time of the latest change in it; 0 when the walk was without stamps."""
-        states = array("Q")
-        states.frombytes(self.stamp[len(self.stamp) - int(self.stamp[:_LENGTH] or b"0", 16) :])
-        return max(*states[::_STATE], *states[1::_STATE], 0, 0)
+    newest_ns: int = 0
+    plain: bool = False
+    state: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +65,14 @@ class Link:
 
 @dataclass(slots=True)
 class Touched:
-    """What was looked at: folders by their names, files also by their contents."""
+    """What was looked at: folders by their names, files also by their contents.
+
+    `facts`: what a check of the whole tree found out about single files, by location; it holds as long as their folder.
+    """
 
     folders: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,7 +81,7 @@ class Tree:
 
     A check of a submitter, system or result has to ask through the methods, which note what it looks at. `stamped`: the
     folders have stamps, so that what is noted is of use. `narrowed` are the folders of which a walk for one submitter
-    left something out: what they hold is more than is listed.
+    left something out: what they hold is more than is listed. `facts` are those of an earlier check that still hold.
     """
 
     root: Path
@@ -90,6 +91,7 @@ class Tree:
     unreadable: dict[str, str] = field(default_factory=dict)
     narrowed: set[str] = field(default_factory=set)
     touched: Touched = field(default_factory=Touched)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, location: str) -> Folder:
         """Return what a folder holds; an empty one when it does not exist."""
@@ -145,13 +147,14 @@ def join(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
 
 
-def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False) -> Tree:
+def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False, known: Listing | None = None) -> Tree:
     """Walk a submission tree. Links are noted; only one to a file inside the tree counts as a file itself.
 
     Args:
         root: The tree.
         submitter: Leave out the folders of all other submitters.
         stamps: Also stamp every folder.
+        known: What an earlier walk with stamps over all submitters found.
 
     Raises:
         SubmissionError: There is no such folder.
@@ -161,29 +164,9 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False)
             f"{root} is not a folder", hint="give the folder that holds the divisions, such as results/<run>/submission"
         )
     tree = Tree(root, stamped=stamps)
-    pending = _walk(tree, [""], submitter, stamps=stamps, depth=_TOP)
-    if len(pending) < 2 * _WORTH_A_PROCESS or not can_fork():
-        _walk(tree, pending, submitter, stamps=stamps)
-    else:
-        _walk_shared(tree, pending, submitter, stamps=stamps)
+    _walk(tree, submitter, known or Listing(), stamps=stamps)
     tree.links.sort(key=lambda link: link.location.split("/"))
     return tree
-
-
-def _walk_shared(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool) -> None:
-    """Walk with another process: each half of the folders."""
-    half = starts[::2]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-        future = pool.submit(_walk_apart, tree.root, half, stamps)
-        _walk(tree, starts[1::2], submitter, stamps=stamps)
-        try:
-            folders, tree_links, unreadable = future.result()
-        except BrokenProcessPool:
-            _walk(tree, half, submitter, stamps=stamps)
-        else:
-            tree.folders.update((location, Folder(*values)) for location, values in folders)
-            tree.links += tree_links
-            tree.unreadable |= unreadable
 
 
 def can_fork() -> bool:
@@ -204,65 +187,110 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _walk_apart(
-    root: Path,
-    starts: list[str],
-    stamps: bool,  # noqa: FBT001  # a call of another process
-) -> tuple[list[tuple[str, tuple[list[str], dict[str, int], bytes]]], list[Link], dict[str, str]]:
-    """Walk in another process; plain tuples are quicker to send than objects."""
-    part = Tree(root)
-    _walk(part, starts, None, stamps=stamps)
-    plain = [(location, (one.folders, one.files, one.stamp)) for location, one in part.folders.items()]
-    return plain, part.links, part.unreadable
-
-
-def _walk(tree: Tree, starts: list[str], submitter: str | None, *, stamps: bool, depth: int | None = None) -> list[str]:
-    """Read folders and all below them; with `depth`, return the folders of that depth instead of reading them."""
-    pending, left = list(starts), []
+def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) -> None:
+    """Read all folders. One process does: to send half of the names to another one takes as long as to find them."""
+    pending = [""]
     root = str(tree.root)
+    started_ns = time.time_ns()
+    lasting = stamps and submitter is None and keeps_times(tree.root)
     while pending:
         location = pending.pop()
-        if depth is not None and location.count("/") == depth - 1 and location:
-            left.append(location)
-            continue
         folder = tree.folders[location] = Folder()
+        place = f"{root}/{location}"
         try:
-            with os.scandir(f"{root}/{location}") as entries:
+            # Before its names: if these change meanwhile, its state is another one the next time.
+            state = folder_state(os.stat(place)) if lasting else []
+            if lasting and (names := known.names(location, state)) and _look_again(folder, place, *names):
+                folder.state = state
+                pending += [f"{location}/{name}" if location else name for name in folder.folders]
+                continue
+            with os.scandir(place) as entries:
                 found = sorted(entries, key=_name)
         except OSError as error:
             tree.unreadable[location] = error.strerror or str(error)
             continue
-        others = submitter is not None and location != "" and "/" not in location
-        folders, files = folder.folders, folder.files
-        states: list[int] = []
-        odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
-        for entry in found:
-            name = entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not others or name == submitter:
-                    folders.append(name)
-                    pending.append(f"{location}/{name}" if location else name)
-                else:
-                    tree.narrowed.add(location)
-                    odd.append("")  # its stamp is another one than that of a folder without the others
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except OSError as error:  # it was there a moment ago
-                    tree.unreadable[join(location, name)] = error.strerror or str(error)
-                    odd.append(name)
-                    continue
-                files[name] = status.st_size
-                states += _state(status)
-            elif entry.is_symlink():
-                states += _note_link(tree, folder, entry, join(location, name))
-                odd += (name, tree.links[-1].target)
-            else:  # reading a pipe or a device might never end
-                tree.unreadable[join(location, name)] = "it is no regular file"
+        only = submitter if location and "/" not in location else None
+        pending += _note(tree, location, folder, found, only, stamps=stamps)
+        if lasting and folder.plain and is_settled(state, started_ns):
+            folder.state = state
+
+
+def _note(
+    tree: Tree, location: str, folder: Folder, found: list[os.DirEntry[str]], only: str | None, *, stamps: bool
+) -> list[str]:
+    """Note what a folder holds; return the locations of the folders in it.
+
+    Args:
+        tree: Where links and what cannot be read are noted.
+        location: The folder.
+        folder: What to fill.
+        found: What is in it, in order.
+        only: Leave out all other folders in it; None: none.
+        stamps: Also stamp it.
+    """
+    folders, files = folder.folders, folder.files
+    states: list[int] = []
+    newest_ns = 0
+    odd: list[str] = []  # what else the stamp tells: links, what is no file, what was left out
+    for entry in found:
+        name = sys.intern(entry.name)  # most names are in many folders
+        if entry.is_dir(follow_symlinks=False):
+            if only is None or name == only:
+                folders.append(name)
+            else:
+                tree.narrowed.add(location)
+                odd.append("")  # its stamp is another one than that of a folder without the others
+        elif entry.is_file(follow_symlinks=False):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError as error:  # it was there a moment ago
+                tree.unreadable[join(location, name)] = error.strerror or str(error)
                 odd.append(name)
-        if stamps:
-            folder.stamp = _stamp(folder, states, odd)
-    return left
+                continue
+            files[name] = status.st_size
+            if stamps:
+                modified_ns, changed_ns = status.st_mtime_ns, status.st_ctime_ns
+                states += (modified_ns, changed_ns, status.st_ino, status.st_size)
+                newest_ns = max(newest_ns, modified_ns, changed_ns)
+        elif entry.is_symlink():
+            told = _note_link(tree, folder, entry, join(location, name))
+            states += told
+            newest_ns = max(newest_ns, *told[::_STATE], *told[1::_STATE])
+            odd += (name, tree.links[-1].target)
+        else:  # reading a pipe or a device might never end
+            tree.unreadable[join(location, name)] = "it is no regular file"
+            odd.append(name)
+    if stamps:
+        folder.stamp, folder.newest_ns, folder.plain = _stamp(folder, states, odd), newest_ns, not odd
+    return [f"{location}/{name}" for name in folders] if location else folders.copy()
+
+
+def _look_again(folder: Folder, place: str, folders: list[str], files: list[str]) -> bool:
+    """Look at the files of a folder whose names are known; False where one is not what it was, and nothing is noted.
+
+    Args:
+        folder: What to fill.
+        place: Its path.
+        folders: Names of the folders in it.
+        files: Names of the files in it.
+    """
+    states: list[int] = []
+    sizes: dict[str, int] = {}
+    newest_ns = 0
+    try:
+        for name in files:
+            status = os.lstat(f"{place}/{name}")
+            if not stat.S_ISREG(status.st_mode):
+                return False
+            modified_ns, changed_ns, size = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+            sizes[name] = size
+            states += (modified_ns, changed_ns, status.st_ino, size)
+            newest_ns = max(newest_ns, modified_ns, changed_ns)
+    except OSError:
+        return False
+    folder.folders, folder.files = folders, sizes
+    folder.stamp, folder.newest_ns = _stamp(folder, states, []), newest_ns
+    return True
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:
@@ -277,7 +305,7 @@ def _stamp(folder: Folder, states: list[int], odd: list[str]) -> bytes:
         told = array("Q", states).tobytes()
     except OverflowError:
         told = array("Q", [state & _ALL_BITS for state in states]).tobytes()
-    return b"%08x%08x%b%b" % (len(told), len(names), names, told)
+    return b"%08x%b%b" % (len(names), names, told)
 
 
 def _note_link(tree: Tree, folder: Folder, entry: os.DirEntry[str], location: str) -> tuple[int, ...]:

@@ -48,12 +48,14 @@ class Outcome:
         row: What a result claims; None for other units.
         folders: Folders that were looked at; none where the tree has no stamps.
         files: Files that were read; likewise.
+        facts: What a check of the whole tree found out about single files, by location; likewise.
     """
 
     findings: tuple[Finding, ...]
     row: CheckedResult | None
     folders: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def list_units(submission: Submission, families: tuple[Family, ...]) -> Iterator[Unit]:
@@ -74,7 +76,8 @@ def run_unit(submission: Submission, families: tuple[Family, ...], unit: Unit) -
     submission.tree.touched = touched = Touched()
     if unit.kind == "tree":
         checks = (check for family in families for check in family.tree if _name(check) == unit.location)
-        return Outcome(tuple(apply(checks, submission)), None)
+        found = tuple(apply(checks, submission))
+        return Outcome(found, None, facts=tuple(touched.facts.items()) if submission.tree.stamped else ())
     division, name, *rest = unit.location.split("/")
     submitter = Submitter(submission, division, name)
     row = None

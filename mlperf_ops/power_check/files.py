@@ -27,6 +27,7 @@ _KEYS = frozenset({"power_begin", "power_end"})
 _CHUNK_BYTES = 1 << 20
 MARK = "SIMULATED"
 """What every stand-in for the meter, its daemon or the measuring software writes into its files."""
+_MARK_BYTES = MARK.encode()
 _MAY_BE_MARKED = tuple(name for name in FILES if name.startswith("power/"))
 _SHOWN = 120
 _IN_AN_ATTEMPT = ("", "performance")
@@ -64,6 +65,8 @@ def simulated_files(performance: Path) -> tuple[tuple[str, str], ...]:
     """Return the files of a measurement that carry the mark of a stand-in, each with the first line that has it."""
     found = []
     for name in _MAY_BE_MARKED:
+        if _MARK_BYTES not in _raw(performance / name):  # as nearly always: nothing has to be decoded
+            continue
         text = _text(performance / name)
         at = text.find(MARK)
         if at >= 0:
@@ -121,6 +124,13 @@ def _reading(line: str) -> Reading | None:
         return None if time_s is None else Reading(time_s, float(watts), power_factor(line))
     except ValueError:
         return None
+
+
+def _raw(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _text(path: Path) -> str:

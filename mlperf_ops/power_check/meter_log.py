@@ -8,7 +8,7 @@ with "rules".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mlperf_ops.catalogue.power_rules import PowerRules
@@ -18,7 +18,7 @@ from mlperf_ops.power_log import MINUTE, SECOND, minute_seconds, power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
-_USUAL = re.compile(rf"\n{MINUTE}{SECOND}: (WARNING|ERROR):(.*)", re.ASCII)
+_USUAL = re.compile(rf"^{MINUTE}{SECOND}: (WARNING|ERROR):(.*)", re.ASCII | re.MULTILINE)
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
 _WORDS = (("WARNING:", False), ("ERROR:", True))
@@ -54,14 +54,15 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     yield from _activation(text, ranging[0])
     if begin is None or end is None:
         return  # readings and clock say so
-    lines = _marked(text)
-    objection = _official(lines, ranging, (begin, end), rules)
+    usual = _is_usual(text)
+    lines = [] if usual else _marked(text)
+    objection = _official(_lines(text) if usual else lines, ranging, (begin, end), rules)
     if objection is not None:
         yield PowerFinding(
             "meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection, symptom="errors"
         )
         return
-    yield from _strict(lines, ranging, measured, rules)
+    yield from _strict(_lines(text, telling=True) if usual else lines, ranging, measured, rules)
 
 
 def _ranging(text: str, mark: str) -> tuple[float, float] | None:
@@ -106,9 +107,6 @@ def _activation(text: str, ranging_start: float) -> Iterator[PowerFinding]:
 
 def _marked(text: str) -> list[_Line]:
     """Return the lines with one of the words, in order; a line with both comes twice."""
-    usual = _usual(text)
-    if usual is not None:
-        return usual
     lines = []
     for line in text.split("\n"):
         for word, is_error in _WORDS:
@@ -119,23 +117,36 @@ def _marked(text: str) -> list[_Line]:
     return lines
 
 
-def _usual(text: str) -> list[_Line] | None:
-    """Return the lines of `_marked`, found at once; None when one has not the meter's usual form."""
-    found = _USUAL.findall(f"\n{text}")
-    if len(found) != sum(text.count(word) for word, _ in _WORDS):
-        return None
+def _is_usual(text: str) -> bool:
+    """Whether `_lines` finds what `_marked` does: each line has the meter's usual form."""
+    count, minutes = 0, set()
+    for found in _USUAL.finditer(text):
+        count += 1
+        minutes.add(found[1])
     try:
-        return [
-            _Line(rest.strip(), word == "ERROR", minute_seconds(minute) + float(second))
-            for minute, second, word, rest in found
-            if rest
-        ]
+        for minute in minutes:
+            minute_seconds(minute)
     except ValueError:
-        return None
+        return False
+    return count == sum(text.count(word) for word, _ in _WORDS)
+
+
+def _lines(text: str, *, telling: bool = False) -> Iterator[_Line]:
+    """Yield the lines of `_marked` one by one: of a long log all together take many times its size.
+
+    Args:
+        text: The log, of the usual form.
+        telling: Only lines that may be errors or uncertain readings.
+    """
+    for found in _USUAL.finditer(text):
+        minute, second, word, rest = found.groups()
+        is_error = word == "ERROR"
+        if rest and (not telling or is_error or "Uncertainty " in rest):
+            yield _Line(rest.strip(), is_error, minute_seconds(minute) + float(second))
 
 
 def _official(
-    lines: list[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
+    lines: Iterable[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
 ) -> str | None:
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
     begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
@@ -158,19 +169,22 @@ def _official(
 
 
 def _strict(
-    lines: list[_Line], ranging: tuple[float, float], measured: Measurement, rules: PowerRules
+    lines: Iterable[_Line], ranging: tuple[float, float], measured: Measurement, rules: PowerRules
 ) -> Iterator[PowerFinding]:
     """Look at every line, with the margin that is meant."""
     first = (measured.testing.begin_s or 0.0) + _MARGIN_S
     last = (measured.testing.end_s or 0.0) - _MARGIN_S
-    errors = [
-        line.text
-        for line in lines
-        if line.is_error
-        and line.text not in rules.testing_errors
-        and (time_s := line.time_s) is not None
-        and not ranging[0] < time_s < ranging[1]
-    ]
+    errors: list[str] = []
+    inside: set[float] = set()
+    for line in lines:
+        time_s = line.time_s
+        if time_s is None:
+            continue
+        if line.is_error:
+            if line.text not in rules.testing_errors and not ranging[0] < time_s < ranging[1]:
+                errors.append(line.text)
+        elif first < time_s < last and line.uncertain:
+            inside.add(time_s)
     if errors:
         yield PowerFinding(
             "meter-errors",
@@ -181,9 +195,6 @@ def _strict(
             limit="0",
             symptom="errors",
         )
-    inside = {
-        time_s for line in lines if (time_s := line.time_s) is not None and first < time_s < last and line.uncertain
-    }
     readings = len(measured.testing.measured)
     if inside and readings:
         share = len(inside) / readings * _PERCENT

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker import CheckReport, check, check_tree
+from mlperf_ops.checker import CheckReport, check, check_tree, listing
 from mlperf_ops.checker import cache as cache_module
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.rules import Family
@@ -29,7 +29,7 @@ LONG_AGO = time.time() - 3600
 @pytest.fixture
 def tree(tmp_path: Path, real_logs: RealLogs, monkeypatch: pytest.MonkeyPatch) -> TreeUnderTest:
     # The times of a test are seconds apart at most; one test says what happens then.
-    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 0)
+    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 0)
     return good_tree(tmp_path / "tree", real_logs)
 
 
@@ -122,12 +122,34 @@ def test_the_same_contents_at_another_time_are_not_judged_again(tree: TreeUnderT
 def test_files_that_have_just_changed_are_compared_by_content(
     tree: TreeUnderTest, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "_TOO_YOUNG_NS", 3600 * 10**9)
+    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 3600 * 10**9)
     again(tree, judged)
     entries = [json.loads(path.read_text().splitlines()[1]) for path in (tree.root.parent / "cache").iterdir()]
-    assert {entry["stamp"] for entry in entries[0]["entries"].values()} == {""}
+    stamps = dict(
+        zip((entries[0]["texts"][number] for number in entries[0]["folders"]), entries[0]["stamps"], strict=True)
+    )
+    assert {stamps[place] for place in stamps if "/results/node1/" in place and place.endswith("/run_1")} == {""}
     _, units = again(tree, judged)
     assert units == set()
+
+
+def test_a_log_that_becomes_a_copy_is_seen_beside_what_is_known_of_the_others(
+    tree: TreeUnderTest, judged: list[str]
+) -> None:
+    other = tree.submitter / "results/node2"
+    shutil.copytree(tree.submitter / "results/node1", other)
+    shutil.copy(tree.system_json, tree.system_json.with_name("node2.json"))
+    for log in other.rglob("mlperf_log_detail.txt"):
+        text = log.read_text()
+        log.write_text(text.replace('"test_datetime", "value": "2', '"test_datetime", "value": "3'))
+    first, _ = again(tree, judged)
+    assert "shared-log" not in {finding.rule for finding in first.findings}
+    copied = other / tree.performance("Offline").relative_to(tree.submitter / "results/node1")
+    shutil.copy(tree.performance("Offline"), copied)
+    report, units = again(tree, judged)
+    assert units == {"result Offline"}
+    assert report == check_tree(tree.root, round_v61())
+    assert "shared-log" in {finding.rule for finding in report.findings}
 
 
 def test_a_folder_replaced_by_another_one_is_seen(tree: TreeUnderTest, judged: list[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.checker import tree as checker_tree
+from mlperf_ops.checker.listing import Listing
 
 
 def test_a_file_that_goes_away_between_listing_and_look_is_unreadable_and_hides_no_other(
@@ -28,6 +29,6 @@ def test_a_file_that_goes_away_between_listing_and_look_is_unreadable_and_hides_
 
     monkeypatch.setattr(os, "scandir", then_removed)
     tree = checker_tree.Tree(tmp_path)
-    checker_tree._walk(tree, [""], None, stamps=True)
+    checker_tree._walk(tree, None, Listing(), stamps=True)
     assert tree.unreadable == {"gone.txt": "No such file or directory"}
     assert tree.folders[""].files == {"stays.txt": 4}
