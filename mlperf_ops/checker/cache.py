@@ -41,6 +41,7 @@ class Cache:
 
     def __init__(self, folder: Path, tree: Path, round_: Round) -> None:
         """Read what was kept; nothing when there is nothing that can be used."""
+        self._started_ns = time.time_ns()  # before the walk: what changes from now on may have been seen half
         self._folder_of_all = folder
         self._version = rules_digest(round_)
         name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
@@ -60,7 +61,7 @@ class Cache:
         """
         _require_writable(self._folder_of_all)
         self._tree = tree
-        self._stamps = self._stamped(time.time_ns() - listing.TOO_YOUNG_NS)
+        self._stamps = self._stamped(self._started_ns - listing.TOO_YOUNG_NS)
         self._changed = self._kept.changed(self._stamps)
         tree.facts = {
             location: fact

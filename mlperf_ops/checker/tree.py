@@ -202,7 +202,7 @@ def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) ->
             state = folder_state(os.stat(place)) if lasting else []
             if lasting and (names := known.names(location, state)) and _look_again(folder, place, *names):
                 folder.state = state
-                pending += [f"{location}/{name}" if location else name for name in folder.folders]
+                pending += _places(location, folder)
                 continue
             with os.scandir(place) as entries:
                 found = sorted(entries, key=_name)
@@ -210,15 +210,20 @@ def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) ->
             tree.unreadable[location] = error.strerror or str(error)
             continue
         only = submitter if location and "/" not in location else None
-        pending += _note(tree, location, folder, found, only, stamps=stamps)
+        _note(tree, location, folder, found, only, stamps=stamps)
+        pending += _places(location, folder)
         if lasting and folder.plain and is_settled(state, started_ns):
             folder.state = state
 
 
+def _places(location: str, folder: Folder) -> list[str]:
+    return [f"{location}/{name}" for name in folder.folders] if location else folder.folders.copy()
+
+
 def _note(
     tree: Tree, location: str, folder: Folder, found: list[os.DirEntry[str]], only: str | None, *, stamps: bool
-) -> list[str]:
-    """Note what a folder holds; return the locations of the folders in it.
+) -> None:
+    """Note what a folder holds.
 
     Args:
         tree: Where links and what cannot be read are noted.
@@ -262,7 +267,6 @@ def _note(
             odd.append(name)
     if stamps:
         folder.stamp, folder.newest_ns, folder.plain = _stamp(folder, states, odd), newest_ns, not odd
-    return [f"{location}/{name}" for name in folders] if location else folders.copy()
 
 
 def _look_again(folder: Folder, place: str, folders: list[str], files: list[str]) -> bool:
