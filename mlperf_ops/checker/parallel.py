@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import operator
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +15,6 @@ from typing import Any, TypeAlias
 from mlperf_ops.checker.model import CheckedResult, Finding
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
-from mlperf_ops.checker.tree import can_fork, cores
 from mlperf_ops.checker.units import Outcome, Unit, broken_unit, run_unit
 
 _CHUNK = 24  # units; a few dozen logs
@@ -51,6 +52,24 @@ def judge(
         yield from _forked(chunks, wanted)
     finally:
         _inherited = None
+
+
+def can_fork() -> bool:
+    """Whether forking is possible, safe and of use: a fork of a process with threads may hang."""
+    return "fork" in multiprocessing.get_all_start_methods() and _threads() == 1 and cores() > 1
+
+
+def _threads() -> int:
+    """Return how many threads this process has, those of libraries included where the system tells."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcome]:

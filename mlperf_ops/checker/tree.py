@@ -6,12 +6,10 @@ nothing of these has changed (`mlperf_ops.checker.cache`).
 
 from __future__ import annotations
 
-import multiprocessing
 import operator
 import os
 import stat
 import sys
-import threading
 import time
 from array import array
 from collections.abc import Mapping, Sequence
@@ -169,38 +167,23 @@ def read_tree(root: Path, submitter: str | None = None, *, stamps: bool = False,
     return tree
 
 
-def can_fork() -> bool:
-    """Whether forking is possible, safe and of use: a fork of a process with threads may hang."""
-    return "fork" in multiprocessing.get_all_start_methods() and _threads() == 1 and cores() > 1
-
-
-def _threads() -> int:
-    """Return how many threads this process has, those of libraries included where the system tells."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) -> None:
     """Read all folders. One process does: to send half of the names to another one takes as long as to find them."""
     pending = [""]
     root = str(tree.root)
     started_ns = time.time_ns()
     lasting = stamps and submitter is None and keeps_times(tree.root)
+    device = os.stat(root).st_dev
     while pending:
         location = pending.pop()
         folder = tree.folders[location] = Folder()
         place = f"{root}/{location}"
         try:
             # Before its names: if these change meanwhile, its state is another one the next time.
-            state = folder_state(os.stat(place)) if lasting else []
-            if lasting and (names := known.names(location, state)) and _look_again(folder, place, *names):
+            own = os.stat(place) if lasting else None
+            # Another device is another file system, mounted there.
+            state = folder_state(own) if own is not None and own.st_dev == device else []
+            if state and (names := known.names(location, state)) and _look_again(folder, place, *names):
                 folder.state = state
                 pending += _places(location, folder)
                 continue
@@ -212,7 +195,7 @@ def _walk(tree: Tree, submitter: str | None, known: Listing, *, stamps: bool) ->
         only = submitter if location and "/" not in location else None
         _note(tree, location, folder, found, only, stamps=stamps)
         pending += _places(location, folder)
-        if lasting and folder.plain and is_settled(state, started_ns):
+        if state and folder.plain and is_settled(state, started_ns):
             folder.state = state
 
 

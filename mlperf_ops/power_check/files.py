@@ -65,11 +65,10 @@ def simulated_files(performance: Path) -> tuple[tuple[str, str], ...]:
     """Return the files of a measurement that carry the mark of a stand-in, each with the first line that has it."""
     found = []
     for name in _MAY_BE_MARKED:
-        if _MARK_BYTES not in _raw(performance / name):  # as nearly always: nothing has to be decoded
-            continue
-        text = _text(performance / name)
-        at = text.find(MARK)
-        if at >= 0:
+        raw = _raw(performance / name)
+        if _MARK_BYTES in raw:  # nearly never; else nothing has to be decoded
+            text = raw.decode(errors="replace")
+            at = text.index(MARK)
             line = text[text.rfind("\n", 0, at) + 1 :].partition("\n")[0]
             found.append((name, line.strip()[:_SHOWN]))
     return tuple(found)

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from mlperf_ops.checker import CheckReport, check_tree
+from mlperf_ops.checker.parallel import can_fork
 from mlperf_ops.checker.registry import FAMILIES
 from mlperf_ops.checker.rules import Family, Findings
 from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.tree import can_fork
 from mlperf_ops.typed import dump
 from tests.support.submission_trees import round_v61
 
