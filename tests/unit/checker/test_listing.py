@@ -14,6 +14,7 @@ from mlperf_ops.checker import listing
 from mlperf_ops.checker import tree as checker_tree
 from mlperf_ops.checker.listing import Listing, keeps_times
 from mlperf_ops.checker.tree import Tree, read_tree
+from tests.support.small_disks import small_disk
 
 MOUNTS = """22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:26 / {folder} rw - {kind} server:/export rw
@@ -151,3 +152,11 @@ def test_times_are_believed_on_known_file_systems_only(
     (tmp_path / "mounts").write_text(MOUNTS.format(folder=shown, kind=kind))
     assert keeps_times(place, tmp_path / "mounts") is expected
     assert keeps_times(place, tmp_path / "none") is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_the_times_of_what_is_mounted_in_the_tree_are_not_believed(root: Path) -> None:
+    with small_disk(root / "closed/b", 1):
+        (root / "closed/b/x.txt").write_text("x")
+        states = {location: bool(one.state) for location, one in read_tree(root, stamps=True).folders.items()}
+    assert states == {"": True, "closed": True, "closed/a": True, "closed/a/results": True, "closed/b": False}
