@@ -15,7 +15,8 @@ from pathlib import Path
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.check import check_tree
 from mlperf_ops.checker.model import CheckReport
-from mlperf_ops.checker.tree import Tree, read_tree
+from mlperf_ops.checker.tree import Tree
+from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
 from mlperf_ops.files import sha256_file, sha256_text, write_json

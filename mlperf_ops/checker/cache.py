@@ -1,9 +1,9 @@
 """What was found in a tree before, and of it what still holds.
 
 An outcome holds as long as every folder and file that its checks looked at is the same: by names, sizes, times and file
-numbers, or, where only times or numbers are other ones, by the contents of what was read. For this the cache holds a
-stamp of every folder of the tree. It is that of one round and of one state of this package. Whatever cannot be read or
-trusted is not used; a cache is never needed.
+numbers, or, where only times or numbers are other ones, by the contents of what was read. For this the cache holds what
+the walk noted of every folder of the tree. It is that of one round and of one state of this package. Whatever cannot be
+read or trusted is not used; a cache is never needed.
 """
 
 from __future__ import annotations
@@ -13,197 +13,247 @@ import functools
 import hashlib
 import json
 import os
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import sys
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import mlperf_ops
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker import listing
-from mlperf_ops.checker.listing import Listing
 from mlperf_ops.checker.model import CheckedResult, Finding
-from mlperf_ops.checker.tree import Folder, Tree
+from mlperf_ops.checker.sections import Sections, numbers_of, rows_of, rows_section, write_sections
+from mlperf_ops.checker.tree import Folder, Tree, join
 from mlperf_ops.checker.units import Outcome, Unit
-from mlperf_ops.errors import ConfigError, MlperfOpsError
-from mlperf_ops.files import Json, JsonObject, sha256_file, sha256_json, sha256_text, write_atomic
+from mlperf_ops.checker.walk import STATE
+from mlperf_ops.errors import ConfigError
+from mlperf_ops.files import Json, sha256_file, sha256_json, sha256_text
 
-_STAMP_BYTES = 12
 # Folders of this package whose code findings depend on.
 CODE = (".", "catalogue", "checker", "compliance", "harness", "power_check")
 _FINDING = tuple(field.name for field in dataclasses.fields(Finding))
 _ROW = tuple(field.name for field in dataclasses.fields(CheckedResult))
+_OWN = 4  # numbers of a folder's own state
+_NOTHING = Folder()
+
+_Uses: TypeAlias = tuple[str, list[str], list[str]]
+"""What an outcome rests on: a digest of the contents, the folders, the files."""
 
 
+@dataclass(frozen=True, slots=True)
 class Cache:
-    """The kept outcomes of one tree for one round."""
+    """What an earlier check of one tree for one round wrote.
 
-    def __init__(self, folder: Path, tree: Path, round_: Round) -> None:
-        """Read what was kept; nothing when there is nothing that can be used."""
-        self._started_ns = time.time_ns()  # before the walk: what changes from now on may have been seen half
-        self._folder_of_all = folder
-        self._version = rules_digest(round_)
-        name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
-        self._path = folder / f"check-{name}.json"
-        self._kept = _read(self._path, self._version)
+    Attributes:
+        path: Its file.
+        version: Of the rules.
+        folders: What every folder of the tree was when all outcomes held, by location.
+        facts: What is known of single files, by location.
+        outcomes: By kind and location of the unit, as JSON.
+        uses: Read only when something has changed.
+    """
 
-    @property
-    def listing(self) -> Listing:
-        """The names that the tree held."""
-        return self._kept.listing
+    path: Path
+    version: str
+    folders: Mapping[str, Folder]
+    facts: Mapping[str, str]
+    outcomes: Mapping[str, str]
+    _sections: Sections
 
-    def compare(self, tree: Tree) -> None:
-        """Find out what of a tree is no longer as it was.
+    @classmethod
+    def read(cls, folder: Path, tree: Path, round_: Round) -> Cache:
+        """Read what was kept; nothing when there is nothing that can be used.
 
         Raises:
             ConfigError: The cache cannot be written, which is said before the work and not after it.
         """
-        _require_writable(self._folder_of_all)
-        self._tree = tree
-        self._stamps = self._stamped(self._started_ns - listing.TOO_YOUNG_NS)
-        self._changed = self._kept.changed(self._stamps)
-        tree.facts = {
-            location: fact
-            for location, fact in self._kept.facts.items()
-            if location.rpartition("/")[0] not in self._changed
+        _require_writable(folder)
+        name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
+        path, version = folder / f"check-{name}.cache", f"{rules_digest(round_)} {sys.byteorder}"
+        sections = Sections(path, version)
+        try:
+            folders = _folders(rows_of(sections.get("names")), numbers_of(sections.get("numbers")))
+            facts = dict(rows_of(sections.get("facts")))
+            outcomes = dict(rows_of(sections.get("outcomes")))
+        except (ValueError, IndexError):
+            folders, facts, outcomes = {}, {}, {}
+        return cls(path, version, folders, facts, outcomes, sections)
+
+    def uses(self) -> dict[str, _Uses]:
+        """Return what each outcome rests on, by kind and location of the unit; nothing where that cannot be read."""
+        places = list(self.folders)
+        if not places:  # the cache is not used
+            return {}
+        try:
+            rows = rows_of(self._sections.get("uses"))
+        except ValueError:
+            return {}
+        return {
+            key: (content, [_place(one, places) for one in folders], [_place(one, places) for one in files])
+            for (key, content), folders, files in zip(rows, rows, rows)  # noqa: B905  # three rows of one iterator
         }
+
+    def compared(self, tree: Tree) -> Comparison:
+        """Find out what of a tree is no longer as it was."""
+        then, now = self.folders, tree.folders
+        changed = {
+            location
+            for location, folder in now.items()
+            if folder.young or ((earlier := then.get(location)) is not folder and not folder.is_as(earlier or _NOTHING))
+        }
+        changed.update(then.keys() - now.keys(), now.keys() - then.keys())
+        return Comparison(self, tree, changed, self.uses() if changed else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A tree beside what was kept of it.
+
+    Attributes:
+        cache: What was kept.
+        tree: As it is now.
+        changed: Folders that came, went or changed; those that may change again without showing it, too.
+        uses: What the kept outcomes rest on; nothing where nothing has changed.
+    """
+
+    cache: Cache
+    tree: Tree
+    changed: Collection[str]
+    uses: Mapping[str, _Uses]
+
+    def facts(self) -> dict[str, str]:
+        """Return what is still known of single files."""
+        held = self.cache.facts.items()
+        return {location: fact for location, fact in held if location.rpartition("/")[0] not in self.changed}
 
     def valid(self, units: Iterable[Unit]) -> dict[Unit, Outcome]:
         """Return the outcomes that still hold."""
-        held: dict[Unit, Outcome] = {}
-        changed = {number for number, text in enumerate(self._kept.table) if text in self._changed}
-        for unit in units:
-            entry = self._kept.entries.get(_key(unit))
-            if entry is not None and (outcome := self._hold(unit, entry, changed)) is not None:
-                held[unit] = outcome
-        return held
+        held = [unit for unit in units if _key(unit) in self.cache.outcomes and self._holds(unit)]
+        told = json.loads(f"[{','.join(self.cache.outcomes[_key(unit)] for unit in held)}]")
+        return {unit: _outcome(*one) for unit, one in zip(held, told, strict=True)}
 
-    def _hold(self, unit: Unit, entry: dict[str, Any], changed: set[int]) -> Outcome | None:
+    def _holds(self, unit: Unit) -> bool:
+        if not self.changed:
+            return True
+        if (
+            unit.kind == "tree" or (uses := self.uses.get(_key(unit))) is None
+        ):  # a check of the tree looks at everything
+            return False
+        content, folders, files = uses
+        touched = [location for location in folders if location in self.changed]
+        if not touched:
+            return True
+        if not all(_has_same_names(self._folder(one), self.cache.folders.get(one, _NOTHING)) for one in touched):
+            return False
         try:
-            if self._changed and unit.kind == "tree":  # it looks at everything
-                return None
-            if not changed.isdisjoint(entry["folders"]):
-                folders, files = self._kept.texts(entry["folders"]), self._kept.texts(entry["files"])
-                if entry["content"] != self._content(folders, files):
-                    return None
-            return self._kept.outcome(entry)
-        except (KeyError, TypeError, ValueError, IndexError, OSError, MlperfOpsError):
-            return None
+            return content == self._content(folders, files)
+        except OSError:
+            return False
 
-    def keep(self, known: Mapping[Unit, Outcome], changed: Iterable[Unit]) -> None:
-        """Write the outcomes for the next check."""
-        fresh = set(changed)
-        if not fresh and not self._changed and len(known) == len(self._kept.entries):
+    def keep(self, known: Mapping[Unit, Outcome], fresh: Collection[Unit]) -> None:
+        """Write the outcomes for the next check.
+
+        Args:
+            known: All of them.
+            fresh: Units that were judged by this check.
+        """
+        if not fresh and not self.changed and len(known) == len(self.cache.outcomes):
             return
-        table = _Table()
-        entries = {}
-        facts = {} if self._changed else dict(self._kept.facts)  # after a change, checks of the whole tree give all
+        judged, numbers = set(fresh), {location: str(number) for number, location in enumerate(self.tree.folders)}
+        uses = self.uses if self.changed else self.cache.uses()
+        facts = {} if self.changed else dict(self.cache.facts)  # after a change, checks of the whole tree give all
+        outcomes, rests = list[tuple[str, str]](), list[Sequence[str]]()
         for unit, outcome in known.items():
-            facts |= dict(outcome.facts)
-            if unit in fresh:
-                entries[_key(unit)] = self._entry(table, outcome)
+            key = _key(unit)
+            if unit in judged:
+                facts.update(outcome.facts)
+                told, folders, files = _told(outcome), list(outcome.folders), list(outcome.files)
+                content = self._content(folders, files)
+            elif key in uses:
+                told, (content, folders, files) = self.cache.outcomes[key], uses[key]
             else:
-                entries[_key(unit)] = self._kept.moved(self._kept.entries[_key(unit)], table)
-        folders, stamps = table.of(self._stamps), list(self._stamps.values())
-        names = [
-            [*one.state, len(one.folders), *table.of(one.folders), *table.of(one.files)] if one.state else 0
-            for one in self._tree.folders.values()
-        ]
-        told = {
-            "folders": folders,
-            "stamps": stamps,
-            "names": names,
-            "facts": [table.of(facts), list(facts.values())],
-        }
-        body = json.dumps({"texts": list(table.numbers), "entries": entries, **told}, separators=(",", ":"))
-        head = {"version": self._version, "sha256": sha256_text(body)}
-        write_atomic(self._path, f"{json.dumps(head)}\n{body}\n")
-
-    def _entry(self, table: _Table, outcome: Outcome) -> JsonObject:
-        row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
-        findings = [getattr(finding, name) for finding in outcome.findings for name in _FINDING]
-        return {
-            "folders": table.of(outcome.folders),
-            "files": table.of(outcome.files),
-            "content": self._content(outcome.folders, outcome.files),
-            "findings": table.of(findings),
-            "row": row,
-        }
-
-    def _stamped(self, young_ns: int) -> dict[str, str]:
-        """Return the stamp of each folder; "" where it may change again without another one."""
-        return {
-            location: hashlib.blake2b(folder.stamp, digest_size=_STAMP_BYTES).hexdigest()
-            if folder.newest_ns <= young_ns
-            else ""
-            for location, folder in self._tree.folders.items()
-        }
+                continue
+            outcomes.append((key, told))
+            rests += (
+                (key, content),
+                [_number(one, numbers) for one in folders],
+                [_number_and_name(one, numbers) for one in files],
+            )
+        names, states = _noted(self.tree.folders)
+        sections = {"names": names, "numbers": states, "facts": rows_section(facts.items())}
+        sections |= {"outcomes": rows_section(outcomes), "uses": rows_section(rests)}
+        write_sections(self.cache.path, self.cache.version, sections)
 
     def _folder(self, location: str) -> Folder:
-        return self._tree.folders.get(location, _NOTHING)
+        return self.tree.folders.get(location, _NOTHING)
 
     def _content(self, folders: Iterable[str], files: Iterable[str]) -> str:
         listed: list[Json] = []
         for location in folders:
             folder = self._folder(location)
             listed.append([location, list(folder.folders), [[name, size] for name, size in folder.files.items()]])
-        read: list[Json] = [[location, _digest(self._tree, location)] for location in files]
+        read: list[Json] = [[location, _digest(self.tree, location)] for location in files]
         return sha256_json([listed, read])
 
 
-class _Table:
-    """Texts by number: most of a cache's texts are in it many times."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str | None, int] = {}
-
-    def of(self, texts: Iterable[str | None]) -> list[Json]:
-        """Return the numbers of texts, new ones for those that are new."""
-        return [self.numbers.setdefault(text, len(self.numbers)) for text in texts]
+def _has_same_names(folder: Folder, earlier: Folder) -> bool:
+    return folder.folders == earlier.folders and folder.files == earlier.files
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What a cache held.
-
-    Attributes:
-        table: Texts, which the entries name by number.
-        entries: By kind and location of the unit.
-        stamps: Of every folder of the tree, as it was when all outcomes held.
-        facts: What is known of single files, by location.
-        listing: The names in the folders of the tree.
-    """
-
-    table: list[Any] = field(default_factory=list)
-    entries: dict[str, Any] = field(default_factory=dict)
-    stamps: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, str] = field(default_factory=dict)
-    listing: Listing = field(default_factory=Listing)
-
-    def changed(self, now: Mapping[str, str]) -> set[str]:
-        """Return the folders that came, went or changed; of stamps that say nothing, each has."""
-        then = self.stamps
-        return {location for location, stamp in now.items() if not stamp or then.get(location) != stamp}.union(
-            then.keys() - now.keys()
-        )
-
-    def texts(self, numbers: list[int]) -> list[Any]:
-        """Return the texts of some numbers."""
-        return [self.table[number] for number in numbers]
-
-    def outcome(self, entry: Mapping[str, Any]) -> Outcome:
-        """Return what a unit gave; what it had looked at stays in the entry."""
-        texts, width, row = self.texts(entry["findings"]), len(_FINDING), entry["row"]
-        findings = [Finding(*texts[start : start + width]) for start in range(0, len(texts), width)]
-        return Outcome(tuple(findings), None if row is None else CheckedResult(*row))
-
-    def moved(self, entry: dict[str, Any], table: _Table) -> dict[str, Any]:
-        """Return an entry with the numbers of another table."""
-        return entry | {name: table.of(self.texts(entry[name])) for name in ("folders", "files", "findings")}
+def _noted(folders: Mapping[str, Folder]) -> tuple[bytes, bytes]:
+    """Return what tells folders from later ones, as names and numbers."""
+    names, numbers = list[Sequence[str]](), array("q")
+    for location, folder in folders.items():
+        names += ((location, *folder.folders), tuple(folder.files), folder.odd)
+        numbers.extend((len(folder.states), len(folder.own), folder.young))
+        numbers += folder.states
+        numbers += folder.own
+    return rows_section(names), numbers.tobytes()
 
 
-_NOTHING = Folder()
+def _folders(names: Iterable[list[str]], numbers: array[int]) -> dict[str, Folder]:
+    """Return the folders of which names and numbers tell."""
+    found, start = {}, 0
+    rows = iter(names)
+    for (location, *folders), files, odd in zip(rows, rows, rows):  # noqa: B905  # three rows of one iterator
+        states, own = start + 3, start + 3 + numbers[start]
+        end = own + numbers[start + 1]
+        young, start = bool(numbers[start + 2]), end
+        sizes = dict(zip(files, numbers[states + STATE - 1 : own : STATE], strict=False))  # links have states, too
+        found[location] = Folder(folders, sizes, tuple(odd), numbers[states:own], numbers[own:end], young)
+    return found
+
+
+def _number(location: str, numbers: Mapping[str, str]) -> str:
+    """Return a folder's number among those of the tree, which is shorter; its location after a "/" where it is none."""
+    return numbers.get(location) or f"/{location}"
+
+
+def _number_and_name(location: str, numbers: Mapping[str, str]) -> str:
+    """Return a file's folder by number, and its name."""
+    parent, _, name = location.rpartition("/")
+    return f"{numbers[parent]}/{name}" if parent in numbers else f"/{location}"
+
+
+def _place(told: str, places: Sequence[str]) -> str:
+    """Return the location of a folder or file that `_number` or `_number_and_name` gave."""
+    number, slash, name = told.partition("/")
+    if not number:
+        return name
+    return join(places[int(number)], name) if slash else places[int(number)]
+
+
+def _told(outcome: Outcome) -> str:
+    row: Json = None if outcome.row is None else [getattr(outcome.row, name) for name in _ROW]
+    findings = [[getattr(finding, name) for name in _FINDING] for finding in outcome.findings]
+    return json.dumps([findings, row], separators=(",", ":"))
+
+
+def _outcome(findings: list[list[Any]], row: list[Any] | None) -> Outcome:
+    """Return what a unit gave; what it had looked at stays in the cache."""
+    made = tuple([Finding(*values) for values in findings])
+    return Outcome(made, None if row is None else CheckedResult(*row))
 
 
 def _require_writable(folder: Path) -> None:
@@ -223,25 +273,6 @@ def _digest(tree: Tree, location: str) -> str:
     path = tree.path(location)
     known = tree.size(location) is not None
     return sha256_file(path) if known or path.is_file() else "none"
-
-
-def _read(path: Path, version: str) -> _Kept:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            head, body = json.loads(stream.readline()), stream.readline().rstrip("\n")
-        if head["version"] != version or head["sha256"] != sha256_text(body):
-            return _Kept()
-        content = json.loads(body)
-        kept = _Kept(content["texts"], content["entries"])
-        folders, (located, facts) = kept.texts(content["folders"]), content["facts"]
-        return dataclasses.replace(
-            kept,
-            stamps=dict(zip(folders, content["stamps"], strict=True)),
-            facts=dict(zip(kept.texts(located), facts, strict=True)),
-            listing=Listing(kept.table, {one: row for one, row in zip(folders, content["names"], strict=True) if row}),
-        )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        return _Kept()
 
 
 def rules_digest(round_: Round) -> str:

@@ -15,8 +15,9 @@ from mlperf_ops.checker.registry import FAMILIES
 from mlperf_ops.checker.remedies import with_remedies
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
-from mlperf_ops.checker.tree import Tree, read_tree
+from mlperf_ops.checker.tree import Tree
 from mlperf_ops.checker.units import Outcome, list_units
+from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.errors import ConfigError, nearest
 from mlperf_ops.model import Plan
 
@@ -54,8 +55,8 @@ def check_tree(  # all but two are by name and have defaults
     gc.disable()  # what is read here stays until the end: no collection has to look at it, and no process copies it
     try:
         if cache is not None and families is FAMILIES:
-            kept = Cache(cache, tree, round_)
-        read = read_tree(tree, submitter, stamps=kept is not None, known=None if kept is None else kept.listing)
+            kept = Cache.read(cache, tree, round_)
+        read = read_tree(tree, submitter, stamps=kept is not None, known=None if kept is None else kept.folders)
     finally:
         gc.freeze()
         gc.enable()
@@ -91,12 +92,13 @@ def _outcomes(
     units = list(list_units(submission, families))
     if cache is None:
         return judge(submission, families, units, processes)
-    cache.compare(submission.tree)
-    known = cache.valid(units)
+    compared = cache.compared(submission.tree)
+    submission.tree.facts = compared.facts()
+    known = compared.valid(units)
     fresh = [unit for unit in units if unit not in known]
     for unit, outcome in zip(fresh, judge(submission, families, fresh, processes), strict=True):
         known[unit] = outcome
-    cache.keep(known, changed=fresh)
+    compared.keep(known, fresh)
     return [known[unit] for unit in units]
 
 

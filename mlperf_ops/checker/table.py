@@ -18,7 +18,7 @@ import yaml
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.model import CheckedResult, CheckReport
 from mlperf_ops.checker.subjects import Result, Submission, Submitter, System
-from mlperf_ops.checker.tree import read_tree
+from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.files import Json, JsonObject
 
 COLUMNS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.catalogue.round import Round
-from mlperf_ops.checker import CheckReport, check, check_tree, listing
+from mlperf_ops.checker import CheckReport, check, check_tree, settled
 from mlperf_ops.checker import cache as cache_module
+from mlperf_ops.checker.cache import Cache
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.rules import Family
 from mlperf_ops.checker.subjects import Submission
@@ -29,7 +29,7 @@ LONG_AGO = time.time() - 3600
 @pytest.fixture
 def tree(tmp_path: Path, real_logs: RealLogs, monkeypatch: pytest.MonkeyPatch) -> TreeUnderTest:
     # The times of a test are seconds apart at most; one test says what happens then.
-    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 0)
+    monkeypatch.setattr(settled, "TOO_YOUNG_NS", 0)
     return good_tree(tmp_path / "tree", real_logs)
 
 
@@ -53,6 +53,10 @@ def again(tree: TreeUnderTest, judged: list[str], round_: Round | None = None) -
     judged.clear()
     report = check_tree(tree.root, round_ or round_v61(), cache=tree.root.parent / "cache")
     return report, {one for one in judged if not one.startswith("tree ")}
+
+
+def kept(tree: TreeUnderTest) -> Cache:
+    return Cache.read(tree.root.parent / "cache", tree.root, round_v61())
 
 
 def test_what_did_not_change_is_not_judged_again(tree: TreeUnderTest, judged: list[str]) -> None:
@@ -122,13 +126,12 @@ def test_the_same_contents_at_another_time_are_not_judged_again(tree: TreeUnderT
 def test_files_that_have_just_changed_are_compared_by_content(
     tree: TreeUnderTest, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 3600 * 10**9)
+    monkeypatch.setattr(settled, "TOO_YOUNG_NS", 3600 * 10**9)
     again(tree, judged)
-    entries = [json.loads(path.read_text().splitlines()[1]) for path in (tree.root.parent / "cache").iterdir()]
-    stamps = dict(
-        zip((entries[0]["texts"][number] for number in entries[0]["folders"]), entries[0]["stamps"], strict=True)
-    )
-    assert {stamps[place] for place in stamps if "/results/node1/" in place and place.endswith("/run_1")} == {""}
+    folders = kept(tree).folders
+    runs = [place for place in folders if "/results/node1/" in place and place.endswith("/run_1")]
+    assert runs
+    assert all(folders[place].young for place in runs)
     _, units = again(tree, judged)
     assert units == set()
 
@@ -199,7 +202,9 @@ def test_the_digest_of_the_code_is_of_all_code_that_judges() -> None:
     assert folders <= set(cache_module.CODE)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe", b'{"version": "x"}\n{}\n', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"\xff\xfe", b'{"version": "x"}\n{}\n', b"[" * 100_000, b'{"version": 1, "sections": 2}\n']
+)
 def test_a_damaged_cache_is_not_used(damage: bytes, tree: TreeUnderTest, judged: list[str]) -> None:
     first, everything = again(tree, judged)
     (path,) = (tree.root.parent / "cache").iterdir()
@@ -211,8 +216,22 @@ def test_a_cache_with_a_changed_entry_is_not_used(tree: TreeUnderTest, judged: l
     edit_log(tree.performance("Offline"), {"effective_min_duration_ms": 1000})
     first, everything = again(tree, judged)
     (path,) = (tree.root.parent / "cache").iterdir()
-    path.write_text(path.read_text().replace("min-duration", "min-durations"))
+    path.write_bytes(path.read_bytes().replace(b"min-duration", b"max-duration"))
     assert again(tree, judged) == (first, everything)
+
+
+def test_where_it_cannot_be_read_what_outcomes_rest_on_all_is_judged_again_after_a_change(
+    tree: TreeUnderTest, judged: list[str]
+) -> None:
+    first, everything = again(tree, judged)
+    (path,) = (tree.root.parent / "cache").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # the last section
+    assert again(tree, judged) == (first, set())
+    (tree.root / "stray.txt").write_text("x")
+    report, units = again(tree, judged)
+    assert units == everything
+    assert report == check_tree(tree.root, round_v61())
 
 
 def test_another_state_of_the_rules_is_another_cache(
@@ -235,5 +254,5 @@ def test_results_that_are_gone_leave_the_cache(tree: TreeUnderTest, judged: list
     tree.result("Server").rmdir()
     report, _ = again(tree, judged)
     assert len(report.results) == len(ALL) - 1
-    (path,) = (tree.root.parent / "cache").iterdir()
-    assert "/Server" not in "".join(json.loads(path.read_text().splitlines()[1])["entries"])
+    assert kept(tree).outcomes
+    assert "/Server" not in "".join((*kept(tree).outcomes, *kept(tree).uses()))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlperf_ops.accuracy_txt import parse_accuracy_text
 from mlperf_ops.checker import CheckReport, check_tree
 from mlperf_ops.checker.texts import TextFile, read_text
-from mlperf_ops.checker.tree import read_tree
+from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_log import read_detail, read_summary

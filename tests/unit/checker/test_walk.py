@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlperf_ops.checker import tree as checker_tree
-from mlperf_ops.checker.listing import Listing
+from mlperf_ops.checker import walk
+from mlperf_ops.checker.tree import Tree
 
 
 def test_a_file_that_goes_away_between_listing_and_look_is_unreadable_and_hides_no_other(
@@ -28,7 +28,7 @@ def test_a_file_that_goes_away_between_listing_and_look_is_unreadable_and_hides_
         yield found
 
     monkeypatch.setattr(os, "scandir", then_removed)
-    tree = checker_tree.Tree(tmp_path)
-    checker_tree._walk(tree, None, Listing(), stamps=True)
+    tree = Tree(tmp_path)
+    walk._walk(tree, None, {}, stamps=True)
     assert tree.unreadable == {"gone.txt": "No such file or directory"}
     assert tree.folders[""].files == {"stays.txt": 4}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from mlperf_ops.checker import listing
-from mlperf_ops.checker import tree as checker_tree
-from mlperf_ops.checker.listing import Listing, keeps_times
-from mlperf_ops.checker.tree import Tree, read_tree
+from mlperf_ops.checker import settled
+from mlperf_ops.checker.settled import keeps_times
+from mlperf_ops.checker.walk import read_tree
 from tests.support.small_disks import small_disk
 
 MOUNTS = """22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -24,10 +22,9 @@ MOUNTS = """22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(checker_tree, "keeps_times", lambda _: True)
-    monkeypatch.setattr(
-        listing, "TOO_YOUNG_NS", 0
-    )  # the times of a test are seconds apart at most; one says what happens
+    monkeypatch.setattr(settled, "keeps_times", lambda _: True)
+    # The times of a test are seconds apart at most; one says what happens then.
+    monkeypatch.setattr(settled, "TOO_YOUNG_NS", 0)
     folder = tmp_path / "tree"
     for name in ("closed/a/results", "closed/b"):
         (folder / name).mkdir(parents=True)
@@ -35,21 +32,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def listed(tree: Tree) -> Listing:
-    """Return what a walk tells the next one."""
-    texts: dict[str, int] = {}
-    number: Callable[[str], int] = lambda name: texts.setdefault(name, len(texts))  # noqa: E731
-    rows = {
-        location: [*one.state, len(one.folders), *map(number, one.folders), *map(number, one.files)]
-        for location, one in tree.folders.items()
-        if one.state
-    }
-    return Listing(list(texts), rows)
-
-
 def read_again(root: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]) -> set[str]:
     """Read, change and read again, as if for the first time; return the folders whose names were read for that."""
-    before = listed(read_tree(root, stamps=True))
+    before = read_tree(root, stamps=True).folders
     latest_ns, probe = max(path.stat().st_ctime_ns for path in (root, *root.rglob("*"))), root.parent / "probe"
     while not probe.exists() or probe.stat().st_ctime_ns <= latest_ns:  # until the file system's clock has gone on
         probe.write_text("x")
@@ -65,8 +50,8 @@ def read_again(root: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Pa
     tree = read_tree(root, stamps=True, known=before)
     monkeypatch.undo()
     plain = read_tree(root, stamps=True)
-    assert {place: (one.folders, one.files, one.stamp) for place, one in tree.folders.items()} == {
-        place: (one.folders, one.files, one.stamp) for place, one in plain.folders.items()
+    assert {place: (one.folders, one.files, one.odd, one.states) for place, one in tree.folders.items()} == {
+        place: (one.folders, one.files, one.odd, one.states) for place, one in plain.folders.items()
     }
     assert (tree.links, tree.unreadable) == (plain.links, plain.unreadable)
     return {os.path.relpath(place, root) for place in seen}
@@ -90,11 +75,11 @@ def test_names_of_folders_that_did_not_change_are_not_read_again(root: Path, mon
     assert read_again(root, monkeypatch, lambda _: None) == set()
 
 
-def test_an_edit_in_place_is_seen_without_reading_names(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_in_place_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def edit(root: Path) -> None:
         (root / "closed/b/x.txt").write_text("closed/c")  # as long as before
 
-    assert read_again(root, monkeypatch, edit) == set()
+    assert read_again(root, monkeypatch, edit) == {"closed/b"}
 
 
 @pytest.mark.parametrize("keep", [lambda change: change, keeping_times])
@@ -134,9 +119,9 @@ def test_a_folder_with_a_link_is_read_every_time(root: Path, monkeypatch: pytest
 
 
 def test_a_folder_that_has_just_changed_is_read_the_next_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "TOO_YOUNG_NS", 3600 * 10**9)
-    assert not any(one.state for one in read_tree(root, stamps=True).folders.values())
-    assert not listing.is_settled([0, time.time_ns(), 1, 1], time.time_ns())
+    monkeypatch.setattr(settled, "TOO_YOUNG_NS", 3600 * 10**9)
+    assert not any(one.own for one in read_tree(root, stamps=True).folders.values())
+    assert all(one.young for one in read_tree(root, stamps=True).folders.values() if one.files)
 
 
 @pytest.mark.parametrize(
@@ -158,5 +143,5 @@ def test_times_are_believed_on_known_file_systems_only(
 def test_the_times_of_what_is_mounted_in_the_tree_are_not_believed(root: Path) -> None:
     with small_disk(root / "closed/b", 1):
         (root / "closed/b/x.txt").write_text("x")
-        states = {location: bool(one.state) for location, one in read_tree(root, stamps=True).folders.items()}
+        states = {location: bool(one.own) for location, one in read_tree(root, stamps=True).folders.items()}
     assert states == {"": True, "closed": True, "closed/a": True, "closed/a/results": True, "closed/b": False}
