@@ -38,6 +38,7 @@ from tests.support.sshd import Sshd
 _RUN = "bench"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ASKED = 20
+_PAUSE_SECONDS = 3.0  # before every cell: one that begins right after another is another measurement
 _FIGURES = {"Offline": "result_samples_per_second", "SingleStream": "result_50.00_percentile_latency_ns"}
 
 
@@ -106,12 +107,13 @@ def _wait_for_idle(host: Sshd) -> None:
 def _watched(access: Access, home: Path, host: Sshd, *, wanted: bool) -> Iterator[None]:
     _wait_for_idle(host)
     if not wanted:
+        time.sleep(_PAUSE_SECONDS)
         yield
         return
     conversation = Conversation("a", str(home), _RUN, [], whole=True)
     with Links(Reach({"a": access}, {}), {"a": conversation}, 30.0) as links:
         links.news.get(timeout=60)  # it has logged in and looked once
-        time.sleep(2.0)
+        time.sleep(_PAUSE_SECONDS)
         yield
         heard = []
         while not links.news.empty():
