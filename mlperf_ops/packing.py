@@ -15,8 +15,9 @@ from mlperf_ops.errors import ResultError, SubmissionError
 from mlperf_ops.files import JsonObject, pretty_json
 from mlperf_ops.layout import SubmissionLayout
 from mlperf_ops.loadgen_log import SUMMARY_LOG
-from mlperf_ops.model import Division, Mode, Plan
+from mlperf_ops.model import Division, Mode
 from mlperf_ops.packed_systems import hosts_of_system, usage_of
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.power import documents as power_documents
 from mlperf_ops.power.inventory import from_plan
 from mlperf_ops.result_page import result_readme

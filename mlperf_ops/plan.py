@@ -18,11 +18,12 @@ from mlperf_ops.filings import filings
 from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
-from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario, Seconds
+from mlperf_ops.model import Cell, Division, Scenario
 from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits, smoke_limits
+from mlperf_ops.plan_model import Component, Filing, Plan, PlannedCell, PlannedHost, Seconds
 from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
 from mlperf_ops.plan_request import Made, Wanted, make_request

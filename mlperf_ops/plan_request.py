@@ -16,8 +16,6 @@ from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import (
     COMPLIANCE_TESTS,
     AccuracyRequest,
-    Adjustable,
-    AdjustedTarget,
     BackendRequest,
     Cell,
     DatasetRequest,
@@ -30,6 +28,7 @@ from mlperf_ops.model import (
     Spec,
 )
 from mlperf_ops.plan_inputs import Input
+from mlperf_ops.plan_model import Adjustable, AdjustedTarget
 from mlperf_ops.tuning import Tuning, for_scenario, resolve
 from mlperf_ops.typed import load
 from mlperf_ops.userconf import METRICS, ConfRequest, UserConf, make_user_conf
