@@ -11,7 +11,7 @@ from mlperf_ops.adjusting import FILE, HEADER, REVIEW_SUFFIX, AdjustedTargets, A
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, read_json, write_atomic, write_json
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.typed import dump, load
 
 if TYPE_CHECKING:

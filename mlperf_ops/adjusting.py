@@ -19,7 +19,8 @@ import yaml
 
 from mlperf_ops.files import Json
 from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry, HostVars
-from mlperf_ops.model import SCHEMA, AdjustedTarget, Plan, RunStyle, Scenario
+from mlperf_ops.model import SCHEMA, RunStyle, Scenario
+from mlperf_ops.plan_model import AdjustedTarget, Plan
 from mlperf_ops.userconf_keys import as_text
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from mlperf_ops.errors import MlperfOpsError, ResultError
 from mlperf_ops.files import JsonObject, read_json, sha256_file
 from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.merits import other_round
-from mlperf_ops.model import CollectedCell, CollectedHost, Mode, PlannedCell, Result, Spec
+from mlperf_ops.model import Mode, Result, Spec
+from mlperf_ops.plan_model import CollectedCell, CollectedHost, PlannedCell
 from mlperf_ops.power_check import measurement_of, simulated_files
 from mlperf_ops.typed import load
 

@@ -10,7 +10,8 @@ from mlperf_ops.catalogue import Benchmark, Catalogue, Round
 from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.layout import ResultPaths, SubmissionLayout
 from mlperf_ops.merits import Merit, merit, token_latency_problem
-from mlperf_ops.model import Division, Plan, Scenario
+from mlperf_ops.model import Division, Scenario
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.selection import ScenarioAttempts
 
 ORIGIN = "import.json"

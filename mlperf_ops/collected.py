@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
-from mlperf_ops.model import CollectedCell, CollectedHost, Result, Spec
+from mlperf_ops.model import Result, Spec
+from mlperf_ops.plan_model import CollectedCell, CollectedHost
 from mlperf_ops.power.rejected import rejected
 from mlperf_ops.typed import load
 

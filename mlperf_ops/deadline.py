@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.model import Estimate, Plan, PlannedCell, Seconds
 from mlperf_ops.outlook import Outlook
+from mlperf_ops.plan_model import Estimate, Plan, PlannedCell, Seconds
 from mlperf_ops.plan_shared import in_order, job_of
 from mlperf_ops.schedule import Schedule, critical_path, finish, simulate
 

@@ -19,7 +19,7 @@ from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject, pretty_json
 from mlperf_ops.filings import inference_words
 from mlperf_ops.layout import MADE_HERE
-from mlperf_ops.model import Component, Plan
+from mlperf_ops.plan_model import Component, Plan
 from mlperf_ops.typed import dump
 
 HARNESS = "mlperf_ops.harness"

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.errors import ConfigError, unknown_name
-from mlperf_ops.model import SCENARIOS, Division, Filing, Scenario
-from mlperf_ops.plan_request import Wanted
+from mlperf_ops.model import SCENARIOS, Division, Scenario
+from mlperf_ops.plan_model import Filing
 from mlperf_ops.plan_scenarios import scenario_problem
+from mlperf_ops.plan_wanted import Wanted
 
 _OF_A_VARIANT = {"accuracy", "accuracy_per_scenario", "accuracy_delta_perc", "suites"}
 

@@ -17,8 +17,9 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab_problems import Locate, Place, sentence
 from mlperf_ops.lab_vars import PREFIX, HostVars
-from mlperf_ops.model import Division, OnConflict, RunStyle, run_name
+from mlperf_ops.model import Division, RunStyle
 from mlperf_ops.patterns import PATH_NAME
+from mlperf_ops.plan_model import OnConflict, run_name
 from mlperf_ops.wording import in_order
 
 _PATH_NAME = re.compile(PATH_NAME)

@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValu
 from mlperf_ops.files import Json
 from mlperf_ops.lab_energy import UnofficialEnergy
 from mlperf_ops.lab_model import LabModel
-from mlperf_ops.model import Division, OnConflict, RunStyle, Scenario
+from mlperf_ops.model import Division, RunStyle, Scenario
 from mlperf_ops.patterns import AbsolutePath, Channels, CpuList, Name, OneLine, PathName, RemotePath, Sha256
+from mlperf_ops.plan_model import OnConflict
 from mlperf_ops.tuning import BenchmarkTuning, Tuning
 
 PREFIX = "mlperf_"

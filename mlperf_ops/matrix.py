@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 from mlperf_ops.attempts import Attempt, NotUsable
 from mlperf_ops.catalogue import Round
-from mlperf_ops.model import SCENARIOS, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario
+from mlperf_ops.model import SCENARIOS, Division, Scenario
+from mlperf_ops.plan_model import Filing, Plan, PlannedCell, PlannedHost
 from mlperf_ops.selection import MODES, Selection
 
 State: TypeAlias = Literal[

@@ -14,7 +14,7 @@ from mlperf_ops.campaign.durations import total
 from mlperf_ops.campaign.model import DONE, CellStatus
 from mlperf_ops.campaign.states import states
 from mlperf_ops.collected import Earlier
-from mlperf_ops.model import Plan, Seconds
+from mlperf_ops.plan_model import Plan, Seconds
 
 
 @dataclass(frozen=True, slots=True)

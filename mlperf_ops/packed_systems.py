@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlperf_ops import documents
 from mlperf_ops.errors import ResultError
-from mlperf_ops.model import PlannedHost
+from mlperf_ops.plan_model import PlannedHost
 from mlperf_ops.selection import ScenarioAttempts
 from mlperf_ops.system_facts import Usage, load_facts
 from mlperf_ops.system_hosts import SystemHost

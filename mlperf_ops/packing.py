@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
 
 from mlperf_ops import documents
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.claims import Claim, claim_problem, claims_of
 from mlperf_ops.compliance.packing import pack_tests
 from mlperf_ops.errors import ResultError, SubmissionError
-from mlperf_ops.files import JsonObject, pretty_json
+from mlperf_ops.files import JsonObject
 from mlperf_ops.layout import SubmissionLayout
-from mlperf_ops.loadgen_log import SUMMARY_LOG
-from mlperf_ops.model import Division, Mode, Plan
+from mlperf_ops.model import Division, Mode
+from mlperf_ops.packed_place import PARTS, README, Files, Place, as_bytes, has_power
 from mlperf_ops.packed_systems import hosts_of_system, usage_of
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.power import documents as power_documents
-from mlperf_ops.power.inventory import from_plan
-from mlperf_ops.result_page import result_readme
 from mlperf_ops.selection import MODES, LeftOut, ScenarioAttempts, Selection
 from mlperf_ops.system import SystemDescription, origins_json
 from mlperf_ops.system_hosts import describe_hosts
 from mlperf_ops.tree import Content
 from mlperf_ops.truncate import TruncatedLog, truncate
-
-_USER_CONF, _README = "user.conf", "README.md"
-_Files: TypeAlias = dict[PurePosixPath, Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +83,6 @@ class Submission:
     unknown_fields: dict[str, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What the files of one claim are made from.
-
-    Attributes:
-        claim: The place and its runs.
-        log: The accuracy log as the tree holds it.
-        description: The system's.
-        plan: The whole plan.
-        round: Its round.
-        selection: Every planned cell with its attempts, also of further modes.
-    """
-
-    claim: Claim
-    log: TruncatedLog
-    description: SystemDescription
-    plan: Plan
-    round: Round
-    selection: Selection
-
-
 def pack(run: Path, plan: Plan, round_: Round, catalogue: Catalogue, selection: Selection) -> Submission:
     """Compute the tree of the selected attempts; a scenario that cannot be packed joins the refused ones.
 
@@ -146,7 +120,7 @@ class _Packer:
     catalogue: Catalogue
     selection: Selection
     division: Division
-    files: _Files = field(default_factory=dict)
+    files: Files = field(default_factory=dict)
     documents: set[PurePosixPath] = field(default_factory=set)
     full_logs: dict[PurePosixPath, FullLog] = field(default_factory=dict)
     packed: list[Claim] = field(default_factory=list)
@@ -170,7 +144,7 @@ class _Packer:
             added = [self._add(claim, description) for claim in own]
             if any(added):
                 self.descriptions[system] = description
-                self._document(self.layout.system(system), _json(description.content))
+                self._document(self.layout.system(system), as_bytes(description.content))
                 self._add_nameplate(system, own)
         self._add_documents()
 
@@ -211,7 +185,7 @@ class _Packer:
             self._refuse(claim, problem)
             return False
         log: TruncatedLog | None = None
-        files: _Files = {}
+        files: Files = {}
         mode: Mode = "accuracy"
         try:
             log = self._truncate(claim)
@@ -226,7 +200,7 @@ class _Packer:
         self.selection.tests |= {one.key: one for one in tests.outcomes}
         self.full_logs |= {path: FullLog(*found) for path, found in tests.full_logs.items()}
         self.files |= files | tests.files
-        pages = {claim.paths.measurements_dir / name for name in (_README, *power_documents.NAMES)}
+        pages = {claim.paths.measurements_dir / name for name in (README, *power_documents.NAMES)}
         self.documents |= {claim.paths.measurements, *(pages & set(files))}
         if log.full_log_at_hand:
             path = claim.paths.accuracy_log
@@ -238,7 +212,7 @@ class _Packer:
         """Add the design power of a measured system, where the round wants it and the inventory gives it."""
         path = self.layout.nameplate(system)
         supplies = next((one.power_supplies for one in self.plan.hosts if one.system == system), None)
-        if path is not None and supplies and any(_has_power(claim.pair.performance.files) for claim in claims):
+        if path is not None and supplies and any(has_power(claim.pair.performance.files) for claim in claims):
             self._document(path, power_documents.nameplate(system, supplies).encode())
 
     def _truncate(self, claim: Claim) -> TruncatedLog:
@@ -265,87 +239,11 @@ class _Packer:
         if rules.calibration:
             self._document(self.layout.calibration(), documents.calibration(self.packed).encode())
         if rules.model_mapping:
-            self._document(self.layout.model_mapping(), _json(_mapping(self.packed)))
+            self._document(self.layout.model_mapping(), as_bytes(_mapping(self.packed)))
 
     def _document(self, path: PurePosixPath, content: bytes) -> None:
         self.files[path] = content
         self.documents.add(path)
-
-
-# --- the files of one place ------------------------------------------------------------------------------------------
-
-
-def _performance_files(place: Place) -> _Files:
-    names = place.round.required_files.performance.required
-    return {place.claim.paths.performance / name: place.claim.pair.performance.file(name) for name in names}
-
-
-def _power_files(place: Place) -> _Files:
-    """Return the measurement of a cell whose power was measured, and the pages on meter and settings; else nothing."""
-    paths, attempt, files = place.claim.paths, place.claim.pair.performance, place.round.required_files
-    if not _has_power(attempt.files):
-        return {}
-    for name in files.performance.required:
-        if attempt.files.get(f"run_1/{name}") != attempt.files.get(name):
-            raise ResultError(f"{attempt.folder}: power and performance are of two runs, as {name} shows")
-    folders = {"power": files.power.required, "ranging": files.ranging.required}
-    top = paths.performance.parent
-    made: _Files = {
-        top / folder / name: attempt.file(f"{folder}/{name}") for folder, names in folders.items() for name in names
-    }
-    made |= {paths.performance / name: attempt.file(f"run_1/{name}") for name in files.performance.with_power_also}
-    pages = power_documents.pages(from_plan(place.plan.power), attempt)
-    return made | {paths.measurements_dir / name: text.encode() for name, text in pages.items()}
-
-
-def _accuracy_files(place: Place) -> _Files:
-    paths, log = place.claim.paths, place.log
-    made: _Files = {paths.accuracy_log: log.log, paths.accuracy_text: log.text}
-    for name in place.round.required_files.accuracy.required:
-        path = paths.accuracy / name
-        if path not in made:
-            made[path] = place.claim.pair.accuracy.file(name)
-    for folder in place.round.rules(place.claim.official_benchmark).required_accuracy_artifacts:
-        names = [name for name in place.claim.pair.accuracy.files if name.startswith(f"{folder}/")]
-        made |= {paths.accuracy / name: place.claim.pair.accuracy.file(name) for name in names}
-    return made
-
-
-def _described_files(place: Place) -> _Files:
-    """Measurements, user.conf and README.md: in the scenario's folder since v6.0, before that in one of their own."""
-    claim, paths, round_ = place.claim, place.claim.paths, place.round
-    performance = claim.pair.performance
-    readme = result_readme(
-        place.plan,
-        round_,
-        claim=claim,
-        description=place.description,
-        summary=performance.file(SUMMARY_LOG).read_text(errors="replace"),
-        accuracy_text=place.log.text.decode(errors="replace"),
-        conflict=place.selection.conflict(claim.pair.key),
-    )
-    made: _Files = {
-        paths.measurements: _json(documents.measurements(round_, claim)),
-        paths.measurements_dir / _USER_CONF: performance.file(_USER_CONF),
-        paths.measurements_dir / _README: readme.encode(),
-    }
-    for name in round_.required_files.measurements_dir.required:
-        if paths.measurements_dir / name not in made:
-            made[paths.measurements_dir / name] = performance.file(name)
-    return made
-
-
-Part: TypeAlias = Callable[[Place], _Files]
-PARTS: tuple[tuple[Mode, Part], ...] = (
-    ("performance", _performance_files),
-    ("performance", _power_files),
-    ("accuracy", _accuracy_files),
-    ("performance", _described_files),
-)
-"""What each place is made of, with the mode whose attempt is to blame when a part raises ResultError."""
-
-
-# --- small -----------------------------------------------------------------------------------------------------------
 
 
 def _packed(claim: Claim, round_: Round) -> Packed:
@@ -381,13 +279,5 @@ def _mapping(claims: Iterable[Claim]) -> dict[str, str]:
     return found
 
 
-def _has_power(names: Iterable[str]) -> bool:
-    return any(name.startswith("power/") for name in names)
-
-
 def _system(pair: ScenarioAttempts) -> str:
     return pair.performance.spec.cell.system
-
-
-def _json(value: object) -> bytes:
-    return pretty_json(value).encode()

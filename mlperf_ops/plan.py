@@ -6,7 +6,7 @@ Equal inventories and catalogues give equal plans, byte for byte.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
 
@@ -17,22 +17,25 @@ from mlperf_ops.files import Json, JsonObject, canonical_json
 from mlperf_ops.filings import filings
 from mlperf_ops.lab import Lab, LabHost, load_lab
 from mlperf_ops.lab_problems import Locate
-from mlperf_ops.lab_vars import PREFIX, BenchmarkEntry
-from mlperf_ops.model import Cell, Component, Division, Filing, Plan, PlannedCell, PlannedHost, Scenario, Seconds
+from mlperf_ops.lab_vars import PREFIX
+from mlperf_ops.model import Cell, Division, Scenario
 from mlperf_ops.only import check_patterns, patterns_of
 from mlperf_ops.plan_compliance import missing_tests, modes
 from mlperf_ops.plan_inputs import ImpossibleError, Input, check_overrides, dataset_input, model_input, named
 from mlperf_ops.plan_limits import limits, smoke_limits
+from mlperf_ops.plan_model import Component, Filing, Plan, PlannedCell, PlannedHost, Seconds
 from mlperf_ops.plan_prior import around, prior_seconds
 from mlperf_ops.plan_remarks import no_cells, remarks
-from mlperf_ops.plan_request import Made, Wanted, make_request
+from mlperf_ops.plan_request import Made, make_request
 from mlperf_ops.plan_scenarios import benchmark_problem, scenario_problem, scenarios
 from mlperf_ops.plan_shared import check_owners, held_by, owners, with_order
+from mlperf_ops.plan_taken import TakenCells
 from mlperf_ops.plan_time import Assumed, expected_seconds, with_ranging
+from mlperf_ops.plan_wanted import Wanted, check_targets, tuning_of, wanted_of
 from mlperf_ops.power.inventory import PowerLab, to_plan
 from mlperf_ops.power.judge import DIRECTORS, power_of, power_remarks
 from mlperf_ops.system_plan import check_typed, nodes_problem, with_system_notes
-from mlperf_ops.tuning import Tuning, resolve
+from mlperf_ops.tuning import resolve
 from mlperf_ops.typed import dump
 
 
@@ -109,7 +112,10 @@ class _Planner:
     made: list[Made] = field(default_factory=list)
     components: dict[str, Component] = field(default_factory=dict)
     without_cells: list[str] = field(default_factory=list)  # hosts and items that give none, and why
-    owners: dict[str, list[tuple[LabHost, str, Division]]] = field(default_factory=dict)  # cell key -> host and place
+    taken: TakenCells = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.taken = TakenCells(self.lab.on_conflict)
 
     def add_host(self, host: LabHost) -> None:
         """Plan the cells of one host."""
@@ -118,8 +124,8 @@ class _Planner:
             raise unknown_name("system type", host.vars.system_type, self.round_.system_types, where=where)
         check_overrides(host, self.catalogue)
         check_typed(host, self.round_)
-        self._check_targets(host)
-        tuning = self._tuning(host)
+        check_targets(host, self.round_, self.catalogue)
+        tuning = tuning_of(host, self.catalogue)
         adjustments = self.adjusted[host.name].adjustments if host.name in self.adjusted else ()
         measured = self.power.sut(host.name)
         instance = measured.instance if measured else ""
@@ -128,10 +134,7 @@ class _Planner:
         if not host.vars.benchmarks:
             where = host.place.at(f"{PREFIX}benchmarks")
             self.without_cells.append(f"{where}: the list is empty, so that host {host.name} has no cells")
-        for index, entry in enumerate(host.vars.benchmarks):
-            wanted = replace(
-                self._look_up(host, index, entry), tuning=tuning, adjustments=adjustments, power_instance=instance
-            )
+        for wanted in wanted_of(host, self.lab, self.catalogue, tuning, adjustments, instance):
             inputs = self._add_benchmark(wanted)
             used |= inputs
             needs_python |= bool(inputs) and any("{python}" in word for word in wanted.implementation.argv)
@@ -149,48 +152,6 @@ class _Planner:
                 unofficial_energy=host.vars.unofficial_energy.as_told(),
                 power_supplies=host.vars.power_supplies.model_dump(mode="json") if host.vars.power_supplies else None,
             )
-        )
-
-    def _tuning(self, host: LabHost) -> tuple[Tuning, ...]:
-        """Return the layers of a host's settings: its profile, and what it overrides."""
-        profile = host.vars.tuning_profile
-        if profile is None:
-            return (host.vars.tuning,)
-        where = host.place.at(f"{PREFIX}tuning_profile")
-        return (named(where, self.catalogue.platform, profile).tuning, host.vars.tuning)
-
-    def _check_targets(self, host: LabHost) -> None:
-        """Refuse benchmarks and scenarios that do not exist: a mistyped target would silently not be used."""
-        for kind in ("targets", "measured_targets"):
-            for name, by_scenario in getattr(host.vars, kind).items():
-                where = host.place.at(f"{PREFIX}{kind}", name)
-                named(where, self.catalogue.benchmark, name)
-                for scenario in by_scenario:
-                    if scenario not in self.round_.scenario_names:
-                        raise unknown_name("scenario", scenario, self.round_.scenario_names, where=where)
-
-    def _look_up(self, host: LabHost, index: int, entry: BenchmarkEntry) -> Wanted:
-        def at(*key_path: str | int) -> str:
-            return host.place.at(f"{PREFIX}benchmarks", index, *key_path)
-
-        implementation = named(at("implementation"), self.catalogue.implementation, entry.implementation)
-        framework = entry.framework or implementation.frameworks[0]
-        if framework not in implementation.frameworks:
-            raise unknown_name("framework", framework, implementation.frameworks, where=at("framework"))
-        dataset = None
-        if entry.dataset is not None:
-            dataset = named(at("dataset"), self.catalogue.component, entry.dataset)
-            if dataset.kind != "dataset":
-                raise ConfigError(f"{at('dataset')}: component '{dataset.name}' is a {dataset.kind}, not a data set")
-        return Wanted(
-            host=host,
-            index=index,
-            entry=entry,
-            benchmark=named(at("benchmark"), self.catalogue.benchmark, entry.benchmark),
-            implementation=implementation,
-            framework=framework,
-            dataset=dataset,
-            run_style=self.lab.run_style if self.lab.smoke else entry.run_style or self.lab.run_style,
         )
 
     def _add_benchmark(self, wanted: Wanted) -> set[str]:
@@ -218,7 +179,7 @@ class _Planner:
             why = problem or scenario_problem(benchmark, scenario, self.round_, division, system_type)
             for mode, mode_problem in modes(wanted, self.round_, division):
                 cell = Cell(wanted.host.system, benchmark.name, scenario, mode)
-                self._claim(cell, wanted, division)
+                self.taken.take(cell, wanted, division)
                 reason = why or mode_problem
                 if reason is not None or dataset is None:
                     self.cells.append(_impossible(cell, wanted, reason or "", own))
@@ -283,32 +244,6 @@ class _Planner:
             around=around(self.catalogue),
             dataset=dataset,
         )
-
-    def _claim(self, cell: Cell, wanted: Wanted, division: Division) -> None:
-        """Refuse a cell that was planned before: two results would stand for one.
-
-        Several hosts of a system may measure the same cell where the inventory says which of the results counts.
-        """
-        place = wanted.at("benchmark")
-        for other, where, theirs in self.owners.get(cell.key, ()):
-            if other is wanted.host:
-                raise ConfigError(
-                    f"{place}: cell {cell.key} is planned twice, first by {where}",
-                    hint="a run is filed in one division; give a second one its own mlperf_system"
-                    if division != theirs
-                    else None,
-                )
-            system = wanted.host.place.at(f"{PREFIX}system")
-            both = f"cell {cell.key} is planned on host {other.name} and on host {wanted.host.name}"
-            if self.lab.on_conflict != "best":
-                raise ConfigError(
-                    f"{system}: {both}",
-                    hint="give each host its own mlperf_system, or let the best valid result count: "
-                    f"{PREFIX}on_conflict: best",
-                )
-            if division != theirs:
-                raise ConfigError(f"{system}: {both}, there for {theirs} and here for {division}")
-        self.owners.setdefault(cell.key, []).append((wanted.host, place, division))
 
     def plan(self) -> Plan:
         """Return the whole plan."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.compliance.audit import named_test, problem_of
-from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Limit, Mode, PlannedCell, Scenario
-from mlperf_ops.plan_request import Wanted
+from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Division, Mode, Scenario
+from mlperf_ops.plan_model import Limit, PlannedCell
+from mlperf_ops.plan_wanted import Wanted
 
 
 def modes(wanted: Wanted, round_: Round, division: Division) -> Iterator[tuple[Mode, str | None]]:

@@ -10,7 +10,7 @@ from mlperf_ops.catalogue import Benchmark, Catalogue, ComponentEntry, GitSource
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX, ComponentOverride
-from mlperf_ops.model import Component
+from mlperf_ops.plan_model import Component
 
 _COMPONENTS = f"{PREFIX}components"
 _KINDS = {"dataset": "data set"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.model import Limit, PlannedCell, RunStyle
+from mlperf_ops.model import RunStyle
+from mlperf_ops.plan_model import Limit, PlannedCell
 from mlperf_ops.plan_request import Made
 from mlperf_ops.userconf import UserConf, learn_command
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.catalogue.durations import Durations
-from mlperf_ops.model import Mode, RunStyle, Scenario, Seconds
+from mlperf_ops.model import Mode, RunStyle, Scenario
+from mlperf_ops.plan_model import Seconds
 
 _SPREAD = 0.1  # beyond what was published: a few runs show neither the shortest nor the longest there is
 

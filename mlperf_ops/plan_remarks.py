@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlperf_ops.catalogue import Catalogue, Round
-from mlperf_ops.model import ComplianceTest, Division, Plan, Scenario
+from mlperf_ops.model import ComplianceTest, Division, Scenario
 from mlperf_ops.plan_compliance import lacking_tests
-from mlperf_ops.plan_request import Wanted
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.plan_shared import queues
+from mlperf_ops.plan_wanted import Wanted
 
 
 def remarks(plan: Plan, catalogue: Catalogue) -> tuple[str, ...]:

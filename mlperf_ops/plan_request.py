@@ -6,18 +6,15 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mlperf_ops.adjusting import Adjustment, Held, allowed, basis, holding, replaced, target_of
-from mlperf_ops.catalogue import Benchmark, ComponentEntry, Implementation, ModelEntry, Round
+from mlperf_ops.adjusting import Held, allowed, basis, holding, replaced, target_of
+from mlperf_ops.catalogue import ModelEntry, Round
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.files import Json
-from mlperf_ops.lab import LabHost
-from mlperf_ops.lab_vars import PREFIX, SMOKE_COUNT, BenchmarkEntry, Targets
+from mlperf_ops.lab_vars import PREFIX, SMOKE_COUNT, Targets
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import (
     COMPLIANCE_TESTS,
     AccuracyRequest,
-    Adjustable,
-    AdjustedTarget,
     BackendRequest,
     Cell,
     DatasetRequest,
@@ -25,36 +22,16 @@ from mlperf_ops.model import (
     LoadgenRequest,
     ModelRequest,
     PowerRequest,
-    RunStyle,
     Scenario,
     Spec,
 )
 from mlperf_ops.plan_inputs import Input
-from mlperf_ops.tuning import Tuning, for_scenario, resolve
+from mlperf_ops.plan_model import Adjustable, AdjustedTarget
+from mlperf_ops.plan_wanted import Wanted
+from mlperf_ops.tuning import for_scenario, resolve
 from mlperf_ops.typed import load
 from mlperf_ops.userconf import METRICS, ConfRequest, UserConf, make_user_conf
 from mlperf_ops.userconf_keys import checked_keys
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One item of mlperf_benchmarks with its names looked up."""
-
-    host: LabHost
-    index: int  # place in mlperf_benchmarks
-    entry: BenchmarkEntry
-    benchmark: Benchmark
-    implementation: Implementation
-    framework: str
-    dataset: ComponentEntry | None  # None: the benchmark's own preference
-    run_style: RunStyle
-    tuning: tuple[Tuning | None, ...] = ()  # of the host, the most general first
-    adjustments: tuple[Adjustment, ...] = ()  # of the host
-    power_instance: str = ""  # of the server that measures the host's performance cells; "": nobody does
-
-    def at(self, *key_path: str | int) -> str:
-        """Name the place of one of the item's keys."""
-        return self.host.place.at(f"{PREFIX}benchmarks", self.index, *key_path)
 
 
 @dataclass(frozen=True, slots=True)

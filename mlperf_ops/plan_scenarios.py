@@ -6,7 +6,7 @@ from mlperf_ops.catalogue import Benchmark, Catalogue, Round
 from mlperf_ops.catalogue.history import not_in_round
 from mlperf_ops.errors import unknown_name
 from mlperf_ops.model import SCENARIOS, Division, Scenario
-from mlperf_ops.plan_request import Wanted
+from mlperf_ops.plan_wanted import Wanted
 
 _EVERYTHING, _REQUIRED = "all", "required"
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX, SharedThing
-from mlperf_ops.model import COMPLIANCE_TESTS, Mode, Plan, PlannedCell, PlannedHost, SharedOwner
+from mlperf_ops.model import COMPLIANCE_TESTS, Mode
+from mlperf_ops.plan_model import Plan, PlannedCell, PlannedHost, SharedOwner
 from mlperf_ops.power.inventory import PowerLab
 from mlperf_ops.schedule import Job, best_order
 

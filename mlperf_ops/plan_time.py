@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from mlperf_ops.loadgen_settings import LoadgenSettings
-from mlperf_ops.model import Mode, RunStyle, SampleGuess, Seconds
+from mlperf_ops.model import Mode, RunStyle
+from mlperf_ops.plan_model import SampleGuess, Seconds
 from mlperf_ops.userconf import UserConf
 
 # A known speed is that of one earlier run or a guess of the user's; runs differ by about this much.

@@ -22,7 +22,7 @@ from mlperf_ops.documents import (
     without_home,
 )
 from mlperf_ops.files import pretty_json
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.selection import Conflict, ScenarioAttempts
 from mlperf_ops.system import SystemDescription
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import read_json
-from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.plan_model import Plan, PlannedCell
 from mlperf_ops.typed import load
 
 if TYPE_CHECKING:

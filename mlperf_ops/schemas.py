@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
-from mlperf_ops import model
+from mlperf_ops import model, plan_model
 from mlperf_ops.campaign.board import Event
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.catalogue.benchmark import Benchmark, Family
@@ -45,10 +45,10 @@ _CATALOGUE: dict[str, type[BaseModel]] = {
     "import-map": ImportMap,
 }
 _FILES: dict[str, type] = {
-    "plan": model.Plan,
+    "plan": plan_model.Plan,
     "spec": model.Spec,
     "result": model.Result,
-    "cells": model.CollectedHost,
+    "cells": plan_model.CollectedHost,
     "checks": CheckReport,
     "pack-manifest": PackManifest,
     "status": Status,

@@ -22,7 +22,8 @@ from mlperf_ops.attempts import Attempt, NotUsable, attempts_of, collected
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.loadgen_log import DETAIL_LOG
 from mlperf_ops.merits import merit
-from mlperf_ops.model import Mode, Plan, PlannedCell
+from mlperf_ops.model import Mode
+from mlperf_ops.plan_model import Plan, PlannedCell
 
 MODES: tuple[Mode, ...] = ("performance", "accuracy")
 RULE = "a valid and untainted pair first, then the better result, then the earlier start"

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.collected import Earlier
 from mlperf_ops.matrix import MatrixRow
-from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.plan_model import Plan, PlannedCell
 from mlperf_ops.smoke_files import why_lacking
 
 State: TypeAlias = Literal["runs", "would fail", "left out", "impossible"]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, read_json, write_json
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 
 LACKING = "lacking.json"
 """Below hosts/<host> of a smoke run: which components could not be had, and why."""

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from mlperf_ops.catalogue import Catalogue, GitSource
 from mlperf_ops.errors import BusyError, ResultError, ToolError
 from mlperf_ops.files import read_json, sha256_file, sha256_json
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.store import LOCK, NEW_PREFIX, listing_path
 from mlperf_ops.typed import load
 

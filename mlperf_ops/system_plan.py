@@ -10,7 +10,7 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab import LabHost
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import PlannedCell
+from mlperf_ops.plan_model import PlannedCell
 from mlperf_ops.system_given import check_given
 from mlperf_ops.system_lint import style, variants
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from mlperf_ops.catalogue import Catalogue, Round
 from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import Plan
 from mlperf_ops.packed_systems import hosts_of_system, usage_of
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.selection import ScenarioAttempts, select
 from mlperf_ops.system import SystemDescription
 from mlperf_ops.system_facts import Usage

@@ -19,7 +19,7 @@ from mlperf_ops.doctor.model import Access, Progress
 from mlperf_ops.doctor.ssh_settings import HostProblemError
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 
 TIMEOUT_SECONDS = 10.0
 # As the doctor counts: each host of a crowd costs the controller a quarter of a second.

@@ -15,7 +15,7 @@ from mlperf_ops.campaign.summary import Asked, status_of
 from mlperf_ops.campaign.wire import Back, Heard, Lost, News, Phase, Said
 from mlperf_ops.collected import Collection, Earlier
 from mlperf_ops.files import Json
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.wording import plural
 
 EventKind: TypeAlias = Literal["started", "phase", "ended", "changed", "lost", "back", "new", "output", "play", "done"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol, cast
 
 from mlperf_ops.files import Json
-from mlperf_ops.model import PlannedCell, Seconds
+from mlperf_ops.plan_model import PlannedCell, Seconds
 
 _SPREAD = 0.1  # runs of one cell differ by about this much
 _MINUTE, _HOUR = 60, 3600

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from mlperf_ops.model import Mode, RunStyle, Scenario, Seconds
+from mlperf_ops.model import Mode, RunStyle, Scenario
+from mlperf_ops.plan_model import Seconds
 
 CellState: TypeAlias = Literal[
     "valid",

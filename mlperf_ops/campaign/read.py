@@ -8,7 +8,7 @@ from mlperf_ops.campaign.model import Play
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.lab_vars import PREFIX
-from mlperf_ops.model import SMOKE_SUFFIX, Plan, run_name
+from mlperf_ops.plan_model import SMOKE_SUFFIX, Plan, run_name
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
 from mlperf_ops.runlock import is_alive, read_owner
 

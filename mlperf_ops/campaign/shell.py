@@ -17,7 +17,7 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject, pretty_json
 from mlperf_ops.harness.attempt_files import AUDIT_CONFIG, SPEC, USER_CONF
 from mlperf_ops.harness.resolve import resolve
-from mlperf_ops.model import PlannedCell
+from mlperf_ops.plan_model import PlannedCell
 from mlperf_ops.typed import dump
 
 ENVIRONMENT, RUN = "env.sh", "run.sh"

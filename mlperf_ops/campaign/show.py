@@ -12,7 +12,8 @@ from rich.table import Table
 
 from mlperf_ops.campaign.durations import shown_one, shown_seconds
 from mlperf_ops.campaign.model import CELL_STATES, DONE, CellState, CellStatus, HostStatus, Status
-from mlperf_ops.model import COMPLIANCE_TESTS, SCENARIOS, Mode, Scenario, Seconds
+from mlperf_ops.model import COMPLIANCE_TESTS, SCENARIOS, Mode, Scenario
+from mlperf_ops.plan_model import Seconds
 from mlperf_ops.wording import plural
 
 # State -> mark, the same where the terminal has no such letters, colour.

@@ -15,7 +15,8 @@ from mlperf_ops.campaign.changes import changes
 from mlperf_ops.campaign.durations import counted, left_of, refined
 from mlperf_ops.campaign.model import CellState, CellStatus
 from mlperf_ops.collected import Earlier
-from mlperf_ops.model import Plan, PlannedCell, Seconds, Spec
+from mlperf_ops.model import Spec
+from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from mlperf_ops.typed import dump
 
 _SETTINGS = frozenset({"loadgen.user_conf", "loadgen.expect"})

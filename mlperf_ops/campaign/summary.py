@@ -21,7 +21,7 @@ from mlperf_ops.campaign.model import (
 )
 from mlperf_ops.campaign.states import states
 from mlperf_ops.collected import Collection
-from mlperf_ops.model import Plan, PlannedHost, Seconds
+from mlperf_ops.plan_model import Plan, PlannedHost, Seconds
 
 _PROGRAM = "mlperf-ops"
 _ENDED = frozenset({"invalid", "failed", "tainted"})

@@ -19,7 +19,7 @@ from mlperf_ops.checker.tree import Tree
 from mlperf_ops.checker.units import Outcome, list_units
 from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.errors import ConfigError, nearest
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 
 _ORDER = {"official": 0, "rules": 1, "advice": 2}
 

@@ -27,7 +27,7 @@ from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.checker.workbook import require_openpyxl
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ToolError
 from mlperf_ops.files import JsonObject, read_json, write_atomic, write_json
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.run_plan import IMPORTS, PLAN, TREE
 from mlperf_ops.typed import dump, load
 

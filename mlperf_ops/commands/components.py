@@ -17,8 +17,8 @@ from mlperf_ops.catalogue import Catalogue, ComponentEntry, GitSource, load_cata
 from mlperf_ops.checkout import obtain
 from mlperf_ops.errors import ConfigError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject, pretty_json, read_json
-from mlperf_ops.model import Component, Plan
 from mlperf_ops.package_files import Mirror, mirror_place
+from mlperf_ops.plan_model import Component, Plan
 from mlperf_ops.store import prepare
 from mlperf_ops.typed import load
 

@@ -20,7 +20,7 @@ from mlperf_ops.errors import ConfigError, ResultError, ToolError, unknown_name
 from mlperf_ops.files import JsonObject
 from mlperf_ops.lease.desk import THIS_MACHINE, asked, evidence, where_of
 from mlperf_ops.lease.turn import said_of
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 

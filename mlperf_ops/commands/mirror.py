@@ -26,7 +26,7 @@ from mlperf_ops.mirror.archive import export, import_
 from mlperf_ops.mirror.fetch import Fetched, LockFor, Wanted, fetch, wanted_by
 from mlperf_ops.mirror.manifest import Manifest, read, verify
 from mlperf_ops.mirror.wheels import DEFAULT_GLIBC_MINOR, Target, own_target
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.typed import load
 
 app = typer.Typer(

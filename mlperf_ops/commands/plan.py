@@ -31,9 +31,9 @@ from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_jso
 from mlperf_ops.lab import run_id_of
 from mlperf_ops.lab_roles import check_role_variables, idle_hosts
 from mlperf_ops.lab_source import InventorySource
-from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, is_unknown, outlook, slowest_host
 from mlperf_ops.plan import make_plan, refuse_other_round
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.plan_prior import repeat_share
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load

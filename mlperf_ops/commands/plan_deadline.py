@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlperf_ops.deadline import FITS, CellForecast, Fit, Forecast, Window, campaign_end, in_running_order, moment
-from mlperf_ops.model import Plan, Seconds
 from mlperf_ops.outlook import Outlook
+from mlperf_ops.plan_model import Plan, Seconds
 from mlperf_ops.plan_shared import queues
 from mlperf_ops.wording import duration, plural
 

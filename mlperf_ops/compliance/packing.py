@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
 
 from mlperf_ops.accuracy_txt import hash_line
 from mlperf_ops.attempts import Attempt
@@ -19,14 +18,9 @@ from mlperf_ops.compliance.verify import ACCURACY_TXT, verify
 from mlperf_ops.errors import ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.model import COMPLIANCE_TESTS, ComplianceTest, Scenario
+from mlperf_ops.packed_place import Files, Place
 from mlperf_ops.selection import ComplianceOutcome
-from mlperf_ops.tree import Content
 from mlperf_ops.truncate import shorten
-
-if TYPE_CHECKING:
-    from mlperf_ops.packing import Place
-
-Files: TypeAlias = dict[PurePosixPath, Content]
 
 
 @dataclass(slots=True)

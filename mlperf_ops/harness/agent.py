@@ -18,8 +18,9 @@ from typing import cast
 
 from mlperf_ops.errors import BusyError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import Json, JsonObject, pretty_json, read_json, write_atomic
-from mlperf_ops.harness import constraints, launching, unit_end
+from mlperf_ops.harness import launching, unit_end
 from mlperf_ops.harness.attempt_files import PHASE, RESULT, SPEC, STATE, SUPERVISOR_LOG
+from mlperf_ops.harness.better_target import better_target
 from mlperf_ops.harness.host_drift import drift_now
 from mlperf_ops.harness.host_readings import HostReader
 from mlperf_ops.harness.resolve import resolve
@@ -221,7 +222,7 @@ def _target(result: JsonObject) -> JsonObject | None:
     if loadgen["validity"] != "INVALID":
         return None
     scenario = "Server" if cell["scenario"] == "Interactive" else cell["scenario"]
-    step = constraints.better_target(
+    step = better_target(
         scenario,  # type: ignore[arg-type]  # one of the names, as the spec was checked
         cast("JsonObject", loadgen["fields"]),
         cast("list[str]", loadgen["errors"]),

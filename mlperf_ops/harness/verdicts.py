@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, sha256_file
 from mlperf_ops.harness import constraints, failures, scoring
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.harness.failures import CellError
+from mlperf_ops.harness.run_figures import KEYS, LoadgenScenario
 from mlperf_ops.loadgen_log import DETAIL_LOG, ENDED_EARLY, SUMMARY_LOG, DetailLog, read_detail
 from mlperf_ops.model import AccuracyOutcome, LoadgenOutcome, Spec, Verdict
 
 ACCURACY_TXT = "accuracy.txt"
 LABELS = "labels.txt"
-LoadgenScenario = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 _TEST_QUERIES = "mlperf_test_query_count"
 _SAMPLING_TARGET = "effective_accuracy_log_sampling_target"
 
@@ -62,7 +61,7 @@ RESULT_KEYS = frozenset(
         "effective_min_duration_ms",
         "effective_accuracy_sample_count",
         "qsl_reported_total_count",
-        *constraints.KEYS,
+        *KEYS,
     }
 )
 

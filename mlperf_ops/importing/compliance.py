@@ -22,7 +22,8 @@ from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.importing.attempt import Verified
 from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
-from mlperf_ops.model import SCENARIOS, CollectedHost, Mode, Scenario
+from mlperf_ops.model import SCENARIOS, Mode, Scenario
+from mlperf_ops.plan_model import CollectedHost
 from mlperf_ops.truncate import truncate
 
 

@@ -16,8 +16,9 @@ from mlperf_ops.errors import ConfigError, nearest
 from mlperf_ops.files import Json
 from mlperf_ops.harness.accuracy_log import AnswerType
 from mlperf_ops.importing.mistakes import as_one
-from mlperf_ops.model import SCENARIOS, ComplianceTest, Division, OnConflict, Scenario
+from mlperf_ops.model import SCENARIOS, ComplianceTest, Division, Scenario
 from mlperf_ops.patterns import PathName
+from mlperf_ops.plan_model import OnConflict
 from mlperf_ops.yamlfile import KeyPath, load_yaml_with_lines, show_key_path
 
 Folder: TypeAlias = Annotated[str, StringConstraints(min_length=1)]

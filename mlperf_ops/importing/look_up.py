@@ -25,7 +25,8 @@ from mlperf_ops.importing.names import (
 )
 from mlperf_ops.importing.tests_beside import Asked, tests_beside
 from mlperf_ops.importing.wanted import Wanted
-from mlperf_ops.model import Cell, Division, Plan, PlannedHost
+from mlperf_ops.model import Cell, Division
+from mlperf_ops.plan_model import Plan, PlannedHost
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json, read_json
 from mlperf_ops.importing.import_map import ImportedMode, Maker, MapFile, MappedSystem
 from mlperf_ops.importing.mistakes import Mistakes
-from mlperf_ops.model import COMPLIANCE_TESTS, Division, OnConflict, Plan, PlannedHost, Scenario
+from mlperf_ops.model import COMPLIANCE_TESTS, Division, Scenario
+from mlperf_ops.plan_model import OnConflict, Plan, PlannedHost
 from mlperf_ops.system_given import FROM_PLAN, check_given
 
 # Fields of a description that other keys of the map set.

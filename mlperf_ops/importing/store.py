@@ -20,7 +20,8 @@ from mlperf_ops.importing.look_up import look_up
 from mlperf_ops.importing.names import Frame
 from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.merits import merit
-from mlperf_ops.model import CollectedCell, CollectedHost, Mode, Plan, PlannedCell
+from mlperf_ops.model import Mode
+from mlperf_ops.plan_model import CollectedCell, CollectedHost, Plan, PlannedCell
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_part
 from mlperf_ops.typed import dump
 

@@ -34,8 +34,8 @@ from mlperf_ops.mirror.manifest import (
     write,
 )
 from mlperf_ops.mirror.wheels import Pin, Target
-from mlperf_ops.model import Plan
 from mlperf_ops.package_files import download
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.store import verified_members
 
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mlperf_ops.model import PlannedCell, Seconds
+from mlperf_ops.plan_model import PlannedCell, Seconds
 from mlperf_ops.plan_shared import in_order, job_of
 from mlperf_ops.report import figures, gantt
 from mlperf_ops.report.evidence import CellRun, Run

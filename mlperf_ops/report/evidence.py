@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 from mlperf_ops.catalogue import Round
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.files import Json
-from mlperf_ops.model import Cell, Plan, PlannedCell, Result, Spec
+from mlperf_ops.model import Cell, Result, Spec
+from mlperf_ops.plan_model import Plan, PlannedCell
 from mlperf_ops.selection import ComplianceOutcome
 
 CellState: TypeAlias = Literal["valid", "invalid", "failed", "missing", "impossible", "unreadable"]

@@ -16,7 +16,8 @@ from mlperf_ops.catalogue import Catalogue
 from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject, read_json
-from mlperf_ops.model import Cell, CollectedCell, CollectedHost, Plan, Result, Spec
+from mlperf_ops.model import Cell, Result, Spec
+from mlperf_ops.plan_model import CollectedCell, CollectedHost, Plan
 from mlperf_ops.report.evidence import CellRun, Fact, HostFacts, Packaging, Run
 from mlperf_ops.run_plan import (
     CHECKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.report.evidence import CellRun
 
 _DIGEST_CHARACTERS = 12

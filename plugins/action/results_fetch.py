@@ -128,7 +128,7 @@ class _Held:
             )
         return True
 
-    def line(self) -> Any:  # noqa: ANN401  # mlperf_ops.model.CollectedCell, which may not be installed
+    def line(self) -> Any:  # noqa: ANN401  # mlperf_ops.plan_model.CollectedCell, which may not be installed
         """Return the attempt's line of cells.json."""
         with controller.sentences():
             return fetch.collected_cell(self.place, controller.files.read_json(self.wanted.target / "result.json"))

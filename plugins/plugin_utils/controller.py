@@ -18,13 +18,13 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 
 try:  # at module level: Ansible's main process imports once, and its workers inherit that
-    from mlperf_ops import errors, files, model, package_files, runlock, typed
+    from mlperf_ops import errors, files, model, package_files, plan_model, runlock, typed
 
     _NOT_INSTALLED = False
 except ImportError:
     _NOT_INSTALLED = True  # `package` says it in a sentence
 
-__all__ = ["errors", "files", "model", "package_files", "runlock", "typed"]
+__all__ = ["errors", "files", "model", "package_files", "plan_model", "runlock", "typed"]
 
 _LAST_LINES = 3
 _CHECK_PLAN_PREFIX = "mlperf_plan_"
@@ -88,7 +88,7 @@ def run_folder(given: str, task_vars: Mapping[str, Any]) -> Path:
     run_id = str(first.get("mlperf_run_id") or inventory_folder(task_vars).name)
     if smoke := first.get("mlperf_smoke"):
         package()
-        run_id = model.run_name(run_id, smoke=smoke)
+        run_id = plan_model.run_name(run_id, smoke=smoke)
     return Path.cwd() / "results" / run_id
 
 

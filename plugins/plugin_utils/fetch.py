@@ -149,7 +149,7 @@ def known_cells(folder: Path) -> dict[str, Any]:
     """Return the cells of cells.json by key; none when there is no file that can be read, as it is written anew."""
     path = folder / "cells.json"
     try:
-        held = controller.typed.load(controller.model.CollectedHost, controller.files.read_json(path), str(path))
+        held = controller.typed.load(controller.plan_model.CollectedHost, controller.files.read_json(path), str(path))
     except controller.errors.ResultError:
         return {}
     return {cell.key: cell for cell in held.cells}
@@ -158,15 +158,15 @@ def known_cells(folder: Path) -> dict[str, Any]:
 def write_cells(run: Path, name: str, system: str, cells: Iterable[Any]) -> bool:
     """Write cells.json of a host when it is different."""
     with controller.sentences():
-        held = controller.model.CollectedHost(host=name, system=system, cells=tuple(cells))
+        held = controller.plan_model.CollectedHost(host=name, system=system, cells=tuple(cells))
         controller.runlock.acquire(run)
         return bool(controller.files.write_json(run / "hosts" / name / "cells.json", controller.typed.dump(held)))
 
 
-def collected_cell(place: str, result: Mapping[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.model.CollectedCell
+def collected_cell(place: str, result: Mapping[str, Any]) -> Any:  # noqa: ANN401  # mlperf_ops.plan_model.CollectedCell
     """Return the line of cells.json for an attempt that is in place."""
     cell = result["cell"]
-    return controller.model.CollectedCell(
+    return controller.plan_model.CollectedCell(
         key=controller.cell_key(cell),
         spec_sha256=result["spec_sha256"],
         request_sha256=result["request_sha256"],

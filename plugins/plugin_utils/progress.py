@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,23 @@ class Tally:
         (self.failed if verdict == "failed" else self.invalid).append(f"{key}: {reasons}")
         return verdict
 
+    def note_lost(self, title: str, key: str, why: str) -> None:
+        """Show and keep why a cell did not start."""
+        self.failed.append(f"{key}: {why}")
+        display.display(f"{title}   failed: {why}", color="red")
+
+    def note_retried(self, title: str, key: str, answer: Mapping[str, Any], retries: int) -> None:
+        """Show and keep why a cell runs again after a failure, and how often it may."""
+        why = "; ".join(answer["reasons"])
+        self.retried.append(f"{key}: {why}")
+        display.display(f"{title}   failed: {why}; it runs again ({retries} left)", color="yellow")
+
+    def note_adjusted(self, title: str, key: str, change: str, answer: Mapping[str, Any]) -> None:
+        """Show and keep why a cell runs again with another target."""
+        why = "; ".join(answer["reasons"])
+        self.adjusted.append(f"{key}: {change}: {why}")
+        display.display(f"{title}   invalid: {why}; it runs again with {change}", color="yellow")
+
     def outcome(self, planned: int, run_style: str, *, keep_going: bool) -> dict[str, Any]:
         """Say what the task returns: failed cells fail the host, invalid ones only where runs are meant to be valid."""
         bad = self.failed + (self.invalid if run_style == "valid" else [])
@@ -70,12 +88,12 @@ class Tally:
         return {**told, "msg": summary}
 
 
-def words(cell: dict[str, Any]) -> str:
+def words(cell: Mapping[str, Any]) -> str:
     """Return a cell in the words of the progress lines."""
     return " ".join(cell["cell"][part] for part in ("benchmark", "scenario", "mode"))
 
 
-def expected(cell: dict[str, Any]) -> str:
+def expected(cell: Mapping[str, Any]) -> str:
     """Return the plan's expectation in words."""
     seconds = cell["expected"]
     if not seconds:
@@ -86,7 +104,7 @@ def expected(cell: dict[str, Any]) -> str:
     return f"about {high} s" if low >= high - 1 else f"{low} to {high} s"
 
 
-def so_far(elapsed: float, cell: dict[str, Any]) -> str:
+def so_far(elapsed: float, cell: Mapping[str, Any]) -> str:
     """Return the elapsed time beside the expectation, also when it was wrong; alone where that is a guess."""
     if cell["expected"] and cell["expected"].get("guess"):
         return f"{elapsed:.0f} s"

@@ -1,13 +1,16 @@
-"""Hands out lab hosts: `lab` is one for all tests of a session, `host` a virgin one for each test."""
+"""Hands out lab hosts, `lab` for all tests of a session and a virgin `host` for each test, and views of hardware."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab import Host, Lab, machine
+from tests.lab.hardware import View
+from tests.support.hardware_views import Mount, Mounted
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,33 @@ def pair(lab: Lab) -> Iterator[tuple[Host, Host]]:
     yield one, other
     lab.remove(one)
     lab.remove(other)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Serve views below a folder of the test."""
+    views: list[View] = []
+
+    def start(name: str) -> Mounted:
+        folder = tmp_path / str(len(views))
+        views.append(View.start(name, folder / "root", folder / "work"))
+        return Mounted(views[-1])
+
+    yield start
+    for view in views:
+        view.stop()
+
+
+@pytest.fixture
+def acpi(mount: Mount) -> Mounted:
+    return mount("acpi-cpufreq+cpus=4")
+
+
+@pytest.fixture
+def intel(mount: Mount) -> Mounted:
+    return mount("intel-pstate+cpus=4")
+
+
+@pytest.fixture
+def amd(mount: Mount) -> Mounted:
+    return mount("amd-pstate+cpus=4")

@@ -13,7 +13,8 @@ import pytest
 from mlperf_ops.aggregate import aggregate
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import SubmissionError
-from mlperf_ops.model import Filing, Scenario
+from mlperf_ops.model import Scenario
+from mlperf_ops.plan_model import Filing
 from tests.support.attempts import Lab, RealLogs, snapshot
 
 CHECKOUT = os.environ.get("MLPERF_INFERENCE_CHECKOUT", "")

@@ -26,23 +26,18 @@ from mlperf_ops.model import (
     AccuracyRequest,
     BackendRequest,
     Cell,
-    CollectedCell,
-    CollectedHost,
-    Component,
     DatasetRequest,
     Division,
     LoadgenOutcome,
     LoadgenRequest,
     Mode,
     ModelRequest,
-    Plan,
-    PlannedCell,
-    PlannedHost,
     Result,
     Scenario,
     Spec,
     Verdict,
 )
+from mlperf_ops.plan_model import CollectedCell, CollectedHost, Component, Plan, PlannedCell, PlannedHost
 from mlperf_ops.typed import dump
 
 SAMPLES = 200

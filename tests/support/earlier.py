@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import Json, read_json, write_json
-from mlperf_ops.model import CollectedCell, CollectedHost, LoadgenOutcome, Plan, PlannedCell, Result, Spec, Verdict
+from mlperf_ops.model import LoadgenOutcome, Result, Spec, Verdict
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import CollectedCell, CollectedHost, Plan, PlannedCell
 from mlperf_ops.typed import dump, load
 
 

@@ -10,7 +10,8 @@ from mlperf_ops.aggregate import aggregate
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import CheckReport, check_tree
 from mlperf_ops.files import read_json, write_json
-from mlperf_ops.model import Cell, Limit, Plan, PlannedCell, Scenario
+from mlperf_ops.model import Cell, Scenario
+from mlperf_ops.plan_model import Limit, Plan, PlannedCell
 from mlperf_ops.typed import dump, load
 from tests.support.attempts import Lab, RealLogs, make_spec
 

@@ -21,10 +21,10 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
-from mlperf_ops.harness.constraints import Step, better_target
-from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.harness.better_target import Step, better_target
 from mlperf_ops.outlook import outlook
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan, PlannedCell
 from tests.support.earlier import leave_attempt, leave_host
 
 CATALOGUE = load_catalogue()

@@ -25,8 +25,9 @@ from mlperf_ops.collected import Collection, read_collection
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, JsonObject, read_json, write_json
 from mlperf_ops.harness.failures import KILLED, REBOOTED
-from mlperf_ops.model import Plan, PlannedCell, Result, Seconds
+from mlperf_ops.model import Result
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from mlperf_ops.runlock import hold
 from mlperf_ops.typed import dump, load
 from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint

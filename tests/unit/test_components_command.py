@@ -11,7 +11,7 @@ import pytest
 from mlperf_ops.commands.components import command, default_cache
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import write_json
-from mlperf_ops.model import Component, Plan, PlannedHost
+from mlperf_ops.plan_model import Component, Plan, PlannedHost
 from mlperf_ops.typed import dump
 
 _WHEEL = "foolbox-3.3.4-py3-none-any.whl"

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import pytest
 
-from mlperf_ops.harness.constraints import KEYS, Knobs, missed
+from mlperf_ops.harness.constraints import Knobs, missed
+from mlperf_ops.harness.run_figures import KEYS
 from mlperf_ops.harness.verdicts import RESULT_KEYS
 
 _MS = 1_000_000

@@ -21,8 +21,8 @@ from mlperf_ops.commands import plan_deadline
 from mlperf_ops.deadline import Deadline, Forecast, as_json, campaign_end, forecast, parse_deadline
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
-from mlperf_ops.model import Plan, PlannedCell, Seconds
 from mlperf_ops.outlook import outlook
+from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from tests.support.earlier import cell, leave_attempt, leave_host, plan
 
 NOW = datetime(2027, 1, 29, 8, 0, tzinfo=timezone.utc)

@@ -19,7 +19,7 @@ from mlperf_ops.files import Json
 from mlperf_ops.importing.import_map import ImportMap
 from mlperf_ops.lab import check_host
 from mlperf_ops.lab_vars import BenchmarkEntry, HostVars
-from mlperf_ops.model import Limit
+from mlperf_ops.plan_model import Limit
 from mlperf_ops.tuning import Tuning
 from mlperf_ops.typed import load
 

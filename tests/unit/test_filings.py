@@ -15,7 +15,8 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, read_json
 from mlperf_ops.filings import lower_targets
 from mlperf_ops.merits import token_latency_problem
-from mlperf_ops.model import Cell, Filing, Result
+from mlperf_ops.model import Cell, Result
+from mlperf_ops.plan_model import Filing
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.rows import result_rows
 from mlperf_ops.typed import load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -256,6 +257,22 @@ def test_the_shipped_code_runs_on_the_standard_library_alone(tmp_path: Path) -> 
         check=False,
     )
     assert '"state": "vanished"' in done.stdout, done.stderr
+
+
+def test_all_of_the_package_that_the_shipped_code_imports_is_shipped() -> None:
+    """Also what only a certain cell imports. Classes of the plan stay here: a change there makes no cell stale."""
+    files = dict(bundles.harness_files(PACKAGE))
+    shipped = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in files}
+    wanted = set()
+    for path in files.values():
+        for node in ast.walk(ast.parse(path.read_text())) if path.suffix == ".py" else ():
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mlperf_ops"):
+                wanted |= {f"{node.module}.{one.name}" for one in node.names} | {node.module}
+    modules = {name for name in wanted if (PACKAGE.parent / str(name).replace(".", "/")).with_suffix(".py").is_file()}
+    assert {"mlperf_ops.model", "mlperf_ops.harness.agent"} <= shipped
+    assert "mlperf_ops.model" in modules
+    assert modules <= shipped
+    assert "mlperf_ops.plan_model" not in shipped
 
 
 def test_what_a_lock_pins_is_found_among_package_files(tmp_path: Path) -> None:

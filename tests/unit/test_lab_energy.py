@@ -11,8 +11,8 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, pretty_json
 from mlperf_ops.harness.energy.model import SourceSettings
 from mlperf_ops.lab_energy import EnergySource
-from mlperf_ops.model import Plan
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.typed import dump, load
 
 HOST: dict[str, Json] = {

@@ -17,7 +17,8 @@ from mlperf_ops.aggregate import aggregate, look
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import read_json
 from mlperf_ops.matrix import MatrixCell, MatrixRow, missing_rows
-from mlperf_ops.model import Filing, Result, Scenario
+from mlperf_ops.model import Result, Scenario
+from mlperf_ops.plan_model import Filing
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, seal, snapshot
 

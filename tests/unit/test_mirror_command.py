@@ -15,7 +15,7 @@ from mlperf_ops.errors import MlperfOpsError
 from mlperf_ops.files import write_json
 from mlperf_ops.mirror.fetch import wanted_by
 from mlperf_ops.mirror.wheels import Target
-from mlperf_ops.model import Component, Plan, PlannedHost
+from mlperf_ops.plan_model import Component, Plan, PlannedHost
 from mlperf_ops.typed import dump
 
 

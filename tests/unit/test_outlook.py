@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlperf_ops.collected import read_collection
-from mlperf_ops.model import Plan
 from mlperf_ops.outlook import Outlook, outlook, slowest_host
+from mlperf_ops.plan_model import Plan
 from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint
 
 

@@ -9,8 +9,9 @@ import pytest
 from mlperf_ops.catalogue import Catalogue, load_catalogue, read_catalogue
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, pretty_json
-from mlperf_ops.model import Plan, PlannedCell, SampleGuess, Spec
+from mlperf_ops.model import Spec
 from mlperf_ops.plan import make_plan, refuse_other_round
+from mlperf_ops.plan_model import Plan, PlannedCell, SampleGuess
 from mlperf_ops.typed import dump, load
 
 CATALOGUE = load_catalogue()

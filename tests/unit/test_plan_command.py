@@ -15,7 +15,7 @@ import pytest
 
 from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.files import read_json
-from mlperf_ops.model import Seconds
+from mlperf_ops.plan_model import Seconds
 from mlperf_ops.runlock import acquire, current_owner
 from tests.support.earlier import cell, leave_attempt, leave_host, plan
 

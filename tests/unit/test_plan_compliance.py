@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlperf_ops.files import Json
-from mlperf_ops.model import LoadgenRequest, Plan
+from mlperf_ops.model import LoadgenRequest
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.typed import dump
 from tests.unit.test_plan import LITE0, OWN_FILES, RESNET, cell, host, keys, plan, reasons, refused, spec
 

@@ -20,7 +20,7 @@ from mlperf_ops.files import JsonObject, write_json
 from mlperf_ops.harness import power_cell
 from mlperf_ops.harness.clock import clock_problem
 from mlperf_ops.harness.failures import CellError
-from mlperf_ops.model import Plan, PlannedCell
+from mlperf_ops.plan_model import Plan, PlannedCell
 from mlperf_ops.power import director_side
 from mlperf_ops.power.documents import analyzer_table, nameplate, power_settings
 from mlperf_ops.power.holders import calibration_of, status_of

@@ -14,8 +14,8 @@ from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.lab_source import InventorySource
-from mlperf_ops.model import Plan
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.power.inventory import PowerLab, Use, from_plan
 from mlperf_ops.power.server_conf import Director, port_rules, render
 from mlperf_ops.yamlfile import load_yaml_with_lines

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mlperf_ops import model
+from mlperf_ops import model, plan_model
 from mlperf_ops.catalogue.folders import BUILT_IN
 from mlperf_ops.schemas import model_of, schemas, write
 from mlperf_ops.typed import dump, load
@@ -16,7 +16,7 @@ from mlperf_ops.yamlfile import load_yaml_with_lines
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "reference" / "schemas"
 
-PLAN = model.Plan(
+PLAN = plan_model.Plan(
     round="v6.1",
     division="open",
     submitter="Lab",
@@ -24,7 +24,7 @@ PLAN = model.Plan(
     run_style="test",
     inventory="inventory/local",
     hosts=(
-        model.PlannedHost(
+        plan_model.PlannedHost(
             name="localhost",
             system="node",
             home="/home/me/.mlperf",
@@ -35,19 +35,19 @@ PLAN = model.Plan(
         ),
     ),
     cells=(
-        model.PlannedCell(
+        plan_model.PlannedCell(
             cell=model.Cell("node", "resnet50", "Offline", "accuracy"),
             host="localhost",
             official_benchmark="resnet",
             status="planned",
             reason=None,
             notes=("no target",),
-            expected=model.Seconds(1.0, 2.5, "counts"),
+            expected=plan_model.Seconds(1.0, 2.5, "counts"),
             request={"argv": ["{python}"], "deep": {"er": [True, 1.5]}},
         ),
     ),
-    components=(model.Component("resnet50", "model", "1.5", None, "your own file", "/models/resnet50_v1.onnx"),),
-    limits=(model.Limit("min-duration", None, "run style test"),),
+    components=(plan_model.Component("resnet50", "model", "1.5", None, "your own file", "/models/resnet50_v1.onnx"),),
+    limits=(plan_model.Limit("min-duration", None, "run style test"),),
 )
 
 
@@ -66,14 +66,14 @@ def test_writing_schemas_twice_changes_nothing(tmp_path: Path) -> None:
 
 def test_the_schema_of_a_file_accepts_what_the_code_writes_and_reads() -> None:
     text = json.dumps(dump(PLAN))
-    model_of(model.Plan).model_validate_json(text)
-    assert load(model.Plan, json.loads(text), "plan.json") == PLAN
+    model_of(plan_model.Plan).model_validate_json(text)
+    assert load(plan_model.Plan, json.loads(text), "plan.json") == PLAN
 
 
 @pytest.mark.parametrize("change", [{"divisiom": "open"}, {"division": "openn"}, {"round": 6}, {"hosts": {}}])
 def test_the_schema_of_a_file_refuses_what_the_code_refuses(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        model_of(model.Plan).model_validate_json(json.dumps(dump(PLAN) | change))
+        model_of(plan_model.Plan).model_validate_json(json.dumps(dump(PLAN) | change))
 
 
 def test_a_catalogue_schema_knows_the_keys_of_the_files() -> None:

@@ -23,8 +23,9 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, write_json
 from mlperf_ops.harness.verdicts import judge as judge_cell
 from mlperf_ops.matrix import MatrixCell, MatrixRow
-from mlperf_ops.model import CollectedCell, Failure, LoadgenOutcome, Plan, Result, Spec
+from mlperf_ops.model import Failure, LoadgenOutcome, Result, Spec
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import CollectedCell, Plan
 from mlperf_ops.smoke import Seen, SmokeVerdict, judge
 from mlperf_ops.smoke_files import LACKING, without_inputs
 from mlperf_ops.typed import dump, load

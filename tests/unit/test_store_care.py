@@ -13,7 +13,7 @@ from mlperf_ops.catalogue import ComponentEntry, load_catalogue
 from mlperf_ops.commands.store import app
 from mlperf_ops.errors import BusyError, ConfigError
 from mlperf_ops.files import write_json
-from mlperf_ops.model import Component, Plan
+from mlperf_ops.plan_model import Component, Plan
 from mlperf_ops.store import LOCK, Prepared, prepare
 from mlperf_ops.store_care import Part, parts, read_plans, remove, used_by, verify
 from mlperf_ops.typed import dump

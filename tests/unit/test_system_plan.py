@@ -11,8 +11,8 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.lab_source import InventorySource
-from mlperf_ops.model import Plan
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.yamlfile import load_yaml_with_lines
 
 ALL = """---

@@ -12,7 +12,7 @@ import yaml
 from mlperf_ops import cli
 from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ConfigError
-from mlperf_ops.model import CollectedCell
+from mlperf_ops.plan_model import CollectedCell
 from mlperf_ops.targets import HEADER, measured, merged, write
 from tests.support.earlier import cell, leave_attempt, leave_host, plan, taint
 

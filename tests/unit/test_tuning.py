@@ -9,7 +9,7 @@ import pytest
 
 from mlperf_ops.catalogue import load_catalogue, read_catalogue
 from mlperf_ops.errors import ConfigError
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.tuning import BenchmarkTuning, Numactl, Tuning, for_scenario, resolve
 from tests.support.earlier import plan
 

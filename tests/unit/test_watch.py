@@ -23,8 +23,8 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.model import Plan, PlannedCell, Seconds
 from mlperf_ops.plan import make_plan
+from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 
 NOW = dt.datetime(2026, 11, 27, 14, 0, tzinfo=dt.timezone.utc)
 

@@ -10,7 +10,7 @@ import pytest
 from mlperf_ops.checker import CheckReport
 from mlperf_ops.cli import main
 from mlperf_ops.files import write_json
-from mlperf_ops.model import Limit, Plan
+from mlperf_ops.plan_model import Limit, Plan
 from mlperf_ops.typed import dump, load
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import edit_log, good_tree, short_tree

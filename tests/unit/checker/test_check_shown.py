@@ -16,7 +16,7 @@ from mlperf_ops.checker.registry import all_rules
 from mlperf_ops.checker.show import show
 from mlperf_ops.files import write_json
 from mlperf_ops.layout import MADE_HERE
-from mlperf_ops.model import Plan
+from mlperf_ops.plan_model import Plan
 from mlperf_ops.typed import dump
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree

@@ -19,7 +19,8 @@ from mlperf_ops.checker.rules import Family, Findings
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.errors import SubmissionError
 from mlperf_ops.files import Json, JsonObject
-from mlperf_ops.model import Cell, Limit, Plan, PlannedCell, Scenario
+from mlperf_ops.model import Cell, Scenario
+from mlperf_ops.plan_model import Limit, Plan, PlannedCell
 from mlperf_ops.typed import dump, load
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import (

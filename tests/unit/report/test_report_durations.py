@@ -11,7 +11,7 @@ import pytest
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.files import read_json, write_json
-from mlperf_ops.model import Plan, PlannedCell, Seconds
+from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from mlperf_ops.report import durations, gantt, html, markdown
 from mlperf_ops.report.evidence import Run
 from mlperf_ops.report.gather import read_run

@@ -10,7 +10,7 @@ import pytest
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.errors import ConfigError, ResultError
 from mlperf_ops.files import read_json, write_json
-from mlperf_ops.model import CollectedHost
+from mlperf_ops.plan_model import CollectedHost
 from mlperf_ops.report.evidence import CellRun, Run
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.repeat import host_command, playbook_command

@@ -12,7 +12,8 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import Disagreement, Finding, OfficialReport, OfficialResult
 from mlperf_ops.cli import main
 from mlperf_ops.files import read_json, write_json
-from mlperf_ops.model import CollectedHost, Result
+from mlperf_ops.model import Result
+from mlperf_ops.plan_model import CollectedHost
 from mlperf_ops.report import verdict_text
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.markdown import escape, verdict_markdown
