@@ -98,3 +98,15 @@ class Endpoints(CatalogueModel):
     files: dict[str, str] = Field(default_factory=dict)
     compliance: dict[str, str] = Field(default_factory=dict)
     result_field: dict[str, str] = Field(default_factory=dict)
+    scenario_folders: dict[str, str] = Field(
+        default_factory=dict, description="Further folder -> scenario; closed and network results may not use it."
+    )
+    exported: dict[str, FileNames] = Field(
+        default_factory=dict, description="LoadGen's key -> paths in the exported JSON; the first that is there counts."
+    )
+    settings: dict[str, FileNames] = Field(
+        default_factory=dict, description="LoadGen's key -> paths in the settings, for what the JSON does not state."
+    )
+    accuracy_compared: FileNames = Field(
+        default=(), description="Benchmarks whose score the official checker compares with the target."
+    )
