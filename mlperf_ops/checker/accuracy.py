@@ -76,9 +76,9 @@ ARTIFACTS = Rule(
 ENCODING = Rule(
     "text-encoding",
     "official",
-    "text file is not UTF-8",
-    "The official checker reads texts as UTF-8 and ends with a traceback at anything else.",
-    "Write the file again as UTF-8; the finding names the byte.",
+    "text is not UTF-8",
+    "The official checker reads and writes texts as UTF-8 and ends with a traceback at anything else.",
+    "Write the file again as UTF-8; the finding names the byte or the field.",
     _CHECK,
 )
 RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS, ENCODING)

@@ -27,6 +27,7 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "symlink": ("src/data", "the symbolic link to /data cannot be submitted: it is absolute"),
         "hidden-name": ("src/.bashrc", "the name '.bashrc' starts with a dot"),
         "space-in-name": ("src/my code.py", "the name 'my code.py' has a space"),
+        "name-encoding": ("results/caf\\xe9", "the name 'caf\\udce9' is not UTF-8"),
         "pycache": ("src/__pycache__", "compiled Python files are no part of a submission"),
         "empty-folder": ("src/models", "the folder is empty"),
         "unreadable": ("src/pipe", "cannot be read: it is no regular file"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.texts import is_encodable
 from mlperf_ops.checker.tree import join
 
 _OLD_CHECKS = "submission_checker_old.py: checks of a submitter's folder"
@@ -35,6 +36,15 @@ SPACE_IN_NAME = Rule(
     "Rename it with '_' or '-'.",
     _OLD_CHECKS,
 )
+NAME_ENCODING = Rule(
+    "name-encoding",
+    "official",
+    "name is not UTF-8",
+    "The names of the folders down to the scenario stand in the official table, and the official checker ends with a "
+    "traceback when it writes one that is no UTF-8; elsewhere such a name differs from machine to machine.",
+    "Rename it with letters, digits, '_', '-' and '.'.",
+    "submission_checker: results.py export_row",
+)
 PYCACHE = Rule(
     "pycache",
     "rules",
@@ -59,10 +69,11 @@ UNREADABLE = Rule(
     "Correct its permissions, or replace it by a regular file.",
     "file permissions",
 )
-RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, PYCACHE, EMPTY_FOLDER, UNREADABLE)
+RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, NAME_ENCODING, PYCACHE, EMPTY_FOLDER, UNREADABLE)
 
 BESIDE_DIVISIONS = frozenset({".git", ".github", "assets"})  # of a repository that holds the tree
 _PYCACHE = "__pycache__"
+_SUBMITTER_DEPTH = 2
 _RESULT_DEPTH = 6  # division/submitter/results/system/benchmark/scenario
 KEPT = ".gitkeep"  # allowed everywhere by the official lists of files
 
@@ -96,7 +107,7 @@ def names(submission: Submission) -> Findings:
         if location and not (folder.folders or folder.files or location in held or location in tree.unreadable):
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
         for name in (*folder.folders, *folder.files):
-            if name[0] == "." or name == _PYCACHE or name.split() != [name]:
+            if name[0] == "." or name == _PYCACHE or name.split() != [name] or not is_encodable(name):
                 yield from _name(join(location, name), name)
 
 
@@ -107,6 +118,17 @@ def _name(location: str, name: str) -> Findings:
         yield HIDDEN_NAME.at(_owner(location), location, f"the name '{name}' starts with a dot", value=name)
     if any(character.isspace() for character in name):
         yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
+    parts = location.split("/")
+    if not is_encodable(name) and parts[2:3] != ["systems"]:  # a description is called like its system's results
+        # Of the folders that the official table names: submitter, system, benchmark, scenario.
+        named = len(parts) == _SUBMITTER_DEPTH or (parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH)
+        yield NAME_ENCODING.at(
+            At(location) if named else _owner(location),
+            location,
+            f"the name {name!r} is not UTF-8",
+            value=repr(name),
+            severity=None if named else "advice",
+        )
     if name == _PYCACHE:
         yield PYCACHE.at(_owner(location), location, "compiled Python files are no part of a submission")
 

@@ -361,7 +361,7 @@ def _official_number(value: Json) -> bool:
     """Whether the official checker makes a result of a value: it takes texts, NaN and infinity."""
     try:
         return bool(float(value))  # type: ignore[arg-type]  # what it does with it
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

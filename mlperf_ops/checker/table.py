@@ -89,9 +89,11 @@ def _row(submission: Submission, row: CheckedResult) -> JsonObject:
 def total_accelerators(fields: JsonObject) -> int | str:
     """Return the accelerators of all nodes; "" when the description does not give numbers."""
     try:
-        return int(str(fields["number_of_nodes"])) * int(str(fields["accelerators_per_node"]))
+        total = int(str(fields["number_of_nodes"])) * int(str(fields["accelerators_per_node"]))
+        str(total)  # Python writes no number of thousands of digits
     except (KeyError, ValueError):
         return ""
+    return total
 
 
 def design_power_watts(result: Result) -> float | str:
@@ -111,8 +113,8 @@ def design_power_watts(result: Result) -> float | str:
         return ""
     try:
         return _supplies_watts(yaml.safe_load(result.path(location).read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError, TypeError):
-        return ""
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, TypeError, AttributeError, OverflowError):
+        return ""  # nameplate-power says what is wrong with it
 
 
 def _supplies_watts(node: Any) -> float:  # noqa: ANN401  # whatever the YAML holds

@@ -178,3 +178,34 @@ def test_a_file_name_for_the_folder_of_the_summary_is_refused(
     shown = capsys.readouterr()
     assert f"did you mean '--summary {tmp_path / 'out'}'?" in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'{"a":' * 50_000, b"[]", b""])
+def test_a_baseline_that_is_no_report_is_a_sentence_and_an_output_is_replaced(
+    content: bytes, tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checks.json"
+    path.write_bytes(content)
+    assert check(tree.root, "--round", "v6.1", "--baseline", path) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert check(tree.root, "--round", "v6.1", "--output", path) == 0
+    assert json.loads(path.read_text())["verdict"] == "submittable"
+
+
+def test_nothing_in_a_description_stops_table_and_report(tree: TreeUnderTest, tmp_path: Path) -> None:
+    odd = {
+        "hw_notes": "half \ud800",
+        "number_of_nodes": "9" * 4000,
+        "accelerators_per_node": "9" * 4000,
+        "host_processors_per_node": "9" * 400,
+        "framework": "\x00\x0b",
+    }
+    tree.edit_json(tree.system_json, odd)
+    files = ("--csv", tmp_path / "o.csv", "--summary", tmp_path / "report", "--output", tmp_path / "checks.json")
+    assert check(tree.root, "--round", "v6.1", *files) == 1
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds", *files) == 0
+    with (tmp_path / "o.csv").open(newline="", encoding="utf-8") as table:
+        rows = list(csv.reader(table))
+    assert {len(row) for row in rows} == {31}
+    assert len(rows) == 1 + len(ALL)
+    assert rows[1][rows[0].index("notes")].startswith("half \\ud800")
