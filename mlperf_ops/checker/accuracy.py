@@ -137,6 +137,21 @@ def _coverage(place: Result, here: str, log: DetailLog) -> Findings:
             value=None if samples is None else f"{samples:.0f}",
             limit=required,
         )
+    yield from count_by_spelling(place, here)
+
+
+def count_by_spelling(place: Result, here: str) -> Findings:
+    """Report a scenario for which the official checker finds no number of samples: it looks for the folder's name."""
+    counts = {} if place.model_rules is None else place.model_rules.accuracy_sample_count_per_scenario
+    if counts and not any(scenario == place.folder for scenario in counts):
+        yield DATASET_SIZE.at(
+            place,
+            here,
+            f"the official checker knows how many samples {place.model} has in {', '.join(counts)}, by the very name of "
+            f"the folder, and not in '{place.folder}'",
+            value=place.folder,
+            limit=", ".join(counts),
+        )
 
 
 def accuracy_text(place: Result) -> Findings:

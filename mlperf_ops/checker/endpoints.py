@@ -12,7 +12,7 @@ import math
 from typing import cast
 
 from mlperf_ops.checker import performance_rules as figure
-from mlperf_ops.checker.accuracy import DATASET_SIZE, TARGET
+from mlperf_ops.checker.accuracy import DATASET_SIZE, TARGET, count_by_spelling
 from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.rules import Family, Findings, Rule
@@ -231,6 +231,7 @@ def _accuracy(place: Result, figures: Figures) -> Findings:
             value=None if samples is None else shown,
             limit=required,
         )
+    yield from count_by_spelling(place, location)
     if not figures.scores:
         yield SCORE.at(place, location, "accuracy_results.json states no score", limit="accuracy_scores")
     elif place.submitter.rules.accuracy_target:

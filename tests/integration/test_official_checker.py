@@ -18,6 +18,7 @@ from tests.support.damage import Damage, damages
 from tests.support.endpoints_trees import CASES, EndpointsCase, endpoints_tree
 from tests.support.faults import CLOSED_FAULTS, FAULTS, Plant
 from tests.support.llm_faults import LLM_FAULTS, LLM_HARMLESS, llm_tree
+from tests.support.odd_scenarios import ODD_SCENARIOS, odd_tree
 from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
 from tests.support.power_trees import measure
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
@@ -205,3 +206,13 @@ def test_both_read_the_same_result_of_endpoints(
     assert report.official.accepted
     assert report.disagreements == ()
     assert report.results[0].metric == pytest.approx(report.official.results[0].metric, rel=1e-9)
+
+
+@pytest.mark.parametrize(("model", "scenario", "folder", "rule"), ODD_SCENARIOS)
+def test_it_objects_to_scenarios_that_it_has_no_figures_for_as_we_say(
+    model: str, scenario: Scenario, folder: str, rule: str | None, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    report = both(odd_tree(tmp_path, real_logs, model, scenario, folder))
+    assert report.official is not None
+    assert report.official.accepted == (rule is None)
+    assert report.disagreements == ()
