@@ -147,8 +147,8 @@ def count_by_spelling(place: Result, here: str) -> Findings:
         yield DATASET_SIZE.at(
             place,
             here,
-            f"the official checker knows how many samples {place.model} has in {', '.join(counts)}, by the very name of "
-            f"the folder, and not in '{place.folder}'",
+            f"the official checker knows how many samples {place.model} has in {', '.join(counts)}, by the name of the "
+            f"folder, and not in '{place.folder}'",
             value=place.folder,
             limit=", ".join(counts),
         )
