@@ -209,3 +209,21 @@ def test_nothing_in_a_description_stops_table_and_report(tree: TreeUnderTest, tm
     assert {len(row) for row in rows} == {31}
     assert len(rows) == 1 + len(ALL)
     assert rows[1][rows[0].index("notes")].startswith("half \\ud800")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("rnnt", "round v6.1 has no benchmark 'rnnt': it was in v0.7 to v4.0, and whisper took its place"),
+        ("ssd-large", "it was in v0.5 to v2.0, and retinanet (v2.1 to v6.0), then yolo-99 took its place"),
+        ("retinanet", "it was in v2.1 to v6.0, and yolo-99 took its place"),
+        ("rgatt", "'rgatt' is no benchmark of v6.1; did you mean 'rgat'?"),
+    ],
+)
+def test_a_benchmark_that_the_round_no_longer_has_is_told(
+    name: str, sentence: str, tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.result("Offline").parent.rename(tree.result("Offline").parent.with_name(name))
+    assert check(tree.root, "--round", "v6.1", "--json") == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert sentence in next(one["message"] for one in found if one["rule"] == "unknown-benchmark")
