@@ -84,17 +84,23 @@ def _owner(location: str) -> At:
     return At("/".join(parts[:_RESULT_DEPTH]) if parts[2:3] == ["results"] else location)
 
 
+def _of_results(location: str) -> bool:
+    parts = location.split("/")
+    return parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH
+
+
 def names(submission: Submission) -> Findings:
     """Look at every name of the tree."""
     tree = submission.tree
     for link in tree.links:
+        hides = _of_results(link.location) and (tree.root / link.location).is_dir()
+        problem = link.problem or ("results behind a link to a folder are not judged here" if hides else None)
         yield LINK.at(
             _owner(link.location),
             link.location,
-            f"the symbolic link to {link.target} "
-            + (f"cannot be submitted: {link.problem}" if link.problem else "stays"),
+            f"the symbolic link to {link.target} " + (f"cannot be submitted: {problem}" if problem else "stays"),
             value=link.target,
-            severity=None if link.problem else "advice",
+            severity=None if problem else "advice",
         )
     for location, problem in tree.unreadable.items():
         yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")

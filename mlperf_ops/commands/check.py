@@ -22,6 +22,7 @@ from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
 from mlperf_ops.checker.other_round import SIGNS, hint_of_other_round
+from mlperf_ops.checker.structure import UNKNOWN_DIVISION
 from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.checker.workbook import require_openpyxl
@@ -87,8 +88,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
     if not report.results and planned is None:
         raise ConfigError(
-            f"{tree} holds no result" + (f" of {submitter}" if submitter else ""),
-            hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
+            f"{tree} holds no result" + (f" of {submitter}" if submitter else ""), hint=_where_results_are(report)
         )
     report = _second_opinion(
         _told(report), rules, official_checker, tuple(official_flag or ()), official_note, submitter
@@ -120,6 +120,13 @@ def _told(report: CheckReport) -> CheckReport:
     from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
 
     return with_history(report, load_catalogue())
+
+
+def _where_results_are(report: CheckReport) -> str:
+    """Say where a result has to be, after what was found instead of a division."""
+    odd = next((finding.message for finding in report.findings if finding.rule == UNKNOWN_DIVISION.id), None)
+    told = "a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>"
+    return told if odd is None else f"{odd}; {told}"
 
 
 def _hint(report: CheckReport) -> str | None:

@@ -227,3 +227,19 @@ def test_a_benchmark_that_the_round_no_longer_has_is_told(
     assert check(tree.root, "--round", "v6.1", "--json") == 1
     found = json.loads(capsys.readouterr().out)["findings"]
     assert sentence in next(one["message"] for one in found if one["rule"] == "unknown-benchmark")
+
+
+def test_a_division_in_another_spelling_is_told(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree.root / "open").rename(tree.root / "Open")
+    assert check(tree.root, "--round", "v6.1") == 2
+    assert "'Open' is no division; did you mean 'open'?; a result is the folder" in capsys.readouterr().err
+
+
+def test_results_behind_a_link_to_a_folder_are_told_not_to_be_judged(
+    tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.result("Server").rename(tree.submitter / "src/Server")
+    tree.result("Server").symlink_to("../../../../src/Server")
+    assert check(tree.root, "--round", "v6.1", "--json") == 1
+    found = {(one["rule"], one["severity"]) for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert ("symlink", "rules") in found
