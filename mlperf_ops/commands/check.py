@@ -81,6 +81,11 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     rules, planned = _question(tree, round_, plan)
     earlier = None if baseline is None else load(CheckReport, read_json(baseline), str(baseline))
     selected = known_rules(only or (), "--only")
+    if selected and (csv or summary):
+        raise ConfigError(
+            f"{'--csv' if csv else '--summary'} needs all rules: it lists accepted results; --only leaves some out",
+            hint="call it without --only",
+        )
     if official_checker is not None:
         inspect(official_checker, rules)  # before the tree, which may be large
     if summary is not None:
@@ -96,7 +101,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     # The verdict is shown whatever happens to the files.
     problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
-    hint = _hint(report)
+    hint = _hint(report) or (f"judged by {', '.join(sorted(selected))} alone, not by all rules" if selected else None)
     if as_json:
         more: JsonObject = {} if change is None else {"baseline": dump(change)}
         typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from mlperf_ops.checker import check_tree
 from mlperf_ops.checker.registry import all_rules
+from mlperf_ops.checker.summary import write_summary
+from mlperf_ops.checker.table import csv_text, table_rows
+from mlperf_ops.files import write_atomic
 from tests.support.attempts import RealLogs
-from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree
+from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree, round_v61
 from tests.unit.checker.test_check_command import check
 
 
@@ -203,12 +207,25 @@ def test_nothing_in_a_description_stops_table_and_report(tree: TreeUnderTest, tm
     tree.edit_json(tree.system_json, odd)
     files = ("--csv", tmp_path / "o.csv", "--summary", tmp_path / "report", "--output", tmp_path / "checks.json")
     assert check(tree.root, "--round", "v6.1", *files) == 1
-    assert check(tree.root, "--round", "v6.1", "--only", "seeds", *files) == 0
+    report = check_tree(tree.root, round_v61(), only=["seeds"], processes=1)
+    write_atomic(tmp_path / "o.csv", csv_text(table_rows(report, round_v61())))
+    write_summary(report, round_v61(), tmp_path / "report")
     with (tmp_path / "o.csv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.reader(table))
     assert {len(row) for row in rows} == {31}
     assert len(rows) == 1 + len(ALL)
     assert rows[1][rows[0].index("notes")].startswith("half \\ud800")
+
+
+def test_a_part_of_the_rules_gives_no_table_and_no_verdict_without_a_word(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--csv", tmp_path / "o.csv") == 2
+    assert "--csv needs all rules" in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists()
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
+    assert "judged by seeds alone, not by all rules" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
