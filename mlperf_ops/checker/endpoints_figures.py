@@ -184,8 +184,8 @@ def _value(files: Mapping[str, Export], kind: str) -> JsonObject:
 
 def _figures(exported: JsonObject, settings: JsonObject, rules: Endpoints) -> JsonObject:
     found: JsonObject = {}
-    for key in dict.fromkeys([*rules.exported, *rules.settings]):
-        value = _first(exported, rules.exported.get(key, ()))
+    for key, paths in rules.exported.items():
+        value = _first(exported, paths)
         if value is None:
             value = _first(settings, rules.settings.get(key, ()))
         if value is not None:

@@ -106,6 +106,13 @@ def names(submission: Submission) -> Findings:
         yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")
     held = {place.rpartition("/")[0] for place in (*(link.location for link in tree.links), *tree.unreadable)}
     held |= tree.narrowed
+    told = {
+        name
+        for location, folder in tree.folders.items()
+        if location.count("/") == _SUBMITTER_DEPTH and location.endswith("/results")
+        for name in folder.folders
+        if not is_encodable(name)
+    }
     for location in sorted(tree.folders):
         folder = tree.folders[location]
         if location.split("/", 1)[0] in BESIDE_DIVISIONS:
@@ -114,10 +121,11 @@ def names(submission: Submission) -> Findings:
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
         for name in (*folder.folders, *folder.files):
             if name[0] == "." or name == _PYCACHE or name.split() != [name] or not is_encodable(name):
-                yield from _name(join(location, name), name)
+                yield from _name(join(location, name), name, told)
 
 
-def _name(location: str, name: str) -> Findings:
+def _name(location: str, name: str, told: set[str]) -> Findings:
+    """Look at a name; `told` are systems whose name is no UTF-8: what else is called like them needs no further word."""
     if name in BESIDE_DIVISIONS and "/" not in location:
         return
     if name.startswith(".") and name != KEPT:
@@ -125,16 +133,17 @@ def _name(location: str, name: str) -> Findings:
     if any(character.isspace() for character in name):
         yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
     parts = location.split("/")
-    if not is_encodable(name) and parts[2:3] != ["systems"]:  # a description is called like its system's results
+    if not is_encodable(name):
         # Of the folders that the official table names: submitter, system, benchmark, scenario.
         named = len(parts) == _SUBMITTER_DEPTH or (parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH)
-        yield NAME_ENCODING.at(
-            At(location) if named else _owner(location),
-            location,
-            f"the name {name!r} is not UTF-8",
-            value=repr(name),
-            severity=None if named else "advice",
-        )
+        if named or not any(name.startswith(one) for one in told):
+            yield NAME_ENCODING.at(
+                At(location) if named else _owner(location),
+                location,
+                f"the name {name!r} is not UTF-8",
+                value=repr(name),
+                severity=None if named else "advice",
+            )
     if name == _PYCACHE:
         yield PYCACHE.at(_owner(location), location, "compiled Python files are no part of a submission")
 

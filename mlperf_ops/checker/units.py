@@ -155,7 +155,7 @@ def _row(result: Result) -> CheckedResult:
     claimed, measured = cast("Scenario | None", result.scenario), cast("Scenario | None", result.measured_scenario)
     metric, figures = None, result.figures
     if figures is not None:
-        measured = cast("Scenario | None", result.submitter.submission.scenario_by_folded.get(str(measured).casefold()))
+        measured = result.submitter.submission.scenario_by_folded.get(str(measured).casefold())
         if result.model_rules is not None and claimed is not None:
             metric = endpoints_metric(figures, result.round, result.model_rules, claimed)
     elif result.model_rules is not None and claimed is not None and measured in result.round.result_field:

@@ -112,7 +112,7 @@ def put(name: str, path: str, value: Json) -> Callable[[Path], None]:
         *above, last = path.split("/")
         holder = content
         for key in above:
-            found = holder[key]  # type: ignore[index]  # a list by number
+            found = holder[key]
             holder = cast("JsonObject", found)
         if value is None:
             del holder[last]

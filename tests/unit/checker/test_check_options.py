@@ -13,7 +13,7 @@ from mlperf_ops.checker import check_tree
 from mlperf_ops.checker.registry import all_rules
 from mlperf_ops.checker.summary import write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
-from mlperf_ops.files import write_atomic
+from mlperf_ops.files import JsonObject, write_atomic
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree, round_v61
 from tests.unit.checker.test_check_command import check
@@ -197,7 +197,7 @@ def test_a_baseline_that_is_no_report_is_a_sentence_and_an_output_is_replaced(
 
 
 def test_nothing_in_a_description_stops_table_and_report(tree: TreeUnderTest, tmp_path: Path) -> None:
-    odd = {
+    odd: JsonObject = {
         "hw_notes": "half \ud800",
         "number_of_nodes": "9" * 4000,
         "accelerators_per_node": "9" * 4000,

@@ -71,14 +71,15 @@ def test_in_the_closed_division_the_score_has_to_meet_the_target(tmp_path: Path,
     tree = endpoints_tree(tmp_path, real_logs, "qwen3-vl-235b-a22b", "Server", closed=True)
     missing = {("missing-scenario", "official")}
     assert check(tree) == missing
-    for score, objection in (
+    cases: tuple[tuple[Json, set[tuple[str, str]]], ...] = (
         (0.782397, set()),
         ("0.79", set()),
         ({"F1_HIERARCHICAL": 0.79, "f1": 0.1}, set()),
         (0.7823, {("accuracy-target", "official")}),
         ("good", {("accuracy-target", "official")}),
         ([], {("accuracy-target", "official")}),
-    ):
+    )
+    for score, objection in cases:
         put_score(0, "score", score)(tree.result("Server"))
         assert check(tree) == missing | objection
 
@@ -125,7 +126,8 @@ def test_no_content_of_its_files_stops_the_check(name: str, content: str, tmp_pa
 def test_huge_and_odd_numbers_are_told(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server")
     result = tree.result("Server")
-    for value in (10**400, float("nan"), float("inf"), True, [], {"a": 1}, "9" * 5000):
+    values: tuple[Json, ...] = (10**400, float("nan"), float("inf"), True, [], {"a": 1}, "9" * 5000)
+    for value in values:
         put(SUMMARY, "tps", value)(result)
         put_score(0, "total_samples", value)(result)
         put(CONFIG, "settings/runtime/min_duration_ms", 600000)(result)
