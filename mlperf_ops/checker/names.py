@@ -125,7 +125,7 @@ def names(submission: Submission) -> Findings:
 
 
 def _name(location: str, name: str, told: set[str]) -> Findings:
-    """Look at a name; `told` are systems whose name is no UTF-8: what else is called like them needs no further word."""
+    """Look at a name; `told` are systems whose name is no UTF-8: what else is called like them needs no word."""
     if name in BESIDE_DIVISIONS and "/" not in location:
         return
     if name.startswith(".") and name != KEPT:
