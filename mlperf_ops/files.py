@@ -71,7 +71,8 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     Raises:
         ToolError: The folder cannot be written or the disk is full.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    # Half a character, as JSON or the name of a file may hold it, is written as its escape.
+    raw = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 def write_json(path: Path, value: object) -> bool:
     """Write pretty JSON unless the file already holds exactly that; say whether it changed."""
     text = pretty_json(value)
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return False
     write_atomic(path, text)
     return True
@@ -104,13 +105,15 @@ def read_json(path: Path) -> JsonObject:
         ResultError: The file is missing, is not JSON (with line and column) or not an object.
     """
     try:
-        text = path.read_text()
+        raw = path.read_bytes()
     except OSError as error:
         raise ResultError(f"cannot read {path}: {error.strerror or error}") from error
     try:
-        value = json.loads(text)
+        value = json.loads(raw.decode())
     except ValueError as error:
         raise ResultError(f"{path} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise ResultError(f"{path} is nested too deeply") from error
     if not isinstance(value, dict):
         raise ResultError(f"{path} holds a {type(value).__name__}; expected a JSON object")
     return value

@@ -170,7 +170,7 @@ class _Reader:
         try:
             messages = json.loads(b"[" + joined + b"]")
             values = [message["value"] for message in messages]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             values = []
         if len(values) != len(fresh):  # one is no message, or holds several: line by line names it
             values = [self._decode(block[start:end], number).get("value") for start, end, number in fresh.values()]
@@ -202,6 +202,8 @@ class _Reader:
             message = json.loads(line[_BEFORE_JSON:])
         except ValueError as error:
             raise ResultError(f"{self.path}:{number}: the LoadGen message is not JSON: {error}") from error
+        except RecursionError as error:
+            raise ResultError(f"{self.path}:{number}: the LoadGen message is nested too deeply") from error
         if not isinstance(message, dict):
             raise ResultError(f"{self.path}:{number}: the LoadGen message is not an object")
         return message

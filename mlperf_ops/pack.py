@@ -15,12 +15,12 @@ from pathlib import Path
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.check import check_tree
 from mlperf_ops.checker.model import CheckReport
-from mlperf_ops.checker.tree import Tree
+from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
 from mlperf_ops.files import sha256_file, sha256_text, write_json
-from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, page
+from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, is_safe_name, page
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.typed import dump
 from mlperf_ops.wording import plural
@@ -119,6 +119,13 @@ def _refuse_special(read: Tree) -> None:
     if read.unreadable:
         location, why = next(iter(read.unreadable.items()))
         raise SubmissionError(f"{location} cannot be packed: {why}")
+    for location, folder in read.folders.items():
+        for name in (*folder.files, *folder.folders):
+            if not is_safe_name(name):
+                raise SubmissionError(
+                    f"{join(location, name)!r} cannot be packed: the name is no plain text",
+                    hint="rename it without control characters, '\\' and what is not UTF-8",
+                )
 
 
 def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[str]) -> tuple[str, ...]:

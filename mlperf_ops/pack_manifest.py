@@ -16,6 +16,7 @@ from mlperf_ops.errors import SubmissionError
 PAGE = "MANIFEST.md"
 BESIDE = ".manifest.json"
 SCHEMA = 1
+_TAINTED = "- Tainted, and packed on request: "
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 _ROUND = re.compile(r"MLPerf Inference (\S+), ")
 
@@ -52,6 +53,17 @@ class PackManifest:
     schema: int = SCHEMA
 
 
+def is_safe_name(name: str) -> bool:
+    """Whether a file of this name can be packed, and unpacked on any machine under the same name."""
+    plain = name not in {"", ".", ".."} and not any(char < " " or char in "\x7f\\" for char in name)
+    return plain and not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def tainted_of(text: str) -> tuple[str, ...]:
+    """Return the results that a MANIFEST.md calls tainted."""
+    return tuple(line.removeprefix(_TAINTED) for line in text.splitlines() if line.startswith(_TAINTED))
+
+
 def page(round_name: str, results: Sequence[PackedResult], tainted: Sequence[str], files: Mapping[str, str]) -> str:
     """Return MANIFEST.md; equal content gives equal bytes."""
     lines = [
@@ -69,7 +81,7 @@ def page(round_name: str, results: Sequence[PackedResult], tainted: Sequence[str
         "## Results",
         "",
         *(f"- {one.location}: {one.result}" for one in results),
-        *(f"- Tainted, and packed on request: {name}" for name in tainted),
+        *(f"{_TAINTED}{name}" for name in tainted),
         "",
         "## Files",
         "",

@@ -23,7 +23,9 @@ _PASSWORD = (
 )
 _AFTER_SCHEME = rb"://[^\s/:@'\"<>]{1,64}:[^\s/:@'\"<>{}$*]{3,64}@[A-Za-z0-9.-]{3,}"
 _IN_ADDRESS = rb"\bhttps?" + _AFTER_SCHEME
-_KEY_BLOCK = rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----\s*(?:[A-Za-z-]+:.*\s+){0,4}[A-Za-z0-9+/=]{30}"
+_KEY_BLOCK = (
+    rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])*(?:[A-Za-z-]+:.*\s+){0,4}[A-Za-z0-9+/=]{30}"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mlperf_ops.checker.model import CheckReport
 from mlperf_ops.errors import ConfigError, SubmissionError
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.pack import beside
-from mlperf_ops.pack_manifest import PAGE, PackManifest, read_page
+from mlperf_ops.pack_manifest import PAGE, PackManifest, is_safe_name, read_page, tainted_of
 from mlperf_ops.typed import load
 
 _CHUNK_BYTES = 1 << 20
@@ -54,6 +54,7 @@ class VerifyReport:
         files: Files that were compared.
         differences: What is not as it was packed.
         check: The check of the content; None when the archive could not be unpacked.
+        tainted: Results that were packed although their host drifted, as the page inside says.
     """
 
     pack: str
@@ -63,6 +64,7 @@ class VerifyReport:
     files: int
     differences: tuple[Difference, ...]
     check: CheckReport | None
+    tainted: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -102,7 +104,7 @@ def verify(pack: Path, folder: Path, catalogue: Catalogue, *, round_name: str | 
         differences += _changed({} if told is None else told.files, found, whole=False)
         return VerifyReport(str(pack), sha256, None, () if told is None else (beside(pack).name,), len(found),
                             tuple(differences), None)  # fmt: skip
-    listed_round, files = _page(folder, pack)
+    listed_round, files, tainted = _page(folder, pack)
     if told is not None and told.files.get(PAGE) not in {None, found.get(PAGE)}:
         message = "it is not the one that the manifest beside the pack lists"
         differences.append(Difference(PAGE, "changed", told.files[PAGE], found[PAGE], message))
@@ -112,7 +114,7 @@ def verify(pack: Path, folder: Path, catalogue: Catalogue, *, round_name: str | 
         raise ConfigError(f"{pack} was packed for round {listed_round}, and --round is {round_name}")
     check = replace(check_tree(folder, catalogue.round(listed_round, PAGE)), tree=str(pack))
     against = (PAGE, beside(pack).name) if told is not None else (PAGE,)
-    return VerifyReport(str(pack), sha256, listed_round, against, len(found), tuple(differences), check)
+    return VerifyReport(str(pack), sha256, listed_round, against, len(found), tuple(differences), check, tainted)
 
 
 def _beside(pack: Path) -> PackManifest | None:
@@ -120,11 +122,12 @@ def _beside(pack: Path) -> PackManifest | None:
     return load(PackManifest, read_json(path), str(path)) if path.is_file() else None
 
 
-def _page(folder: Path, pack: Path) -> tuple[str, dict[str, str]]:
+def _page(folder: Path, pack: Path) -> tuple[str, dict[str, str], tuple[str, ...]]:
     path = folder / PAGE
     if not path.is_file():
         raise SubmissionError(f"{pack} has no {PAGE}, so it is no pack of mlperf-ops")
-    return read_page(path.read_text(errors="replace"))
+    text = path.read_text(errors="replace")
+    return (*read_page(text), tainted_of(text))
 
 
 def _changed(listed: Mapping[str, str], found: Mapping[str, str], *, whole: bool) -> Iterator[Difference]:
@@ -173,8 +176,7 @@ def _safe(member: tarfile.TarInfo, pack: Path) -> str:
             f"{pack}: '{member.name}' is {kind}; a pack holds plain files only", hint="do not trust it"
         )
     parts = member.name.split("/")
-    odd = any(part in {"", ".", ".."} for part in parts) or any(char < " " or char == "\\" for char in member.name)
-    if path.is_absolute() or odd:
+    if path.is_absolute() or not all(is_safe_name(part) for part in parts):
         raise SubmissionError(f"{pack}: the name {member.name!r} leads out of the pack", hint="do not trust it")
     return member.name
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mlperf_ops.accuracy_txt import AccuracyText, Score, parse_accuracy_text
 from mlperf_ops.catalogue.collection import Catalogue
+from mlperf_ops.catalogue.history import unknown_benchmark
 from mlperf_ops.catalogue.round import AccuracyTarget, Round
 from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError, unknown_name
@@ -58,9 +59,7 @@ def variants(catalogue: Catalogue, round_: Round, name: str) -> tuple[Scorer, tu
     official = round_.official_name(own.maps_to if own else name)
     if official is None:
         families = {family for one in catalogue.scorers.values() for family in one.benchmarks}
-        raise unknown_name(
-            f"benchmark of round {round_.name}", name, {*round_.models, *round_.model_aliases, *families}
-        )
+        raise unknown_benchmark(name, round_, {*round_.models, *round_.model_aliases, *families}, catalogue)
     return catalogue.scorer_of(official), (official,)
 
 

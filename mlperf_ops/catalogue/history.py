@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mlperf_ops.catalogue.benchmark import Benchmark
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.round import Round
+from mlperf_ops.errors import ConfigError, unknown_name
 from mlperf_ops.model import SCENARIOS, Division, Scenario
 
 
@@ -86,6 +87,30 @@ def not_in_round(benchmark: Benchmark, round_: Round, catalogue: Catalogue) -> s
         return f"{was}, and the round has nothing in its place"
     between = [f"{one.name} ({span(rounds_of(one.maps_to, catalogue), catalogue)})" for one in chain[:upto]]
     return f"{was}, and {', then '.join([*between, chain[upto].name])} took its place"
+
+
+def retired(name: str, round_: Round, catalogue: Catalogue) -> str | None:
+    """Say of the name of a benchmark what `not_in_round` says; None where the catalogue has no such benchmark.
+
+    Args:
+        name: Ours, an alias, or the name that a round had for it.
+        round_: The round that was asked for it.
+        catalogue: Knows the rounds.
+    """
+    entries = catalogue.benchmarks.values()
+    entry = next((one for one in entries if name in (one.name, *one.aliases)), None)
+    entry = entry or next((one for one in entries if one.maps_to == name), None)
+    return None if entry is None else not_in_round(entry, round_, catalogue)
+
+
+def unknown_benchmark(
+    name: str, round_: Round, known: Iterable[str], catalogue: Catalogue, *, where: str = ""
+) -> ConfigError:
+    """Build the sentence for a benchmark that a round does not have: which rounds had it, or the nearest name."""
+    past = retired(name, round_, catalogue)
+    if past is None:
+        return unknown_name(f"benchmark of round {round_.name}", name, known, where=where)
+    return ConfigError(f"{where}: {past}" if where else past)
 
 
 def scenario_not_in_round(official: str, scenario: Scenario, round_: Round, division: Division) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
 from mlperf_ops.catalogue.base import CatalogueModel
+from mlperf_ops.model import Scenario
 
 _PLACES = ("division", "submitter", "system", "benchmark", "scenario")
 
@@ -91,6 +92,26 @@ class SystemDescription(CatalogueModel):
     integer_fields_used_by_report: FileNames
 
 
+EndpointsField: TypeAlias = Literal[
+    "effective_scenario",
+    "effective_sample_index_rng_seed",
+    "effective_schedule_rng_seed",
+    "effective_min_duration_ms",
+    "result_99.00_percentile_latency_ns",
+    "result_90.00_percentile_latency_ns",
+    "result_first_token_99.00_percentile_latency_ns",
+    "result_time_per_output_token_99.00_percentile_ns",
+    "result_mean_latency_ns",
+    "result_completed_samples_per_sec",
+    "result_completed_tokens_per_second",
+    "generated_query_count",
+    "generated_query_duration",
+    "num_errors",
+    "mean_output_tokens",
+]
+"""LoadGen's key of what a result of MLPerf Endpoints states."""
+
+
 class Endpoints(CatalogueModel):
     """Endpoints submissions: a result with neither detail log."""
 
@@ -98,3 +119,15 @@ class Endpoints(CatalogueModel):
     files: dict[str, str] = Field(default_factory=dict)
     compliance: dict[str, str] = Field(default_factory=dict)
     result_field: dict[str, str] = Field(default_factory=dict)
+    scenario_folders: dict[str, Scenario] = Field(
+        default_factory=dict, description="Further folder -> scenario; closed and network results may not use it."
+    )
+    exported: dict[EndpointsField, FileNames] = Field(
+        default_factory=dict, description="LoadGen's key -> paths in the exported JSON; the first that is there counts."
+    )
+    settings: dict[EndpointsField, FileNames] = Field(
+        default_factory=dict, description="LoadGen's key -> paths in the settings, for what the JSON does not state."
+    )
+    accuracy_compared: FileNames = Field(
+        default=(), description="Benchmarks whose score the official checker compares with the target."
+    )

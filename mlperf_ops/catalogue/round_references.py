@@ -49,6 +49,8 @@ def _models_named_in(entry: Round) -> Iterator[tuple[KeyPath, str]]:
         yield ("limits", "min_duration_exempt_models", index), name
     for index, name in enumerate(entry.endpoints.allowed_models):
         yield ("endpoints", "allowed_models", index), name
+    for index, name in enumerate(entry.endpoints.accuracy_compared):
+        yield ("endpoints", "accuracy_compared", index), name
     for test, files in entry.compliance_files.items():
         yield from ((("compliance_files", test, "mean_output_tokens", name), name) for name in files.mean_output_tokens)
     for test, run in entry.compliance.items():

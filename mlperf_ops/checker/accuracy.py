@@ -76,9 +76,9 @@ ARTIFACTS = Rule(
 ENCODING = Rule(
     "text-encoding",
     "official",
-    "text file is not UTF-8",
-    "The official checker reads texts as UTF-8 and ends with a traceback at anything else.",
-    "Write the file again as UTF-8; the finding names the byte.",
+    "text is not UTF-8",
+    "The official checker reads and writes texts as UTF-8 and ends with a traceback at anything else.",
+    "Write the file again as UTF-8; the finding names the byte or the field.",
     _CHECK,
 )
 RULES = (DATASET_SIZE, TARGET, METRIC_MISSING, HASH, HASH_MISMATCH, ARTIFACTS, ENCODING)
@@ -136,6 +136,21 @@ def _coverage(place: Result, here: str, log: DetailLog) -> Findings:
             f"the accuracy run covers {shown} of {required} samples",
             value=None if samples is None else f"{samples:.0f}",
             limit=required,
+        )
+    yield from count_by_spelling(place, here)
+
+
+def count_by_spelling(place: Result, here: str) -> Findings:
+    """Report a scenario for which the official checker finds no number of samples: it looks for the folder's name."""
+    counts = {} if place.model_rules is None else place.model_rules.accuracy_sample_count_per_scenario
+    if counts and not any(scenario == place.folder for scenario in counts):
+        yield DATASET_SIZE.at(
+            place,
+            here,
+            f"the official checker knows how many samples {place.model} has in {', '.join(counts)}, by the name of the "
+            f"folder, and not in '{place.folder}'",
+            value=place.folder,
+            limit=", ".join(counts),
         )
 
 

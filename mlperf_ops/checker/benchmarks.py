@@ -141,7 +141,8 @@ def benchmarks(place: System) -> Findings:
         model = place.model(benchmark)
         named = benchmark in round_.models or benchmark in round_.model_aliases
         if model is None:
-            guess = nearest(benchmark, [*round_.models, *round_.model_aliases])
+            aliases = [alias for alias, official in round_.model_aliases.items() if official in round_.models]
+            guess = nearest(benchmark, [*round_.models, *aliases])
             yield UNKNOWN_MODEL.at(
                 here,
                 here.location,

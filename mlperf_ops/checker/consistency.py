@@ -88,6 +88,7 @@ _NO_ERRORS = "No errors encountered"  # as LoadGen writes it, which is found qui
 _CLOSING_CHARACTERS = 4096  # of the end are searched; warnings may follow
 _MEAN = "Mean latency (ns)"
 _MEANS = {"MultiStream": "result_mean_query_latency_ns"}
+_DIGITS = 40  # seeds have 20
 _ROUNDED = 2e-3
 _HALF_CENT = 0.0051
 # user.conf key -> log key and factor, where LoadGen takes the value as it is.
@@ -167,7 +168,7 @@ def _summary(place: Result, file: LogFile, location: str) -> Findings:
 
 def _same(text: str, value: Json) -> bool:
     """Whether a number of a summary may be the one of a log; true where either is no number."""
-    if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal():
+    if isinstance(value, int) and not isinstance(value, bool) and text.isdecimal() and len(text) <= _DIGITS:
         return int(text) == value  # seeds and nanoseconds, exactly
     logged = number(value)
     try:

@@ -1,19 +1,24 @@
 """Endpoints: results of MLPerf Endpoints, which have no LoadGen logs.
 
-Their figures are mapped to LoadGen's names by the official checker; here their files, the benchmark and the audits are
-judged, and a finding says that the figures are not.
+Their figures stand for LoadGen's, and are held to the same limits where the official checker looks at them: seeds,
+duration, scenario, latencies, the result, the samples of the accuracy run. What LoadGen alone states (counts, early
+stopping, its verdict) is waived there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from typing import cast
 
-import yaml
-
+from mlperf_ops.checker import performance_rules as figure
+from mlperf_ops.checker.accuracy import DATASET_SIZE, TARGET, count_by_spelling
+from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of
+from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.files import Json
+from mlperf_ops.model import Scenario
 
 _CHECK = "submission_checker: parsers/endpoints_parser.py"
 
@@ -45,26 +50,32 @@ AUDIT = Rule(
     "endpoints-audit",
     "official",
     "audit is missing or did not pass",
-    "Some benchmarks need the audit of output caching, and every audit that is there must have passed.",
+    "Some benchmarks need the audit of output caching, and every audit that is there must have passed; the mean length "
+    "of outputs has to be within the bounds of TEST09. The official checker wants both in the open division, too.",
     "Run the audit again and export the result.",
     "submission_checker: compliance_check.py compliance_endpoints_check",
 )
 NOT_JUDGED = Rule(
     "endpoints-not-judged",
     "advice",
-    "figures that this checker does not judge",
-    "The figures of MLPerf Endpoints are judged by the official checker only.",
-    "Give a checkout of the official checker and read its verdict on these results.",
-    "mlperf-ops",
+    "accuracy that nobody compares with its target",
+    "MLPerf Endpoints exports one score of each data set. How these make the metrics of the round's target is stated "
+    "nowhere, and the official checker only wants that there is a score.",
+    "Compare the score with the target of the round yourself; reviewers will.",
+    "submission_checker: accuracy_check.py accuracy_result_check",
 )
 RULES = (UNREADABLE, MODEL, SCORE, AUDIT, NOT_JUDGED)
 
 _CACHING = "TEST04"  # the one audit that is required, of the benchmarks that have this test
+_TTFT = "result_first_token_99.00_percentile_latency_ns"
+_TPOT = "result_time_per_output_token_99.00_percentile_ns"
+_LATENCY = "result_99.00_percentile_latency_ns"
 
 
 def endpoints(place: Result) -> Findings:
     """Check a result of MLPerf Endpoints."""
-    if not place.is_endpoints:
+    figures = place.figures
+    if figures is None:
         return
     rules = place.round.endpoints
     if place.model is not None and place.model not in rules.allowed_models:
@@ -75,46 +86,205 @@ def endpoints(place: Result) -> Findings:
             value=place.model,
             limit=", ".join(rules.allowed_models),
         )
-    read: dict[str, Json] = {}
-    for kind, name in rules.files.items():
-        location = f"{place.location}/{name}"
-        if place.tree.size(location) is None:
-            continue  # missing-file says so
-        read[kind], problem = _read(place, location)
-        if problem is not None:
-            yield UNREADABLE.at(place, location, f"{name.rpartition('/')[2]} cannot be read: {problem}")
-    accuracy = read.get("accuracy")
-    if isinstance(accuracy, dict) and not any(_scores(accuracy)):
-        yield SCORE.at(
+    for file in figures.files.values():
+        if file.problem is not None:
+            name = file.location.rpartition("/")[2]
+            yield UNREADABLE.at(place, file.location, f"{name} cannot be read: {file.problem}")
+    yield from _audits(place, figures)
+    if figures.files["config"].value is not None and figures.files["performance"].value is not None:
+        yield from _performance(place, figures)
+    if figures.files["accuracy"].value is not None:
+        yield from _accuracy(place, figures)
+
+
+def _performance(place: Result, figures: Figures) -> Findings:
+    """Hold the performance run to the limits that the official checker compares."""
+    config, exported = figures.files["config"].location, figures.files["performance"].location
+    yield from _seeds(place, figures, config)
+    if place.model is not None:
+        least_ms, stated_ms = place.round.min_duration_ms(place.model), figures.performance.get(_DURATION)
+        duration_ms = number(stated_ms)
+        if least_ms and (duration_ms is None or duration_ms < least_ms):
+            yield figure.MIN_DURATION.at(
+                place,
+                config,
+                f"the run asked for {_shown(stated_ms, 'ms')}; at least {least_ms} ms are required",
+                value=_shown(stated_ms, "ms"),
+                limit=f"{least_ms} ms",
+            )
+    measured, claimed = figures.scenario, place.scenario
+    if claimed is not None and (measured is None or measured.casefold() != claimed.casefold()):
+        yield figure.LOG_SCENARIO.at(
             place,
-            f"{place.location}/{rules.files['accuracy']}",
-            "accuracy_results.json states no score",
-            limit="accuracy_scores",
+            config,
+            f"the folder is {claimed}, the settings say " + ("no scenario" if measured is None else f"'{measured}'"),
+            value=measured,
+            limit=claimed,
         )
-    if place.submitter.rules.compliance_tests:
-        yield from _audits(place)
-    yield NOT_JUDGED.at(place, place.location, "the figures of this result are not judged here")
+        return
+    yield from _latency(place, figures, exported)
+    yield from _outcome(place, figures, exported)
+    if place.submitter.division == "network":
+        substring = place.round.system_description.network_sut_name_substring
+        yield figure.SUT_NAME.at(
+            place, exported, f"MLPerf Endpoints states no name of the SUT, which has to contain '{substring}'"
+        )
 
 
-def _scores(accuracy: Json) -> Iterator[bool]:
-    found = accuracy.get("accuracy_scores") if isinstance(accuracy, dict) else None
-    for one in found if isinstance(found, list) else []:
-        yield isinstance(one, dict) and one.get("score") is not None
+_DURATION = "effective_min_duration_ms"
+
+
+def _seeds(place: Result, figures: Figures, config: str) -> Findings:
+    """Compare the seeds; there is none of LoadGen's sample library."""
+    wrong = {
+        name: (found, expected)
+        for name, (found, expected) in place.round.seeds.wrong_in(figures.performance).items()
+        if name != "qsl_rng_seed"
+    }
+    if wrong:
+        yield figure.SEEDS.at(
+            place,
+            config,
+            f"seeds that are not of round {place.round.name}: {', '.join(wrong)}",
+            value=", ".join(f"{name}={found}" for name, (found, _) in wrong.items()),
+            limit=", ".join(f"{name}={expected}" for name, (_, expected) in wrong.items()),
+        )
+
+
+def _latency(place: Result, figures: Figures, location: str) -> Findings:
+    rules, claimed = place.model_rules, cast("Scenario | None", place.scenario)
+    if rules is None or claimed is None:
+        return
+    if not rules.requires_token_latencies:
+        limit_ns = rules.target_latency_ns.get(claimed)
+        stated = figures.performance.get(_LATENCY)
+        latency_ns = number(stated)
+        if limit_ns and (latency_ns is None or latency_ns > limit_ns):
+            yield figure.LATENCY_LIMIT.at(
+                place,
+                location,
+                f"the 99th percentile of the latency is {_shown_ms(stated)}; at most {limit_ns / 1e6:g} ms are allowed",
+                value=_shown_ms(stated),
+                limit=f"{limit_ns / 1e6:g} ms",
+            )
+        return
+    limits = rules.token_latency_limits_ns.get(claimed)
+    if limits is None:
+        return
+    for key, what, limit_ns in (
+        (_TTFT, "time to the first token", limits.ttft),
+        (_TPOT, "time of an output token", limits.tpot),
+    ):
+        stated = figures.performance.get(key)
+        latency_ns = number(stated)
+        if latency_ns is None or not latency_ns < limit_ns:  # also NaN is not below
+            yield figure.TOKEN_LATENCY.at(
+                place,
+                location,
+                f"the 99th percentile of the {what} is {_shown_ms(stated)}; it must be below {limit_ns / 1e6:g} ms",
+                value=_shown_ms(stated),
+                limit=f"below {limit_ns / 1e6:g} ms",
+            )
+
+
+def _outcome(place: Result, figures: Figures, location: str) -> Findings:
+    if place.model_rules is None or place.scenario is None:
+        return
+    metric = endpoints_metric(figures, place.round, place.model_rules, cast("Scenario", place.scenario))
+    if metric is None or metric.value is None:
+        field = "" if metric is None else f" ({metric.field})"
+        yield figure.RESULT_VALUE.at(place, location, f"the files state no result{field}", limit="a number above 0")
+    elif metric.value <= 0:
+        yield figure.RESULT_VALUE.at(
+            place,
+            location,
+            f"the result is {metric.value:g} ({metric.field}); it must be above 0",
+            value=f"{metric.value:g}",
+            limit="above 0",
+            severity=None if metric.value == 0 else "rules",
+        )
+
+
+def _accuracy(place: Result, figures: Figures) -> Findings:
+    """Look at what the accuracy run scored."""
+    location = figures.files["accuracy"].location
+    failed = number(figures.accuracy.get("num_errors"))
+    if failed:
+        yield figure.LOADGEN_ERRORS.at(
+            place,
+            location,
+            f"{failed:g} samples of the accuracy run failed",
+            value=f"{failed:g}",
+            limit=0,
+            severity="official",
+        )
+    if place.model is None:
+        return
+    scenario = place.scenario or place.folder
+    required, samples = place.round.accuracy_sample_count(place.model, scenario), _covered(figures)
+    if samples != required:
+        shown = "an unknown number" if samples is None else f"{samples:g}"
+        yield DATASET_SIZE.at(
+            place,
+            location,
+            f"the accuracy run covers {shown} of {required} samples",
+            value=None if samples is None else shown,
+            limit=required,
+        )
+    yield from count_by_spelling(place, location)
+    if not figures.scores:
+        yield SCORE.at(place, location, "accuracy_results.json states no score", limit="accuracy_scores")
+    elif place.submitter.rules.accuracy_target:
+        yield from _score(place, figures, location)
+
+
+def _covered(figures: Figures) -> float | None:
+    return number(figures.accuracy.get("effective_accuracy_sample_count"))
+
+
+def _score(place: Result, figures: Figures, location: str) -> Findings:
+    model = cast("str", place.model)
+    if model not in place.round.endpoints.accuracy_compared:
+        yield NOT_JUDGED.at(place, location, "the accuracy is not compared with the round's target")
+        return
+    target = place.round.accuracy_targets(model, place.scenario or place.folder)[0]
+    value, least = score_of(figures.scores[0], target.metric), target.min or 0.0
+    if value is None or not value >= least:
+        shown = "no number" if value is None or math.isnan(value) else f"{value:.10g}"
+        yield TARGET.at(
+            place,
+            location,
+            f"{target.metric} is {shown}; expected at least {least:.10g}",
+            value=shown,
+            limit=f"at least {least:.10g}",
+            severity="rules" if value is not None and math.isnan(value) else None,  # NaN passes the official one
+        )
+
+
+def _shown(value: Json, unit: str) -> str:
+    return "nothing" if value is None else f"{value} {unit}"
+
+
+def _shown_ms(value_ns: Json) -> str:
+    stated = number(value_ns)
+    return ("missing" if value_ns is None else repr(value_ns)) if stated is None else f"{stated / 1e6:g} ms"
 
 
 def _read(place: Result, location: str) -> tuple[Json, str | None]:
     """Return an object, or why there is none."""
     try:
-        text = place.path(location).read_text(encoding="utf-8")
-        value = json.loads(text) if location.endswith(".json") else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        value = json.loads(place.tree.read(location).decode())
+    except (OSError, ValueError, RecursionError) as error:
         return None, type(error).__name__
     return (value, None) if isinstance(value, dict) else (None, "it holds no object")
 
 
-def _audits(place: Result) -> Findings:
+def _audits(place: Result, figures: Figures) -> Findings:
     rules = place.model_rules
     for test in () if rules is None else rules.compliance:
+        bounds = place.round.compliance_files[test].mean_output_tokens.get(place.model or "")
+        if bounds is not None and figures.files["performance"].value is not None:
+            yield from _output_length(place, figures, test, bounds)
         name = place.round.endpoints.compliance.get(test)
         if name is None:
             continue
@@ -133,6 +303,20 @@ def _audits(place: Result) -> Findings:
                 value=f"test: {said.get('test')}, passed: {said.get('passed')}",
                 limit=f"test: {name}, passed: true",
             )
+
+
+def _output_length(place: Result, figures: Figures, test: str, bounds: tuple[float, float]) -> Findings:
+    stated = figures.performance.get("mean_output_tokens")
+    mean = number(stated)
+    if mean is None or not bounds[0] <= mean <= bounds[1]:
+        shown = "missing" if stated is None else str(stated)
+        yield AUDIT.at(
+            place,
+            figures.files["performance"].location,
+            f"the mean length of outputs is {shown}; {test} wants {bounds[0]:g} to {bounds[1]:g} tokens",
+            value=shown,
+            limit=f"{bounds[0]:g} to {bounds[1]:g}",
+        )
 
 
 FAMILY = Family("endpoints", "MLPerf Endpoints", RULES, result=(endpoints,))

@@ -27,6 +27,7 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "symlink": ("src/data", "the symbolic link to /data cannot be submitted: it is absolute"),
         "hidden-name": ("src/.bashrc", "the name '.bashrc' starts with a dot"),
         "space-in-name": ("src/my code.py", "the name 'my code.py' has a space"),
+        "name-encoding": ("results/caf\\xe9", "the name 'caf\\udce9' is not UTF-8"),
         "pycache": ("src/__pycache__", "compiled Python files are no part of a submission"),
         "empty-folder": ("src/models", "the folder is empty"),
         "unreadable": ("src/pipe", "cannot be read: it is no regular file"),
@@ -191,8 +192,8 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "endpoints-score": ("accuracy/accuracy_results.json", "accuracy_results.json states no score"),
         "endpoints-audit": ("audit/audit_output_caching_test.json", "the audit output_caching_test did not pass"),
         "endpoints-not-judged": (
-            "results/node1/gpt-oss-120b/Offline",
-            "the figures of this result are not judged here",
+            "accuracy/accuracy_results.json",
+            "the accuracy is not compared with the round's target",
         ),
         "secret": ("src/setup.sh", "line 7 holds a Hugging Face token (hf_a…)"),
         "private-detail": ("results/node1/resnet/Offline/README.md", "home folder /home/jane and in 3 more files"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from mlperf_ops.checker.accuracy import ENCODING
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submission, System
 from mlperf_ops.checker.system import PLACEHOLDER, is_blank
+from mlperf_ops.checker.texts import is_encodable
 from mlperf_ops.files import JsonObject
 from mlperf_ops.system_lint import is_placeholder
 
@@ -71,6 +73,14 @@ def measurements(place: Result) -> Findings:
                 f"field {key} needs a value and is {value!r}",
                 value=repr(value),
                 severity="rules" if value else None,
+            )
+        elif isinstance(value, str) and not is_encodable(value):
+            yield ENCODING.at(
+                place,
+                file.location,
+                f"{key} holds half of a character, which is no text: {value!r}",
+                value=repr(value),
+                severity=None if key == "weight_data_types" else "advice",  # the one that is in the official table
             )
         elif is_placeholder(value):
             yield PLACEHOLDER.at(place, file.location, f"{key} is the placeholder {value!r}", value=value)

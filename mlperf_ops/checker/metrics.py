@@ -11,7 +11,7 @@ from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Scenario
 
 _NS_PER_MS = 1e6
-_LATENCY_UNITS_NS = {"Latency (ms)": 1e6, "Latency (s)": 1e9}
+LATENCY_UNITS_NS = {"Latency (ms)": 1e6, "Latency (s)": 1e9}
 _STREAMS_OF_MULTISTREAM = 8
 
 
@@ -33,8 +33,13 @@ class Metric:
 
 
 def number(value: Json) -> float | None:
-    """Return a JSON number as float; None for anything else."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """Return a JSON number as float, infinite where it is beyond one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _multistream_from_singlestream(values: JsonObject) -> float | None:
@@ -80,13 +85,14 @@ def result_metric(
         inference = _INFERENCES.get((measured, claimed))
         if inference is None:
             return None
-        return Metric(_finite(inference[1](values)), unit, inferred=True, field=inference[0])
+        return Metric(finite(inference[1](values)), unit, inferred=True, field=inference[0])
     field = rules.result_field_override.get(measured) or round_.result_field[measured]
     value = number(values.get(field))
     if value is not None:
-        value /= _LATENCY_UNITS_NS.get(unit, 1)
-    return Metric(_finite(value), unit, inferred=False, field=field)
+        value /= LATENCY_UNITS_NS.get(unit, 1)
+    return Metric(finite(value), unit, inferred=False, field=field)
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a number that is neither NaN nor infinite; None for these."""
     return value if value is not None and math.isfinite(value) else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submission
+from mlperf_ops.checker.texts import is_encodable
 from mlperf_ops.checker.tree import join
 
 _OLD_CHECKS = "submission_checker_old.py: checks of a submitter's folder"
@@ -35,6 +36,15 @@ SPACE_IN_NAME = Rule(
     "Rename it with '_' or '-'.",
     _OLD_CHECKS,
 )
+NAME_ENCODING = Rule(
+    "name-encoding",
+    "official",
+    "name is not UTF-8",
+    "The names of the folders down to the scenario stand in the official table, and the official checker ends with a "
+    "traceback when it writes one that is no UTF-8; elsewhere such a name differs from machine to machine.",
+    "Rename it with letters, digits, '_', '-' and '.'.",
+    "submission_checker: results.py export_row",
+)
 PYCACHE = Rule(
     "pycache",
     "rules",
@@ -59,10 +69,11 @@ UNREADABLE = Rule(
     "Correct its permissions, or replace it by a regular file.",
     "file permissions",
 )
-RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, PYCACHE, EMPTY_FOLDER, UNREADABLE)
+RULES = (LINK, HIDDEN_NAME, SPACE_IN_NAME, NAME_ENCODING, PYCACHE, EMPTY_FOLDER, UNREADABLE)
 
 BESIDE_DIVISIONS = frozenset({".git", ".github", "assets"})  # of a repository that holds the tree
 _PYCACHE = "__pycache__"
+_SUBMITTER_DEPTH = 2
 _RESULT_DEPTH = 6  # division/submitter/results/system/benchmark/scenario
 KEPT = ".gitkeep"  # allowed everywhere by the official lists of files
 
@@ -73,22 +84,35 @@ def _owner(location: str) -> At:
     return At("/".join(parts[:_RESULT_DEPTH]) if parts[2:3] == ["results"] else location)
 
 
+def _of_results(location: str) -> bool:
+    parts = location.split("/")
+    return parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH
+
+
 def names(submission: Submission) -> Findings:
     """Look at every name of the tree."""
     tree = submission.tree
     for link in tree.links:
+        hides = _of_results(link.location) and (tree.root / link.location).is_dir()
+        problem = link.problem or ("results behind a link to a folder are not judged here" if hides else None)
         yield LINK.at(
             _owner(link.location),
             link.location,
-            f"the symbolic link to {link.target} "
-            + (f"cannot be submitted: {link.problem}" if link.problem else "stays"),
+            f"the symbolic link to {link.target} " + (f"cannot be submitted: {problem}" if problem else "stays"),
             value=link.target,
-            severity=None if link.problem else "advice",
+            severity=None if problem else "advice",
         )
     for location, problem in tree.unreadable.items():
         yield UNREADABLE.at(_owner(location), location, f"cannot be read: {problem}")
     held = {place.rpartition("/")[0] for place in (*(link.location for link in tree.links), *tree.unreadable)}
     held |= tree.narrowed
+    told = {
+        name
+        for location, folder in tree.folders.items()
+        if location.count("/") == _SUBMITTER_DEPTH and location.endswith("/results")
+        for name in folder.folders
+        if not is_encodable(name)
+    }
     for location in sorted(tree.folders):
         folder = tree.folders[location]
         if location.split("/", 1)[0] in BESIDE_DIVISIONS:
@@ -96,17 +120,30 @@ def names(submission: Submission) -> Findings:
         if location and not (folder.folders or folder.files or location in held or location in tree.unreadable):
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
         for name in (*folder.folders, *folder.files):
-            if name[0] == "." or name == _PYCACHE or name.split() != [name]:
-                yield from _name(join(location, name), name)
+            if name[0] == "." or name == _PYCACHE or name.split() != [name] or not is_encodable(name):
+                yield from _name(join(location, name), name, told)
 
 
-def _name(location: str, name: str) -> Findings:
+def _name(location: str, name: str, told: set[str]) -> Findings:
+    """Look at a name; `told` are systems whose name is no UTF-8: what else is called like them needs no word."""
     if name in BESIDE_DIVISIONS and "/" not in location:
         return
     if name.startswith(".") and name != KEPT:
         yield HIDDEN_NAME.at(_owner(location), location, f"the name '{name}' starts with a dot", value=name)
     if any(character.isspace() for character in name):
         yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
+    parts = location.split("/")
+    if not is_encodable(name):
+        # Of the folders that the official table names: submitter, system, benchmark, scenario.
+        named = len(parts) == _SUBMITTER_DEPTH or (parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH)
+        if named or not any(name.startswith(one) for one in told):
+            yield NAME_ENCODING.at(
+                At(location) if named else _owner(location),
+                location,
+                f"the name {name!r} is not UTF-8",
+                value=repr(name),
+                severity=None if named else "advice",
+            )
     if name == _PYCACHE:
         yield PYCACHE.at(_owner(location), location, "compiled Python files are no part of a submission")
 

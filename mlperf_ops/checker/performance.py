@@ -170,6 +170,15 @@ def _size(place: Result, here: str, log: DetailLog) -> Findings:
             limit=required,
         )
     samples, required = number(values.get("effective_samples_per_query")), rules.offline_min_samples_per_query
+    if measured == "Offline" and required is None:
+        yield rule.MIN_QUERIES.at(
+            place,
+            here,
+            f"{place.round.name} has no minimum of Offline samples for {place.model}, without which the official "
+            "checker rejects the run",
+            value=measured,
+            limit="a scenario that the round has for the benchmark",
+        )
     if measured == "Offline" and samples is not None and required is not None and samples < required:
         yield rule.MIN_QUERIES.at(
             place,
@@ -260,6 +269,15 @@ def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
         )
         return
     official = rules.token_latency_limits_ns.get(cast("Scenario", measured_scenario(log)))
+    if official is None and measured_scenario(log) == "Server":
+        yield rule.TOKEN_LATENCY.at(
+            place,
+            here,
+            f"{place.round.name} has no limits of token latencies for {place.model} in Server, without which the "
+            "official checker rejects the run",
+            value="Server",
+            limit="a scenario that the round has for the benchmark",
+        )
     claimed = rules.token_latency_limits_ns.get(cast("Scenario", place.scenario))
     fields = {
         "ttft": "result_first_token_99.00_percentile_latency_ns",
@@ -361,7 +379,7 @@ def _official_number(value: Json) -> bool:
     """Whether the official checker makes a result of a value: it takes texts, NaN and infinity."""
     try:
         return bool(float(value))  # type: ignore[arg-type]  # what it does with it
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

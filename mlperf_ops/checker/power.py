@@ -235,10 +235,17 @@ def _problems(value: Json) -> Iterator[str]:
                     yield f"PowerCapacityWatts of {label} is {watts!r}"
 
 
-def _leaves(value: Json, label: str = "the system", depth: int = 0) -> Iterator[tuple[str, Json, Json]]:
-    """Yield label, number of needed supplies and supplies of each part, at any depth of labels."""
-    if depth > _DEEPEST:
+def _leaves(
+    value: Json, label: str = "the system", depth: int = 0, seen: set[int] | None = None
+) -> Iterator[tuple[str, Json, Json]]:
+    """Yield label, number of needed supplies and supplies of each part, at any depth of labels.
+
+    What a YAML alias stands for is visited once: aliases of aliases are more parts than can be.
+    """
+    seen = set() if seen is None else seen
+    if depth > _DEEPEST or (isinstance(value, (dict, list)) and id(value) in seen):
         return
+    seen.add(id(value))
     if isinstance(value, dict):
         keys = {str(key).lower(): key for key in value}
         if "psus" in keys and "min psus needed" in keys:
@@ -248,7 +255,7 @@ def _leaves(value: Json, label: str = "the system", depth: int = 0) -> Iterator[
     else:
         children = ((label, child) for child in value) if isinstance(value, list) else ()
     for name, child in children:
-        yield from _leaves(child, name, depth + 1)
+        yield from _leaves(child, name, depth + 1, seen)
 
 
 _DEEPEST = 20

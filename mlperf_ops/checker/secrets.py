@@ -20,7 +20,8 @@ SECRET = Rule(
     "secret",
     "rules",
     "key, token or password",
-    "A submission is published: everybody who reads it can use the key. Nobody else looks for it.",
+    "A submission is published: everybody who reads it can use the key. Nobody else looks for it. The check looks into "
+    "documents, settings and scripts of shells; `mlperf-ops pack` looks into every file.",
     "Revoke it, and take it out of the file and of the history of the repository.",
     "mlperf-ops: secrets must not be published",
     own="Revoke it, take it out of the file (and of the history of the repository), and aggregate again.",
@@ -77,6 +78,13 @@ _WRITTEN = (
     ".pem",
     ".key",
     ".config",
+    ".bash",
+    ".service",
+    ".slurm",
+    ".properties",
+    ".tfvars",
+    ".j2",
+    ".ipynb",
 )
 _KEY_NAMES = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa", ".netrc", ".env")
 # LoadGen's settings and what programs write: many, and nobody's words.
@@ -162,7 +170,7 @@ def _texts(tree: Tree, location: str) -> Iterator[str]:
         for name, size in folder.files.items():
             if not 0 < size <= _LONGEST_BYTES or name.startswith(_LOGS):
                 continue
-            if name.endswith(_WRITTEN) or name in _KEY_NAMES:
+            if name.endswith(_WRITTEN) or "." not in name or name in _KEY_NAMES:
                 yield f"{here}/{name}"
         pending += [f"{here}/{name}" for name in reversed(folder.folders)]
 

@@ -198,7 +198,8 @@ def _meanings(console: Console, findings: tuple[Finding, ...]) -> None:
 
 def _official(console: Console, report: CheckReport, *, every: bool) -> None:
     if report.official is None:
-        console.print(Text(f"official checker: {report.official_note}", style="dim"))
+        if report.official_note is not None:
+            console.print(Text(f"official checker: {report.official_note}", style="dim"))
         return
     official = report.official
     accepted = sum(1 for result in official.results if result.passed)

@@ -16,6 +16,7 @@ from pathlib import Path
 from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text, read_accuracy_text
 from mlperf_ops.catalogue.layout import PathTemplate
 from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
+from mlperf_ops.checker.endpoints_figures import Figures, read_figures
 from mlperf_ops.checker.texts import LONGEST_BYTES, TextFile, read_text
 from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.errors import ResultError
@@ -262,7 +263,11 @@ class Result:
     @cached_property
     def scenario(self) -> str | None:
         """The folder's scenario as MLPerf spells it; None when there is no such scenario."""
-        return self.submitter.submission.scenario_by_folded.get(self.folder.casefold())
+        folder = self.folder.casefold()
+        known = self.submitter.submission.scenario_by_folded.get(folder)
+        if known is None and folder in self.round.endpoints.scenario_folders and self.is_endpoints:
+            return self.round.endpoints.scenario_folders[folder]
+        return known
 
     @cached_property
     def model(self) -> str | None:
@@ -359,7 +364,9 @@ class Result:
 
     @cached_property
     def measured_scenario(self) -> str | None:
-        """Scenario that LoadGen ran in the performance run."""
+        """Scenario that ran in the performance run."""
+        if self.figures is not None:
+            return self.figures.scenario
         value = None if self.performance.log is None else self.performance.log.values.get("effective_scenario")
         return value if isinstance(value, str) else None
 
@@ -375,6 +382,13 @@ class Result:
         if any(self.tree.size(self.place(log)) is not None for log in (layout.perf_detail, layout.acc_detail)):
             return False
         return any(self.tree.size(f"{self.location}/{name}") is not None for name in files.values())
+
+    @cached_property
+    def figures(self) -> Figures | None:
+        """What a result of MLPerf Endpoints states; None for any other result."""
+        if not self.is_endpoints:
+            return None
+        return read_figures(self.tree, self.location, self.folder, self.round.endpoints)
 
     @property
     def is_server_run(self) -> bool:

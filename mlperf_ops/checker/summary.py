@@ -155,12 +155,12 @@ def _clean(row: JsonObject) -> None:
     if row["Accelerator"] == "-":
         row["Accelerator"] = ""
     accelerators = row["a#"]
-    if str(accelerators).isnumeric():
+    if str(accelerators).isdecimal():
         accelerators = int(str(accelerators))
     row["a#"] = "" if accelerators == 0 else accelerators
     try:
         row["p#"] = int(float(str(row["host_processors_per_node"])))
-    except ValueError:
+    except (ValueError, OverflowError):
         row["p#"] = ""
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mlperf_ops.checker.accuracy import ENCODING
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submitter, System
+from mlperf_ops.checker.texts import is_encodable
 from mlperf_ops.errors import nearest
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.system_lint import is_not_applicable, is_placeholder, style, variants, wants_value
@@ -131,6 +133,7 @@ RULES = (
 
 _TEXT_FIELDS = ("status", "submitter", "division", "system_type", "hw_notes", "sw_notes")
 _IS_NETWORK = "is_network"
+_MOST = 10**12  # nobody has so many of anything; Python cannot write a product of much larger ones
 _UNKNOWN = re.compile(r"(?i)\W*(unknown\b.*|undefined)")
 
 
@@ -153,6 +156,7 @@ def description(place: System) -> Findings:
     if file.value is None:
         yield UNREADABLE.at(place, file.location, f"the description cannot be read: {file.problem}")
         return
+    yield from _half_characters(place, file.location, file.value)
     yield from _required(place, file.location, file.value)
     yield from _types(place, file.location, file.value)
     yield from _values(place, file.location, file.value)
@@ -193,6 +197,28 @@ def spelling(submitter: Submitter) -> Findings:
         )
 
 
+# What the official checker writes into its table, as UTF-8.
+_IN_TABLE = frozenset(
+    {
+        *("status", "system_type", "system_name", "number_of_nodes", "host_processor_model_name"),
+        *("host_processors_per_node", "host_processor_core_count", "accelerator_model_name", "accelerators_per_node"),
+        *("framework", "operating_system", "hw_notes", "sw_notes", "system_power_capacity"),
+    }
+)
+
+
+def _half_characters(place: System, location: str, fields: JsonObject) -> Findings:
+    for key, value in fields.items():
+        if isinstance(value, str) and not is_encodable(value):
+            yield ENCODING.at(
+                place,
+                location,
+                f"{key} holds half of a character, which is no text: {value!r}",
+                value=repr(value),
+                severity=None if key in _IN_TABLE else "advice",
+            )
+
+
 def _no_answers(place: System, location: str, fields: JsonObject) -> Findings:
     rules, accelerators = place.submitter.round.system_description, fields.get("accelerators_per_node")
     for key, value in fields.items():
@@ -228,9 +254,10 @@ def _types(place: System, location: str, fields: JsonObject) -> Findings:
     rules = place.submitter.round.system_description
     for key in rules.integer_fields_used_by_report:
         value = fields.get(key)
-        if value and not _is_integer(value):
+        count = _count(value)
+        if value and (count is None or abs(count) > _MOST):
             # The checker itself computes with the first two; the third only breaks the report made from its CSV.
-            crashes = key in ("number_of_nodes", "accelerators_per_node")
+            crashes = key in ("number_of_nodes", "accelerators_per_node") and count is None
             yield FIELD_TYPE.at(
                 place,
                 location,
@@ -258,12 +285,12 @@ def _types(place: System, location: str, fields: JsonObject) -> Findings:
             )
 
 
-def _is_integer(value: Json) -> bool:
+def _count(value: Json) -> int | None:
+    """Return the number that the official checker makes of a value; None where it ends with a traceback."""
     try:
-        int(value)  # type: ignore[arg-type]  # what the official checker does with it
+        return None if isinstance(value, bool) else int(value)  # type: ignore[arg-type]  # what it does with it
     except (TypeError, ValueError, OverflowError):
-        return False
-    return not isinstance(value, bool)
+        return None
 
 
 def _values(place: System, location: str, fields: JsonObject) -> Findings:

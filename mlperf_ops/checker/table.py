@@ -89,9 +89,11 @@ def _row(submission: Submission, row: CheckedResult) -> JsonObject:
 def total_accelerators(fields: JsonObject) -> int | str:
     """Return the accelerators of all nodes; "" when the description does not give numbers."""
     try:
-        return int(str(fields["number_of_nodes"])) * int(str(fields["accelerators_per_node"]))
+        total = int(str(fields["number_of_nodes"])) * int(str(fields["accelerators_per_node"]))
+        str(total)  # Python writes no number of thousands of digits
     except (KeyError, ValueError):
         return ""
+    return total
 
 
 def design_power_watts(result: Result) -> float | str:
@@ -111,20 +113,28 @@ def design_power_watts(result: Result) -> float | str:
         return ""
     try:
         return _supplies_watts(yaml.safe_load(result.path(location).read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError, TypeError):
-        return ""
+    except (OSError, ValueError, yaml.YAMLError, RecursionError, TypeError, AttributeError, OverflowError):
+        return ""  # nameplate-power says what is wrong with it
 
 
-def _supplies_watts(node: Any) -> float:  # noqa: ANN401  # whatever the YAML holds
+def _supplies_watts(node: Any, known: dict[int, float] | None = None) -> float:  # noqa: ANN401  # whatever the YAML holds
+    """Sum up a part; `known` are the sums by identity: YAML's aliases of aliases are more parts than can be visited."""
+    known = {} if known is None else known
+    if id(node) not in known:
+        known[id(node)] = _sum_watts(node, known)
+    return known[id(node)]
+
+
+def _sum_watts(node: Any, known: dict[int, float]) -> float:  # noqa: ANN401  # as above
     if isinstance(node, list):
-        return sum(_supplies_watts(one) for one in node)
+        return sum(_supplies_watts(one, known) for one in node)
     if not isinstance(node, dict):
         return 0
     lower = {str(key).lower(): value for key, value in node.items()}
     if "psus" in lower and "min psus needed" in lower:
         capacities = sorted((one.get("PowerCapacityWatts", 0) for one in lower["psus"]), reverse=True)
         return float(sum(capacities[: int(lower["min psus needed"])]))
-    return sum(_supplies_watts(value) for value in node.values())
+    return sum(_supplies_watts(value, known) for value in node.values())
 
 
 def _private_id(submission: Submission, result: Result) -> Json:

@@ -46,6 +46,15 @@ class TextFile:
         return next((float(match[1]) for line in self.lines if (match := pattern.match(line))), None)
 
 
+def is_encodable(text: str) -> bool:
+    """Whether a text is one: JSON may escape half a character, and a name on a disk may be any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_text(tree: Tree, location: str) -> TextFile:
     """Read a text file of a tree; its first 8 MiB count."""
     if tree.size(location) is None:

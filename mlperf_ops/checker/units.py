@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
 
+from mlperf_ops.checker.endpoints_figures import endpoints_metric, stated_scores
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import CheckedResult, Finding
 from mlperf_ops.checker.rules import At, Family, Findings, Place, Rule
@@ -152,8 +153,12 @@ def _row(result: Result) -> CheckedResult:
     log = result.performance.log
     values = {} if log is None else log.values
     claimed, measured = cast("Scenario | None", result.scenario), cast("Scenario | None", result.measured_scenario)
-    metric = None
-    if result.model_rules is not None and claimed is not None and measured in result.round.result_field:
+    metric, figures = None, result.figures
+    if figures is not None:
+        measured = result.submitter.submission.scenario_by_folded.get(str(measured).casefold())
+        if result.model_rules is not None and claimed is not None:
+            metric = endpoints_metric(figures, result.round, result.model_rules, claimed)
+    elif result.model_rules is not None and claimed is not None and measured in result.round.result_field:
         metric = result_metric(values, result.round, result.model_rules, claimed, measured)
     validity = values.get("result_validity")
     power = result_power(result)
@@ -168,7 +173,7 @@ def _row(result: Result) -> CheckedResult:
         measured_scenario=measured,
         metric=None if metric is None else metric.value,
         unit=None if metric is None else metric.unit,
-        accuracy={} if result.accuracy_text is None else result.accuracy_text.texts,
+        accuracy=_accuracy(result),
         validity=validity if isinstance(validity, str) else None,
         inferred=metric is not None and metric.inferred,
         verdict="pass",
@@ -176,6 +181,13 @@ def _row(result: Result) -> CheckedResult:
         power=None if power is None else power.value,
         power_unit=None if power is None or claimed is None else result.round.power_units[claimed],
     )
+
+
+def _accuracy(result: Result) -> dict[str, str]:
+    """Return metric -> number as the result states it."""
+    if result.figures is not None:
+        return stated_scores(result.figures)
+    return {} if result.accuracy_text is None else result.accuracy_text.texts
 
 
 def result_power(result: Result) -> PowerMetric | None:

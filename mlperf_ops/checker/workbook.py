@@ -93,5 +93,5 @@ def _cell(name: str, value: Json) -> str | int | float | None:
         quoted = value.replace('"', "%22")
         return f'=HYPERLINK("{quoted}","{_LINKS[name]}")'
     if isinstance(value, (str, int, float)):
-        return _CONTROL.sub("", value) if isinstance(value, str) else value
+        return _CONTROL.sub("", value.encode(errors="replace").decode()) if isinstance(value, str) else value
     return None if value is None else str(value)

@@ -22,6 +22,7 @@ from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
 from mlperf_ops.checker.other_round import SIGNS, hint_of_other_round
+from mlperf_ops.checker.structure import UNKNOWN_DIVISION
 from mlperf_ops.checker.summary import WORKBOOK, write_summary
 from mlperf_ops.checker.table import csv_text, table_rows
 from mlperf_ops.checker.workbook import require_openpyxl
@@ -80,6 +81,11 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     rules, planned = _question(tree, round_, plan)
     earlier = None if baseline is None else load(CheckReport, read_json(baseline), str(baseline))
     selected = known_rules(only or (), "--only")
+    if selected and (csv or summary):
+        raise ConfigError(
+            f"{'--csv' if csv else '--summary'} needs all rules: it lists accepted results; --only leaves some out",
+            hint="call it without --only",
+        )
     if official_checker is not None:
         inspect(official_checker, rules)  # before the tree, which may be large
     if summary is not None:
@@ -87,14 +93,15 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     report = check_tree(tree, rules, planned, submitter=submitter, only=selected, cache=cache)
     if not report.results and planned is None:
         raise ConfigError(
-            f"{tree} holds no result" + (f" of {submitter}" if submitter else ""),
-            hint="a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>",
+            f"{tree} holds no result" + (f" of {submitter}" if submitter else ""), hint=_where_results_are(report)
         )
-    report = _second_opinion(report, rules, official_checker, tuple(official_flag or ()), official_note, submitter)
+    report = _second_opinion(
+        _told(report), rules, official_checker, tuple(official_flag or ()), official_note, submitter
+    )
     # The verdict is shown whatever happens to the files.
     problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
     change = None if earlier is None else change_since(earlier, report)
-    hint = _hint(report)
+    hint = _hint(report) or (f"judged by {', '.join(sorted(selected))} alone, not by all rules" if selected else None)
     if as_json:
         more: JsonObject = {} if change is None else {"baseline": dump(change)}
         typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))
@@ -108,6 +115,23 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         raise typer.Exit(problems[0].exit_code)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _told(report: CheckReport) -> CheckReport:
+    from mlperf_ops.checker.retired import SIGN, with_history  # noqa: PLC0415  # rarely needed
+
+    if not any(finding.rule == SIGN for finding in report.findings):
+        return report
+    from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
+
+    return with_history(report, load_catalogue())
+
+
+def _where_results_are(report: CheckReport) -> str:
+    """Say where a result has to be, after what was found instead of a division."""
+    odd = next((finding.message for finding in report.findings if finding.rule == UNKNOWN_DIVISION.id), None)
+    told = "a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>"
+    return told if odd is None else f"{odd}; {told}"
 
 
 def _hint(report: CheckReport) -> str | None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlperf_ops.catalogue import Round, load_catalogue
+from mlperf_ops.catalogue.history import unknown_benchmark
 from mlperf_ops.compliance.audit import audit_settings, audit_text, named_test, problem_of
 from mlperf_ops.compliance.model import Options, Request, Runs, Verification
 from mlperf_ops.compliance.official import OfficialVerification, run_official
@@ -182,7 +183,7 @@ def _official(rules: Round, benchmark: str) -> str:
         official = known[benchmark].maps_to if benchmark in known and known[benchmark].maps_to in rules.models else None
     if official is None:
         names = [*rules.models, *rules.model_aliases]
-        raise unknown_name(f"benchmark of round {rules.name}", benchmark, names, where="--benchmark")
+        raise unknown_benchmark(benchmark, rules, names, load_catalogue(), where="--benchmark")
     return official
 
 

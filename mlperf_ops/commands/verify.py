@@ -77,7 +77,9 @@ def _show(report: VerifyReport) -> None:
             ("against", f"{inside}; {second}" if PAGE in report.against else second),
             ("sha256", report.sha256),
             ("content", content),
+            *(("tainted", f"{name}: packed on request although its host drifted") for name in report.tainted),
         ],
+        {"tainted": "yellow"},
     )
     typer.echo(_verdict(report))
 

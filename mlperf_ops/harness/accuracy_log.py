@@ -157,6 +157,8 @@ def _element(text: _Text, decoder: json.JSONDecoder, log: Path, number: int) -> 
             cut = error.msg.startswith("Unterminated string") or error.pos >= len(text.buffer) - _NEAR_THE_END
             if not (cut and text.more()):
                 raise _broken(log, f"entry {number}: {error.msg}") from error
+        except RecursionError as error:
+            raise ResultError(f"{log}: entry {number} is nested too deeply; it is no log of LoadGen") from error
 
 
 def _broken(log: Path, where: str) -> ResultError:

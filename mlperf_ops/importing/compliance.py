@@ -24,7 +24,7 @@ from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.model import SCENARIOS, Mode, Scenario
 from mlperf_ops.plan_model import CollectedHost
-from mlperf_ops.truncate import truncate
+from mlperf_ops.truncate import shorten
 
 
 def prove(wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str], round_: Round) -> Verification:
@@ -94,7 +94,8 @@ def _refuse_shortened(wanted: Wanted, attempt: Path, round_: Round) -> None:
     log, text = attempt / ACCURACY_LOG, attempt / ACCURACY_TXT
     if not log.exists() or not text.exists():
         return
-    whole = truncate(log, text, round_.limits, round_.hash_regex).full_log_at_hand
+    where = f"{wanted.folder_name}: {ACCURACY_TXT}"  # not the folder in which the files are shown under one name
+    whole = shorten(log, text.read_bytes(), round_.limits, round_.hash_regex, where).full_log_at_hand
     told = wanted.test == "TEST01" and (attempt / VERIFY_ACCURACY).exists()  # by the tool that had the whole log
     if not whole and not told:
         raise ResultError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlperf_ops.catalogue import Catalogue, Round
+from mlperf_ops.catalogue.history import unknown_benchmark
 from mlperf_ops.compliance.audit import problem_of
 from mlperf_ops.errors import ConfigError, ResultError, unknown_name
 from mlperf_ops.files import Json, read_json
@@ -180,7 +181,7 @@ def benchmark_of(file: MapFile, index: int, frame: Frame, catalogue: Catalogue, 
         official = entry.maps_to
     if official not in round_.models:
         known = {*round_.models, *round_.model_aliases, *catalogue.benchmarks}
-        raise unknown_name(f"benchmark of round {round_.name}", name, known, where=where)
+        raise unknown_benchmark(name, round_, known, catalogue, where=where)
     own = round_.model_aliases.get(name, name) not in round_.models
     if own and round_.divisions[division].official_models_only:
         raise ConfigError(

@@ -126,6 +126,7 @@ print(json.dumps({
         "private_id": at(c.PRIVATE_ID_PATH),
     },
     "endpoints": [c.ENDPOINTS_ALLOWED_MODELS, c.ENDPOINTS_COMPLIANCE_MAPPING, c.RESULT_FIELD_ENDPOINTS.get(version)],
+    "endpoints_fields": [c.ENDPOINTS_MAPPINGS, c.ENDPOINTS_JSON_ALT_PATHS, c.ENDPOINTS_YAML_FIELD_MAP],
 }))
 """
 
@@ -294,6 +295,18 @@ def test_limits_and_endpoints_are_the_official_ones(ours: Round, theirs: dict[st
     # The list of models knows no rounds; the fields of a result say which round has such results at all.
     expected = [[], {}, {}] if fields is None else [models, tests, fields]
     assert [list(endpoints.allowed_models), endpoints.compliance, endpoints.result_field] == expected
+
+
+def test_fields_of_endpoints_are_the_official_ones(ours: Round, theirs: dict[str, Any]) -> None:
+    mapping, alternatives, settings = theirs["endpoints_fields"]
+    fields = {loadgen: path for path, loadgen in mapping.items()}
+    for key, paths in ours.endpoints.exported.items():
+        expected = [fields[key], *([alternatives[fields[key]]] if fields[key] in alternatives else [])]
+        assert list(paths) == expected, key
+    for key, path in fields.items():
+        if key in ours.endpoints.exported and path in settings:
+            assert list(ours.endpoints.settings[key]) == [settings[path], path], key
+    assert set(ours.endpoints.settings) <= set(ours.endpoints.exported)
 
 
 def source(round_: Round, path: str) -> str:

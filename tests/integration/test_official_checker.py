@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree, run_official, with_official
+from mlperf_ops.model import Scenario
 from tests.support.attempts import RealLogs
 from tests.support.damage import Damage, damages
+from tests.support.endpoints_trees import CASES, EndpointsCase, endpoints_tree
 from tests.support.faults import CLOSED_FAULTS, FAULTS, Plant
 from tests.support.llm_faults import LLM_FAULTS, LLM_HARMLESS, llm_tree
+from tests.support.odd_scenarios import ODD_SCENARIOS, odd_tree
 from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
 from tests.support.power_trees import measure
 from tests.support.submission_trees import EDGE, Fault, TreeUnderTest, good_tree, round_v61, short_tree
@@ -168,4 +171,48 @@ def test_long_runs_over_twenty_images_pass_with_the_flag_for_the_data_set_alone(
     report = both(tree, "--skip-dataset-size-check")
     assert report.official is not None
     assert report.official.accepted
+    assert report.disagreements == ()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_objects_to_results_of_endpoints_exactly_where_we_say_so(
+    case: EndpointsCase, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, case.model, case.scenario)
+    case.plant(tree.result(case.scenario))
+    report = both(tree)
+    assert report.official is not None
+    assert report.official.accepted == (not case.rules or case.severity != "official")
+    assert report.disagreements == ()
+    if report.official.accepted:
+        assert report.results[0].metric == pytest.approx(report.official.results[0].metric, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "scenario"),
+    [
+        ("llama3.1-8b", "Offline"),
+        ("llama3.1-8b", "Interactive"),
+        ("llama3.1-8b-edge", "SingleStream"),
+        ("qwen3.6-27b", "SingleStream"),
+        ("deepseek-r1", "Server"),
+    ],
+)
+def test_both_read_the_same_result_of_endpoints(
+    model: str, scenario: Scenario, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    report = both(endpoints_tree(tmp_path, real_logs, model, scenario))
+    assert report.official is not None
+    assert report.official.accepted
+    assert report.disagreements == ()
+    assert report.results[0].metric == pytest.approx(report.official.results[0].metric, rel=1e-9)
+
+
+@pytest.mark.parametrize(("model", "scenario", "folder", "rule"), ODD_SCENARIOS)
+def test_it_objects_to_scenarios_that_it_has_no_figures_for_as_we_say(
+    model: str, scenario: Scenario, folder: str, rule: str | None, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    report = both(odd_tree(tmp_path, real_logs, model, scenario, folder))
+    assert report.official is not None
+    assert report.official.accepted == (rule is None)
     assert report.disagreements == ()

@@ -154,6 +154,11 @@ def _only_a_power_file(tree: TreeUnderTest) -> None:
     tree.system_json.rename(tree.system_json.with_name(f"{SYSTEM}_power.yaml"))
 
 
+def _rename_system(tree: TreeUnderTest, name: str) -> None:
+    tree.result("Offline").parent.parent.rename(tree.submitter / "results" / name)
+    tree.system_json.rename(tree.system_json.with_name(f"{name}.json"))
+
+
 def _not_truncated(tree: TreeUnderTest) -> None:
     path = tree.result("Offline") / "accuracy/mlperf_log_accuracy.json"
     path.write_bytes(path.read_bytes() * 20)
@@ -196,6 +201,18 @@ FAULTS: tuple[Fault, ...] = (
     Fault("link within the tree", "symlink", "advice", link("NOTES.md", lambda _: "README.md")),
     Fault("hidden file", "hidden-name", "rules", write("src/.bashrc")),
     Fault("space in a name", "space-in-name", "rules", write("src/my code.py")),
+    Fault("system whose name is no UTF-8", "name-encoding", "official", lambda tree: _rename_system(tree, "caf\udce9")),
+    Fault("file whose name is no UTF-8", "name-encoding", "advice", write("src/caf\udce9.py")),
+    Fault("half a character in the notes", "text-encoding", "official", system({"hw_notes": "half \ud800"})),
+    Fault("half a character in a field of no table", "text-encoding", "advice", system({"cooling": "half \ud800"})),
+    Fault(
+        "half a character in the measurements",
+        "text-encoding",
+        "official",
+        measurements({"weight_data_types": "\udfff"}),
+    ),
+    Fault("more accelerators than can be", "system-field-type", "rules", system({"accelerators_per_node": "9" * 4000})),
+    Fault("result beyond any number", "result-value", "official", offline("result_samples_per_second", 10**400)),
     Fault("compiled python", "pycache", "rules", write("src/__pycache__/sut.pyc")),
     Fault("empty folder", "empty-folder", "rules", lambda tree: (tree.submitter / "src/empty").mkdir()),
     Fault("pipe instead of a file", "unreadable", "rules", lambda tree: os.mkfifo(tree.submitter / "src/pipe")),

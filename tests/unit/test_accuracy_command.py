@@ -149,7 +149,7 @@ def test_a_part_is_scored_when_it_is_asked_for(tmp_path: Path) -> None:
     ("words", "code", "told"),
     [
         (["--benchmark", "resnett", "--text", "x"], 2, "unknown benchmark of round v6.1 'resnett'"),
-        (["--benchmark", "retinanet", "--text", "x"], 2, "unknown benchmark of round v6.1 'retinanet'"),
+        (["--benchmark", "retinanet", "--text", "x"], 2, "has no benchmark 'retinanet': it was in v2.1 to v6.0"),
         (["--benchmark", "resnet"], 2, "give either --log or --text"),
         (["--benchmark", "resnet", "--log", "l", "--text", "x"], 2, "give either --log or --text"),
         (["--benchmark", "resnet", "--text", "no-such-file"], 3, "cannot read no-such-file: No such file"),

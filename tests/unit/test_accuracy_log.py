@@ -131,3 +131,9 @@ def test_an_unknown_sample_is_named(tmp_path: Path, index: int) -> None:
     log = write(tmp_path / "log", f"[{entry(index)}]")
     with pytest.raises(ResultError, match=rf"entry 0: qsl_idx {index} is not a sample; the labels has 3"):
         list(first_responses(log, 3, "the labels"))
+
+
+def test_an_entry_that_is_nested_too_deeply_is_named(tmp_path: Path) -> None:
+    log = write(tmp_path / "log", f"[{entry(0)}, {'[' * 50_000}")
+    with pytest.raises(ResultError, match="entry 1 is nested too deeply"):
+        list(read_responses(log))

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from mlperf_ops.catalogue import Catalogue, load_catalogue
 from mlperf_ops.catalogue.history import not_in_round, round_names, rounds_of, span, successors
+from mlperf_ops.cli import main
 from mlperf_ops.commands.catalogue import app
 from mlperf_ops.errors import ConfigError
 
@@ -136,3 +137,22 @@ def test_show_tells_the_rounds_of_a_benchmark_and_its_rules_in_one() -> None:
     assert failed.exception.message.endswith("it was in v2.1 to v6.0, and yolo-99 took its place")
     listed = runner.invoke(app, ["list", "benchmarks"]).stdout
     assert "v2.1 to v6.0" in listed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["accuracy", "--round", "v6.1", "--benchmark", "rnnt", "--text", "accuracy.txt"],
+        ["compliance", "list", "--round", "v6.1", "--benchmark", "rnn-t"],
+        ["user-conf", "render", "rnnt", "Offline", "--round", "v6.1", "--division", "closed"],
+    ],
+)
+def test_every_verb_says_what_took_the_place_of_a_retired_benchmark(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "round v6.1 has no benchmark 'rnnt': it was in v0.7 to v4.0, and whisper took its place" in (
+        capsys.readouterr().err
+    )

@@ -257,3 +257,16 @@ def test_warnings_are_counted_only_where_they_are_asked_for(real_logs: RealLogs,
     log.write_text(text.replace('"is_warning": false', '"is_warning": true', 3))
     assert read_detail(log, frozenset({"result_validity"})).warnings == 3
     assert read_detail(log, frozenset({"result_validity"}), count_warnings=False).warnings == 0
+
+
+@pytest.mark.parametrize("key", ["loadgen_version", "effective_scenario"])
+def test_a_message_that_is_nested_too_deeply_is_named(key: str, real_logs: RealLogs, log: Path) -> None:
+    lines = (
+        (real_logs.get("Offline", "performance", 20) / "mlperf_log_detail.txt").read_text().splitlines(keepends=True)
+    )
+    number = next(n for n, line in enumerate(lines) if f'"key": "{key}"' in line)
+    nested = "[" * 50_000 + "]" * 50_000
+    lines[number] = f':::MLLOG {{"key": "{key}", "value": {nested}, "metadata": {{"is_error": false}}}}\n'
+    log.write_text("".join(lines))
+    with pytest.raises(ResultError, match=rf":{number + 1}: the LoadGen message is nested too deeply"):
+        read_detail(log, frozenset({key}))

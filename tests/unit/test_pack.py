@@ -147,6 +147,7 @@ def test_a_tainted_result_is_packed_only_when_it_is_allowed_by_name(tree: TreeUn
     assert f"did you mean '{RESULT}'?" in str(wrong.value)
     pack = packed(tree, RESULT)
     assert read_json(beside(pack))["tainted"] == [RESULT]
+    assert verified(pack, tree.root.parent / "content").tainted == (RESULT,)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -157,6 +158,20 @@ def test_what_is_no_plain_file_is_not_packed(tree: TreeUnderTest, kind: str) -> 
     else:
         os.mkfifo(place)
     with pytest.raises(SubmissionError):
+        packed(tree)
+
+
+@pytest.mark.parametrize("name", ["a\x1bb", "a\\b", "caf\udce9", "tab\tname"])
+def test_a_name_that_could_not_be_unpacked_is_not_packed(tree: TreeUnderTest, name: str) -> None:
+    (tree.submitter / "src" / name).write_text("x\n")
+    with pytest.raises(SubmissionError, match="the name is no plain text") as caught:
+        packed(tree)
+    assert str(caught.value).isprintable()
+
+
+def test_a_key_that_was_escaped_into_json_stops_the_pack(tree: TreeUnderTest) -> None:
+    (tree.submitter / "src/notes.json").write_text(json.dumps({"key": SECRETS["private key"]}))
+    with pytest.raises(SubmissionError, match=r"src/notes\.json:1: private key"):
         packed(tree)
 
 

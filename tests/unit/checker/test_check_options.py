@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from mlperf_ops.checker import check_tree
 from mlperf_ops.checker.registry import all_rules
+from mlperf_ops.checker.summary import write_summary
+from mlperf_ops.checker.table import csv_text, table_rows
+from mlperf_ops.files import JsonObject, write_atomic
 from tests.support.attempts import RealLogs
-from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree
+from tests.support.submission_trees import ALL, TreeUnderTest, edit_log, good_tree, round_v61
 from tests.unit.checker.test_check_command import check
 
 
@@ -178,3 +182,81 @@ def test_a_file_name_for_the_folder_of_the_summary_is_refused(
     shown = capsys.readouterr()
     assert f"did you mean '--summary {tmp_path / 'out'}'?" in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'{"a":' * 50_000, b"[]", b""])
+def test_a_baseline_that_is_no_report_is_a_sentence_and_an_output_is_replaced(
+    content: bytes, tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "checks.json"
+    path.write_bytes(content)
+    assert check(tree.root, "--round", "v6.1", "--baseline", path) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert check(tree.root, "--round", "v6.1", "--output", path) == 0
+    assert json.loads(path.read_text())["verdict"] == "submittable"
+
+
+def test_nothing_in_a_description_stops_table_and_report(tree: TreeUnderTest, tmp_path: Path) -> None:
+    odd: JsonObject = {
+        "hw_notes": "half \ud800",
+        "number_of_nodes": "9" * 4000,
+        "accelerators_per_node": "9" * 4000,
+        "host_processors_per_node": "9" * 400,
+        "framework": "\x00\x0b",
+    }
+    tree.edit_json(tree.system_json, odd)
+    files = ("--csv", tmp_path / "o.csv", "--summary", tmp_path / "report", "--output", tmp_path / "checks.json")
+    assert check(tree.root, "--round", "v6.1", *files) == 1
+    report = check_tree(tree.root, round_v61(), only=["seeds"], processes=1)
+    write_atomic(tmp_path / "o.csv", csv_text(table_rows(report, round_v61())))
+    write_summary(report, round_v61(), tmp_path / "report")
+    with (tmp_path / "o.csv").open(newline="", encoding="utf-8") as table:
+        rows = list(csv.reader(table))
+    assert {len(row) for row in rows} == {31}
+    assert len(rows) == 1 + len(ALL)
+    assert rows[1][rows[0].index("notes")].startswith("half \\ud800")
+
+
+def test_a_part_of_the_rules_gives_no_table_and_no_verdict_without_a_word(
+    tree: TreeUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_log(tree.performance("Server"), {"effective_min_duration_ms": 1})
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds", "--csv", tmp_path / "o.csv") == 2
+    assert "--csv needs all rules" in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists()
+    assert check(tree.root, "--round", "v6.1", "--only", "seeds") == 0
+    assert "judged by seeds alone, not by all rules" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("rnnt", "round v6.1 has no benchmark 'rnnt': it was in v0.7 to v4.0, and whisper took its place"),
+        ("ssd-large", "it was in v0.5 to v2.0, and retinanet (v2.1 to v6.0), then yolo-99 took its place"),
+        ("retinanet", "it was in v2.1 to v6.0, and yolo-99 took its place"),
+        ("rgatt", "'rgatt' is no benchmark of v6.1; did you mean 'rgat'?"),
+    ],
+)
+def test_a_benchmark_that_the_round_no_longer_has_is_told(
+    name: str, sentence: str, tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.result("Offline").parent.rename(tree.result("Offline").parent.with_name(name))
+    assert check(tree.root, "--round", "v6.1", "--json") == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert sentence in next(one["message"] for one in found if one["rule"] == "unknown-benchmark")
+
+
+def test_a_division_in_another_spelling_is_told(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
+    (tree.root / "open").rename(tree.root / "Open")
+    assert check(tree.root, "--round", "v6.1") == 2
+    assert "'Open' is no division; did you mean 'open'?; a result is the folder" in capsys.readouterr().err
+
+
+def test_results_behind_a_link_to_a_folder_are_told_not_to_be_judged(
+    tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.result("Server").rename(tree.submitter / "src/Server")
+    tree.result("Server").symlink_to("../../../../src/Server")
+    assert check(tree.root, "--round", "v6.1", "--json") == 1
+    found = {(one["rule"], one["severity"]) for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert ("symlink", "rules") in found

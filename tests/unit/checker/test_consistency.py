@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -77,3 +78,11 @@ def test_logs_without_content_are_no_copies(tmp_path: Path, real_logs: RealLogs,
     for scenario in EDGE:
         tree.performance(scenario).write_bytes(f"{scenario[0]}"[:bytes_].encode())
     assert shared(check_tree(tree.root, round_v61())) == set()
+
+
+def test_a_seed_of_thousands_of_digits_in_a_summary_is_another_one(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = good_tree(tmp_path, real_logs, scenarios=("Offline",))
+    summary = tree.performance("Offline").with_name("mlperf_log_summary.txt")
+    summary.write_text(re.sub(r"(qsl_rng_seed : )\d+", r"\g<1>" + "9" * 5000, summary.read_text()))
+    found = check_tree(tree.root, round_v61(), processes=1).findings
+    assert [finding.rule for finding in found] == ["summary-mismatch"]

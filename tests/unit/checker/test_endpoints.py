@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree
+from mlperf_ops.checker.endpoints_figures import look_up
+from mlperf_ops.files import Json
+from mlperf_ops.model import Scenario
 from tests.support.attempts import RealLogs
+from tests.support.endpoints_trees import (
+    CACHING,
+    CASES,
+    CONFIG,
+    SCORES,
+    SUMMARY,
+    EndpointsCase,
+    audit,
+    endpoints_tree,
+    put,
+    put_score,
+)
 from tests.support.submission_trees import EDGE, SYSTEM, TreeUnderTest, good_tree, round_v61
-
-CACHING = round_v61().endpoints.compliance["TEST04"]
 
 
 def said(report: CheckReport) -> set[tuple[str, str]]:
     return {(one.rule, one.severity) for one in report.findings if one.rule != "endpoints-not-judged"}
-
-
-def endpoints_tree(root: Path, logs: RealLogs, model: str, *, closed: bool = False) -> TreeUnderTest:
-    """A result without logs: files as MLPerf Endpoints exports them."""
-    tree = good_tree(
-        root,
-        logs,
-        division="closed" if closed else "open",
-        scenarios=("Offline",),
-        benchmark=model,
-        system_type="datacenter",
-    )
-    result = tree.result("Offline")
-    for name in ("performance", "accuracy", "TEST01", "TEST04"):
-        shutil.rmtree(result / name, ignore_errors=True)
-    (result / "user.conf").unlink()
-    for name in ("performance", "accuracy", "audit"):
-        (result / name).mkdir()
-    (result / "config.yaml").write_text("model: x\n")
-    (result / "performance/result_summary.json").write_text("{}")
-    (result / "accuracy/accuracy_results.json").write_text(json.dumps({"accuracy_scores": [{"score": 1.0}]}))
-    audit(tree, passed=True)
-    return tree
-
-
-def audit(tree: TreeUnderTest, *, passed: bool, test: str = CACHING) -> None:
-    path = tree.result("Offline") / f"audit/audit_{CACHING}.json"
-    path.write_text(json.dumps({"test": test, "passed": passed}))
 
 
 def check(tree: TreeUnderTest) -> set[tuple[str, str]]:
@@ -53,20 +37,130 @@ def check(tree: TreeUnderTest) -> set[tuple[str, str]]:
     return said(report)
 
 
-def test_a_result_without_logs_is_one_of_endpoints(tmp_path: Path, real_logs: RealLogs) -> None:
-    tree = endpoints_tree(tmp_path, real_logs, "gpt-oss-120b")
+@pytest.mark.parametrize(
+    ("model", "scenario", "metric", "unit"),
+    [
+        ("llama3.1-8b", "Offline", 100.0, "Samples/s"),
+        ("llama3.1-8b", "Server", 12500.25, "Tokens/s"),
+        ("llama3.1-8b", "Interactive", 100.5, "Queries/s"),
+        ("qwen3-vl-235b-a22b", "Server", 100.5, "Queries/s"),
+        ("wan-2.2-t2v-a14b", "SingleStream", 0.1, "Latency (s)"),
+        ("llama3.1-8b-edge", "SingleStream", 150.0, "Latency (ms)"),
+    ],
+)
+def test_a_result_without_logs_is_one_of_endpoints(
+    model: str, scenario: Scenario, metric: float, unit: str, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, model, scenario)
     report = check_tree(tree.root, round_v61(), processes=1)
-    assert [finding.rule for finding in report.findings] == ["endpoints-not-judged"]
-    assert report.verdict == "submittable"
+    assert said(report) - {("accuracy-artifacts", "official")} == set()
+    (row,) = report.results
+    assert (row.metric, row.unit, row.scenario, row.measured_scenario) == (metric, unit, scenario, scenario)
+    assert row.accuracy == {"f1": "0.7903"}
+    assert not row.inferred
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "performance/result_summary.json", "accuracy/accuracy_results.json"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_its_figures_are_held_to_the_limits(case: EndpointsCase, tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, case.model, case.scenario)
+    case.plant(tree.result(case.scenario))
+    assert check(tree) == {(rule, case.severity) for rule in case.rules}
+
+
+def test_in_the_closed_division_the_score_has_to_meet_the_target(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "qwen3-vl-235b-a22b", "Server", closed=True)
+    missing = {("missing-scenario", "official")}
+    assert check(tree) == missing
+    cases: tuple[tuple[Json, set[tuple[str, str]]], ...] = (
+        (0.782397, set()),
+        ("0.79", set()),
+        ({"F1_HIERARCHICAL": 0.79, "f1": 0.1}, set()),
+        (0.7823, {("accuracy-target", "official")}),
+        ("good", {("accuracy-target", "official")}),
+        ([], {("accuracy-target", "official")}),
+    )
+    for score, objection in cases:
+        put_score(0, "score", score)(tree.result("Server"))
+        assert check(tree) == missing | objection
+
+
+def test_a_score_that_nobody_compares_is_told(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server", closed=True)
+    report = check_tree(tree.root, round_v61(), processes=1)
+    assert [one.rule for one in report.findings if one.severity == "advice"] == ["endpoints-not-judged"]
+
+
+def test_a_folder_online_is_server_in_the_open_division_only(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path / "open", real_logs, "llama3.1-8b", "Server")
+    tree.result("Server").rename(tree.result("Server").with_name("online"))
+    report = check_tree(tree.root, round_v61(), processes=1)
+    assert {one.rule for one in report.findings} == {"scenario-spelling"}
+    assert [(row.scenario, row.metric) for row in report.results] == [("Server", 12500.25)]
+    tree = endpoints_tree(tmp_path / "closed", real_logs, "llama3.1-8b", "Server", closed=True)
+    tree.result("Server").rename(tree.result("Server").with_name("online"))
+    report = check_tree(tree.root, round_v61(), processes=1)
+    lacking = {one.limit for one in report.findings if one.rule == "missing-scenario"}
+    assert lacking == {"Offline", "Server or Interactive"}
+    assert [row.verdict for row in report.results] == ["fail"]
+
+
+@pytest.mark.parametrize("name", [CONFIG, SUMMARY, SCORES])
 def test_each_of_its_files_is_needed(name: str, tmp_path: Path, real_logs: RealLogs) -> None:
     tree = endpoints_tree(tmp_path, real_logs, "gpt-oss-120b")
     (tree.result("Offline") / name).write_text("[")
-    assert ("endpoints-unreadable", "official") in check(tree)
+    assert check(tree) == {("endpoints-unreadable", "official")}
     (tree.result("Offline") / name).unlink()
     assert {rule for rule, _ in check(tree)} - {"empty-folder"} == {"missing-file"}
+
+
+@pytest.mark.parametrize("content", ["[" * 3_000, "\x00", '{"a": 1', "- a", "", '{"accuracy_scores": 1}', '"x"'])
+@pytest.mark.parametrize("name", [CONFIG, SUMMARY, SCORES])
+def test_no_content_of_its_files_stops_the_check(name: str, content: str, tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "gpt-oss-120b")
+    (tree.result("Offline") / name).write_text(content)
+    rules = {rule for rule, _ in check(tree)}
+    assert rules
+    assert "check-failed" not in rules
+
+
+def test_huge_and_odd_numbers_are_told(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server")
+    result = tree.result("Server")
+    values: tuple[Json, ...] = (10**400, float("nan"), float("inf"), True, [], {"a": 1}, "9" * 5000)
+    for value in values:
+        put(SUMMARY, "tps", value)(result)
+        put_score(0, "total_samples", value)(result)
+        put(CONFIG, "settings/runtime/min_duration_ms", 600000)(result)
+        rules = {rule for rule, _ in check(tree)}
+        assert "dataset-size" in rules, value
+        assert "check-failed" not in rules, value
+
+
+def test_a_change_of_its_files_is_seen_with_a_cache(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path / "tree", real_logs, "llama3.1-8b", "Server")
+    cache = tmp_path / "cache"
+    assert not check_tree(tree.root, round_v61(), processes=1, cache=cache).findings
+    put(CONFIG, "settings/runtime/scheduler_random_seed", 42)(tree.result("Server"))
+    found = check_tree(tree.root, round_v61(), processes=1, cache=cache).findings
+    assert [one.rule for one in found] == ["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("a.b", 1),
+        ("a.99.0", 2),
+        ("a.99.9", 3),
+        ("c.d.e", 4),
+        ("a.b.c", None),
+        ("nowhere", None),
+        ("empty", None),
+        ("list.0", None),
+    ],
+)
+def test_names_with_dots_are_found(path: str, value: Json) -> None:
+    data: Json = {"a": {"b": 1, "99": 2, "99.9": 3}, "c.d": {"e": 4}, "empty": {}, "list": [1]}
+    assert look_up(data, path) == value
 
 
 def test_only_some_benchmarks_may_come_from_endpoints(tmp_path: Path, real_logs: RealLogs) -> None:
@@ -82,13 +176,17 @@ def test_a_score_is_needed(tmp_path: Path, real_logs: RealLogs) -> None:
         '{"accuracy_scores": 1}',
     ):
         (tree.result("Offline") / "accuracy/accuracy_results.json").write_text(content)
-        assert check(tree) == {("endpoints-score", "official")}
+        assert check(tree) == {("endpoints-score", "official"), ("dataset-size", "official")}
 
 
-def test_the_audit_of_caching_is_needed_where_the_benchmark_has_the_test(tmp_path: Path, real_logs: RealLogs) -> None:
-    tree = endpoints_tree(tmp_path, real_logs, "wan-2.2-t2v-a14b", closed=True)
-    # SingleStream, and the videos that every result of this benchmark hands in.
-    missing = {("missing-scenario", "official"), ("accuracy-artifacts", "official")}
+@pytest.mark.parametrize("division", ["closed", "open"])
+def test_the_audit_of_caching_is_needed_where_the_benchmark_has_the_test(
+    division: str, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    closed = division == "closed"
+    tree = endpoints_tree(tmp_path, real_logs, "wan-2.2-t2v-a14b", closed=closed)
+    # The videos that every result of this benchmark hands in, and SingleStream.
+    missing = {("accuracy-artifacts", "official")} | ({("missing-scenario", "official")} if closed else set())
     assert check(tree) == missing
     for passed, test in ((False, CACHING), (True, "another_test")):
         audit(tree, passed=passed, test=test)

@@ -79,3 +79,9 @@ def test_what_only_looks_like_one_is_left_alone(text: str) -> None:
 def test_every_pattern_has_an_example() -> None:
     assert set(SECRETS) == set(secret_forms.SECRETS)
     assert set(PRIVATE) == set(PRIVATE_DETAILS)
+
+
+def test_a_key_file_without_an_ending_is_looked_into(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = good_tree(tmp_path, real_logs, scenarios=("Offline",))
+    (tree.submitter / "src/deploy").write_text(SECRETS["private key"])
+    assert [one.rule for one in check_tree(tree.root, round_v61(), processes=1).findings] == ["secret"]

@@ -93,6 +93,18 @@ def test_nameplate_power_is_the_sum_of_the_supplies_that_are_needed(tree: TreeUn
     assert {row["design_power_watts"] for row in rows if not row["has_power"]} == {""}
 
 
+def test_aliases_of_aliases_in_a_nameplate_do_not_stop_the_check(tree: TreeUnderTest) -> None:
+    with_power(tree)
+    part = "a0: &a0 {Min PSUs Needed: 1, PSUs: [{PowerCapacityWatts: 1}]}\n"
+    more = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 16))
+    (tree.submitter / f"systems/{SYSTEM}_power.yaml").write_text(part + more)
+    report = check_tree(tree.root, round_v61(), processes=1)
+    assert "nameplate-power" not in {finding.rule for finding in report.findings}
+    passing = tuple(dataclasses.replace(result, verdict="pass") for result in report.results)
+    rows = list(table_rows(dataclasses.replace(report, results=passing), round_v61()))
+    assert {row["design_power_watts"] for row in rows if row["has_power"]} == {sum(9**n for n in range(16))}
+
+
 def test_an_inferred_result_says_so(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path / "tree", real_logs, scenarios=EDGE)
     log = tree.performance("MultiStream")
