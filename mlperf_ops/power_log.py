@@ -12,11 +12,11 @@ import re
 
 _FORMAT = "%m-%d-%Y %H:%M:%S.%f"
 # A time as both write it; strptime takes twenty times as long.
-TIME = r"\d\d-\d\d-\d{4} (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}"
+_USUAL_TIME = r"\d\d-\d\d-\d{4} (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}"
 _MINUTE = len("07-25-2025 15:27:")
-_USUAL = re.compile(TIME, re.ASCII)
+_USUAL = re.compile(_USUAL_TIME, re.ASCII)
 # From the line feed before it: a known beginning is found many times as fast as the start of any line.
-_USUAL_READING = re.compile(rf"\nTime,({TIME}),[^,\n]*,([^,\n]*)" + r",[^,\n]*" * 5 + r",([^,\n]*)", re.ASCII)
+_USUAL_READING = re.compile(rf"\nTime,({_USUAL_TIME}),[^,\n]*,([^,\n]*)" + r",[^,\n]*" * 5 + r",([^,\n]*)", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # as the times themselves
 _TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
 _SHOWN = 80

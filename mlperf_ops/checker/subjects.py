@@ -21,6 +21,7 @@ from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_log import DetailLog, ForeignLineError, read_detail
+from mlperf_ops.power_check import Measurement, read_measurement
 
 # Read beyond what the official checker reads: they tell why a run is not valid, and which run it was.
 _MORE_KEYS = frozenset(
@@ -367,6 +368,11 @@ class Result:
     def has_power(self) -> bool:
         """Whether the result claims a power measurement."""
         return self.tree.has_folder(self.place(self.round.layout.power_dir))
+
+    @cached_property
+    def power_measurement(self) -> Measurement:
+        """The files of the power measurement; of a result that has one."""
+        return read_measurement(self.path(self.place(self.round.layout.power_dir).rpartition("/")[0]))
 
     @cached_property
     def is_endpoints(self) -> bool:

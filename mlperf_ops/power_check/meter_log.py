@@ -14,12 +14,12 @@ from typing import NamedTuple, TypeAlias
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check.model import Measurement, PowerFinding
-from mlperf_ops.power_log import TIME, power_seconds
+from mlperf_ops.power_log import power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 # From the line feed before it: a known beginning is found many times as fast as the start of any line.
-_USUAL = re.compile(rf"\n({TIME}): ((?:WARNING|ERROR):.+)", re.ASCII)
+_USUAL = re.compile(r"\n(.{23}): ((?:WARNING|ERROR):.+)")
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
 _WORDS = (("WARNING:", False), ("ERROR:", True))
@@ -132,7 +132,7 @@ def _usual(text: str) -> list[_Line] | None:
     for found in _USUAL.finditer(text):
         at, marked = found.groups()
         if at != stamp:
-            stamp, time_s = at, power_seconds(at)
+            stamp, time_s = at, power_seconds(at) if _STAMP.match(at) else None
         said = told.get(marked)
         if said is None:
             word, _, rest = marked.partition(":")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+import json
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlperf_ops.catalogue import load_catalogue
-from mlperf_ops.power_check import Measurement
+from mlperf_ops.power_check import Measurement, read_measurement
 from mlperf_ops.power_check.meter_log import errors_and_uncertainty
 from mlperf_ops.power_check.model import Reading, Run
 from mlperf_ops.power_log import power_factor, power_seconds, reading, usual_readings
+from mlperf_ops.power_metrics import read_watts
 
 RULES = load_catalogue().round("v6.1").power
 DAY = "07-25-2025"
@@ -71,3 +75,17 @@ def test_readings_found_at_once_are_those_of_the_lines(lines: list[str]) -> None
         by_line = [line for line in text.split("\n") if line.startswith("Time")]
         told = [(power_seconds(reading(line)[0]), float(reading(line)[1]), power_factor(line)) for line in by_line]
         assert repr(found) == repr(told)  # nan is not equal to itself
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=st.lists(READINGS | st.text(max_size=30), max_size=5))
+def test_the_readings_of_a_measurement_are_those_of_the_power_metric(lines: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run_1"
+    run.mkdir(exist_ok=True)
+    begin, end = f"{DAY} 15:05:30.500", f"{DAY} 15:54:30.500"
+    said = [{"key": key, "value": value} for key, value in (("power_begin", begin), ("power_end", end))]
+    (run / "mlperf_log_detail.txt").write_text("".join(f":::MLLOG {json.dumps(one)}\n" for one in said))
+    (run / "spl.txt").write_text("\n".join(lines))
+    testing = read_measurement(tmp_path).testing
+    with (run / "spl.txt").open() as stream:
+        assert testing.problem is not None or testing.watts == read_watts(stream, begin, end)
