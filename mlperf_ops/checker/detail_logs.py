@@ -12,6 +12,7 @@ from mlperf_ops.errors import ResultError
 from mlperf_ops.loadgen_log import DetailLog, ForeignLineError, read_detail
 
 _KEPT = 16  # logs of the last results; copies are of the same system
+_HEAD_BYTES = 16 << 10  # tells two runs apart: it holds the time of the start
 _BLOCK_BYTES = 128 << 10
 
 
@@ -62,9 +63,11 @@ def have_same_content(one: str, other: str) -> bool:
     """Whether two files hold the same bytes; False where one cannot be read."""
     try:
         with open(one, "rb", buffering=0) as first, open(other, "rb", buffering=0) as second:
-            while (block := os.read(first.fileno(), _BLOCK_BYTES)) == os.read(second.fileno(), _BLOCK_BYTES):
+            asked = _HEAD_BYTES
+            while (block := os.read(first.fileno(), asked)) == os.read(second.fileno(), asked):
                 if not block:
                     return True
+                asked = _BLOCK_BYTES
     except OSError:
         pass
     return False

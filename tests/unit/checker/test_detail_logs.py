@@ -60,6 +60,7 @@ def test_a_log_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_content_is_compared_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detail_logs, "_HEAD_BYTES", 2)
     monkeypatch.setattr(detail_logs, "_BLOCK_BYTES", 4)
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_bytes(b"12345678")
