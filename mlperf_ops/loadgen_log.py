@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import Json, JsonObject
@@ -26,6 +27,8 @@ _PREFIX = b':::MLLOG {"key": "'
 _WARNING = b"warning"  # such messages come whenever a thread has time, also after the last result
 _BEFORE_JSON = len(b":::MLLOG ")
 _CLOSING_BRACE = ord("}")
+_JOINT = b"}\n" + _PREFIX  # the end of a line and the beginning of the next
+_AFTER_END = len(_JOINT) - 1
 _IS_ERROR = b'"is_error": true'
 _IS_WARNING = b'"is_warning": true'
 _BLOCK_BYTES = 4 << 20
@@ -85,6 +88,42 @@ def _encoded(keys: frozenset[str]) -> frozenset[bytes]:
     return _JUDGED.union(_names(keys))
 
 
+class _Group(NamedTuple):
+    """Lines that LoadGen writes after each list, most of many logs: after the first ones nothing in them is new."""
+
+    joints: tuple[tuple[bytes, int], ...] = ()  # from the end of each line to the next key, and its length from there
+    last_key: bytes = b""
+    sets_ended: int = 0
+
+    @property
+    def lines(self) -> int:
+        """How many they are."""
+        return len(self.joints) - 1
+
+    def end(self, block: bytes, end: int) -> int:
+        """Return the end of the lines after the list that ends here; -1 where they, or what follows, are others."""
+        before = -1
+        for joint, length in self.joints:
+            if block[end - 1 : end + length] != joint:
+                return -1
+            before, end = end, block.find(b"\n", end + 1)
+        return before
+
+
+_NO_GROUP = _Group()
+
+
+def _group(between: bytes, list_key: bytes) -> _Group:
+    """Return what the lines between two lists are, for the lists that follow; none where one is not LoadGen's."""
+    lines = between.split(b"\n")[:-1]
+    keys = [line[len(_PREFIX) :].partition(b'"')[0] for line in lines]
+    usual = all(line.startswith(_PREFIX) and line.endswith(b"}") for line in lines)
+    if not keys or not usual or any(key.startswith(_WARNING) for key in keys):
+        return _NO_GROUP
+    joints = [b'%b%b"' % (_JOINT, key) for key in (*keys, list_key)]
+    return _Group(tuple([(joint, len(joint) - 1) for joint in joints]), keys[-1], keys.count(_SET_ENDS))
+
+
 class _Reader:
     """State of one pass over a detail log."""
 
@@ -126,15 +165,18 @@ class _Reader:
         bulky = _BULKY if wanted is None else _BULKY - wanted
         fresh: dict[bytes, tuple[int, int, int]] = {}
         plain: set[bytes] = set()  # keys of which another line says nothing more
-        start = searched = sets_ended = 0
-        has_error = False
+        group = _NO_GROUP
+        start = searched = list_end = sets_ended = 0
+        has_error, begins = False, startswith(_PREFIX)
         while (end := find(b"\n", start)) >= 0:
             lines += 1
             quote = find(b'"', start + offset, end)
-            if quote < 0 or block[end - 1] != _CLOSING_BRACE or not startswith(_PREFIX, start):
+            joined = block[end - 1 : end + _AFTER_END] == _JOINT
+            if quote < 0 or not begins or not (joined or block[end - 1] == _CLOSING_BRACE):
                 self._decode_all(block, fresh)
                 last_key = self._irregular(block[start:end], lines) or last_key
                 start = end + 1
+                begins = startswith(_PREFIX, start)
                 continue
             key = block[start + offset : quote]
             if key in plain:
@@ -148,6 +190,13 @@ class _Reader:
                     # A list of numbers, of which most bytes of most logs are, marks no error.
                     has_error = has_error or find(_IS_ERROR, searched, quote) >= 0
                     searched = listed
+                group_end = group.end(block, end)
+                if group_end < 0 and list_end:
+                    group = _group(block[list_end + 1 : start], key)
+                list_end = end
+                if group_end > 0:
+                    end, joined, last_key = group_end, True, group.last_key
+                    lines, sets_ended = lines + group.lines, sets_ended + group.sets_ended
             else:
                 sets_ended += key == _SET_ENDS
                 if not key.startswith(_WARNING):
@@ -157,6 +206,7 @@ class _Reader:
                 if key not in found and key not in fresh and (wanted is None or key in wanted):
                     fresh[key] = (start, end, lines)
             start = end + 1
+            begins = joined or startswith(_PREFIX, start)
         self.last_key, self.lines = last_key, lines
         self.sets_ended += sets_ended
         self._decode_all(block, fresh)

@@ -9,7 +9,7 @@ millijoules; a MultiStream result that is inferred from a SingleStream run count
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,13 @@ def read_watts(lines: Iterable[str], begin: str, end: str) -> list[float]:
 
 
 def power_metric(  # what the official checker takes from four places
-    spl: Path, begin: str, end: str, scenario: str, query_count: int | None, measured_scenario: str | None = None
+    spl: Path,
+    begin: str,
+    end: str,
+    scenario: str,
+    query_count: int | None,
+    measured_scenario: str | None = None,
+    watts: Sequence[float] | None = None,
 ) -> PowerMetric:
     """Compute the power metric of a result.
 
@@ -73,13 +79,15 @@ def power_metric(  # what the official checker takes from four places
         scenario: Scenario of the result's folder, as MLPerf spells it.
         query_count: `result_query_count` of the log; only the energy of a query needs it.
         measured_scenario: Scenario that LoadGen ran; None: the same.
+        watts: What `read_watts` gives of spl.txt, where it is known already.
 
     Raises:
         ResultError: spl.txt cannot be read.
     """
     try:
-        with spl.open(encoding="utf-8", errors="replace") as stream:
-            watts = read_watts(stream, begin, end)
+        if watts is None:
+            with spl.open(encoding="utf-8", errors="replace") as stream:
+                watts = read_watts(stream, begin, end)
         duration_s = (power_time(end) - power_time(begin)).total_seconds()
     except OSError as error:
         raise ResultError(f"cannot read {spl}: {error.strerror or error}") from error

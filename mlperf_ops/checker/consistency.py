@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from mlperf_ops.checker.detail_logs import LogFile
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.performance import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.subjects import LogFile, Result, Submission
+from mlperf_ops.checker.subjects import Result, Submission
 from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.checker.tree import Tree
 from mlperf_ops.files import Json

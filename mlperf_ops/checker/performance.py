@@ -7,10 +7,11 @@ from typing import cast
 
 from mlperf_ops.catalogue.round import SEEDS
 from mlperf_ops.checker import performance_rules as rule
+from mlperf_ops.checker.detail_logs import LogFile
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import Finding, Severity
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.subjects import LogFile, Result
+from mlperf_ops.checker.subjects import Result
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import ENDED_EARLY, DetailLog
 from mlperf_ops.model import Scenario

@@ -11,7 +11,7 @@ from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.structure import MISSING_FILE
 from mlperf_ops.checker.subjects import Result, System
 from mlperf_ops.files import Json
-from mlperf_ops.power_check import FILES, PowerSubject, check_measurement, read_measurement
+from mlperf_ops.power_check import FILES, PowerSubject, check_measurement
 
 _CHECK = "mlcommons/inference: tools/submission/power/power_checker.py"
 _AGAIN = "Measure the cell again; files of a measurement cannot be mended afterwards."
@@ -169,8 +169,7 @@ def power(place: Result) -> Findings:
     performance = place.place(place.round.layout.power_dir).rpartition("/")[0]
     for name in FILES:
         place.path(f"{performance}/{name}")  # notes what the findings depend on
-    measured = read_measurement(place.path(performance))
-    for found in check_measurement(measured, place.round):
+    for found in check_measurement(place.power_measurement, place.round):
         if found.subject != "files":  # missing-file says so
             yield _BY_SUBJECT[found.subject].at(
                 place,

@@ -16,12 +16,13 @@ from pathlib import Path
 from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text, read_accuracy_text
 from mlperf_ops.catalogue.layout import PathTemplate
 from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
+from mlperf_ops.checker.detail_logs import DetailLogs, LogFile
 from mlperf_ops.checker.endpoints_figures import Figures, read_figures
 from mlperf_ops.checker.texts import LONGEST_BYTES, TextFile, read_text
 from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.errors import ResultError
 from mlperf_ops.files import JsonObject
-from mlperf_ops.loadgen_log import DetailLog, ForeignLineError, read_detail
+from mlperf_ops.power_check import Measurement, read_measurement
 
 # Read beyond what the official checker reads: they tell why a run is not valid, and which run it was.
 _MORE_KEYS = frozenset(
@@ -60,20 +61,6 @@ class JsonFile:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogFile:
-    """A detail log of the tree; `log` is None when it is missing or broken, `problem` says why it is broken.
-
-    `foreign`: it is broken by a line of another program, which the official checkers skip.
-    """
-
-    location: str
-    exists: bool
-    log: DetailLog | None
-    problem: str | None
-    foreign: bool = False
-
-
 class Submission:
     """The whole tree and the round whose rules apply."""
 
@@ -84,7 +71,7 @@ class Submission:
         self.tree = tree
         self.round = round_
         self.scenario_by_folded = {name.casefold(): name for name in round_.scenario_names}
-        self.log_keys = frozenset(round_.loadgen_fields_read) | _MORE_KEYS
+        self.logs = DetailLogs(tree, frozenset(round_.loadgen_fields_read) | _MORE_KEYS)
         self._parsed: dict[str, JsonFile] = {}
 
     def submitters(self) -> Iterator[Submitter]:
@@ -104,20 +91,6 @@ class Submission:
                 self._parsed.clear()
             self._parsed[location] = _parse(self.tree, location)
         return self._parsed[location]
-
-    def log(self, location: str) -> LogFile:
-        """Read a detail log."""
-        if self.tree.size(location) is None:
-            return LogFile(location, exists=False, log=None, problem=None)
-        path = self.tree.file(location)
-        try:
-            return LogFile(
-                location, exists=True, log=read_detail(path, self.log_keys, count_warnings=False), problem=None
-            )
-        except ResultError as error:
-            problem = error.message.replace(path, location.rpartition("/")[2])
-            foreign = isinstance(error, ForeignLineError)
-            return LogFile(location, exists=True, log=None, problem=problem, foreign=foreign)
 
 
 def _parse(tree: Tree, location: str) -> JsonFile:
@@ -317,12 +290,12 @@ class Result:
     @cached_property
     def performance(self) -> LogFile:
         """Detail log of the performance run."""
-        return self.submitter.submission.log(self.place(self.round.layout.perf_detail))
+        return self.submitter.submission.logs.read(self.place(self.round.layout.perf_detail))
 
     @cached_property
     def accuracy(self) -> LogFile:
         """Detail log of the accuracy run."""
-        return self.submitter.submission.log(self.place(self.round.layout.acc_detail))
+        return self.submitter.submission.logs.read(self.place(self.round.layout.acc_detail))
 
     @property
     def compliance_folder(self) -> str:
@@ -337,7 +310,7 @@ class Result:
         """Detail log of a compliance test's run; not every test hands one in."""
         if test not in self._tests:
             location = f"{self.test_folder(test)}/performance/run_1/mlperf_log_detail.txt"
-            self._tests[test] = self.submitter.submission.log(location)
+            self._tests[test] = self.submitter.submission.logs.read(location)
         return self._tests[test]
 
     @cached_property
@@ -374,6 +347,11 @@ class Result:
     def has_power(self) -> bool:
         """Whether the result claims a power measurement."""
         return self.tree.has_folder(self.place(self.round.layout.power_dir))
+
+    @cached_property
+    def power_measurement(self) -> Measurement:
+        """The files of the power measurement; of a result that has one."""
+        return read_measurement(self.path(self.place(self.round.layout.power_dir).rpartition("/")[0]))
 
     @cached_property
     def is_endpoints(self) -> bool:

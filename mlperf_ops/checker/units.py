@@ -200,7 +200,9 @@ def result_power(result: Result) -> PowerMetric | None:
         return None
     queries = number(log.values.get("result_query_count"))
     count = int(queries) if queries is not None and abs(queries) < float("inf") else None
+    run = result.power_measurement.testing
+    watts = None if run.problem else run.watts
     try:
-        return power_metric(result.path(spl), begin, end, result.scenario, count, result.measured_scenario)
+        return power_metric(result.path(spl), begin, end, result.scenario, count, result.measured_scenario, watts)
     except ResultError as error:
         return PowerMetric(None, None, 0.0, 0, error.message)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check.model import Measurement, PowerFinding
-from mlperf_ops.power_log import MINUTE, SECOND, minute_seconds, power_seconds
+from mlperf_ops.power_log import power_seconds
 
 _FILE = "power/ptd_logs.txt"
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
-_USUAL = re.compile(rf"^{MINUTE}{SECOND}: (WARNING|ERROR):(.*)", re.ASCII | re.MULTILINE)
+# From the line feed before it: a known beginning is found many times as fast as the start of any line.
+_USUAL = re.compile(r"\n(.{23}): ((?:WARNING|ERROR):.+)")
 _ACTIVATED = re.compile(r"Uncertainty checking for Yokogawa\S+ is activated")
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above \d+\.\d+% limit for the last sample(?P<channel>, )?")
 _WORDS = (("WARNING:", False), ("ERROR:", True))
@@ -27,18 +28,21 @@ _MARGIN_S = 0.8
 _PERCENT = 100
 
 
-class _Line(NamedTuple):
-    """A line with ERROR: or WARNING:."""
+class _Said(NamedTuple):
+    """What a line with ERROR: or WARNING: says after the word."""
 
-    text: str  # after the colon
+    text: str
     is_error: bool
-    time_s: float | None
 
     @property
     def uncertain(self) -> re.Match[str] | None:
         if self.is_error or "Uncertainty " not in self.text:
             return None
         return _UNCERTAIN.search(self.text)
+
+
+_Line: TypeAlias = tuple[_Said, float | None]
+"""What it says, and when in seconds since 1970: None where that cannot be read."""
 
 
 def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
@@ -54,15 +58,15 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     yield from _activation(text, ranging[0])
     if begin is None or end is None:
         return  # readings and clock say so
-    usual = _is_usual(text)
-    lines = [] if usual else _marked(text)
-    objection = _official(_lines(text) if usual else lines, ranging, (begin, end), rules)
+    usual = _usual(text)
+    lines = _marked(text) if usual is None else usual
+    objection = _official(lines, ranging, (begin, end), rules)
     if objection is not None:
         yield PowerFinding(
             "meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection, symptom="errors"
         )
         return
-    yield from _strict(_lines(text, telling=True) if usual else lines, ranging, measured, rules)
+    yield from _strict(lines, ranging, measured, rules)
 
 
 def _ranging(text: str, mark: str) -> tuple[float, float] | None:
@@ -107,42 +111,34 @@ def _activation(text: str, ranging_start: float) -> Iterator[PowerFinding]:
 
 def _marked(text: str) -> list[_Line]:
     """Return the lines with one of the words, in order; a line with both comes twice."""
-    lines = []
+    lines: list[_Line] = []
     for line in text.split("\n"):
         for word, is_error in _WORDS:
             rest = line.partition(word)[2]
             if rest:
                 stamp = _STAMP.match(line)
-                lines.append(_Line(rest.strip(), is_error, power_seconds(stamp[0]) if stamp else None))
+                lines.append((_Said(rest.strip(), is_error), power_seconds(stamp[0]) if stamp else None))
     return lines
 
 
-def _is_usual(text: str) -> bool:
-    """Whether `_lines` finds what `_marked` does: each line has the meter's usual form."""
-    count, minutes = 0, set()
-    for found in _USUAL.finditer(text):
-        count += 1
-        minutes.add(found[1])
-    try:
-        for minute in minutes:
-            minute_seconds(minute)
-    except ValueError:
-        return False
-    return count == sum(text.count(word) for word, _ in _WORDS)
+def _usual(text: str) -> list[_Line] | None:
+    """Return what `_marked` does, found at once; None where a line with one of the words has another form.
 
-
-def _lines(text: str, *, telling: bool = False) -> Iterator[_Line]:
-    """Yield the lines of `_marked` one by one: of a long log all together take many times its size.
-
-    Args:
-        text: The log, of the usual form.
-        telling: Only lines that may be errors or uncertain readings.
+    A meter says few things many times, each of which is kept once: all texts would take many times the log's size.
     """
+    lines: list[_Line] = []
+    told: dict[str, _Said] = {}
+    stamp, time_s = "", None
     for found in _USUAL.finditer(text):
-        minute, second, word, rest = found.groups()
-        is_error = word == "ERROR"
-        if rest and (not telling or is_error or "Uncertainty " in rest):
-            yield _Line(rest.strip(), is_error, minute_seconds(minute) + float(second))
+        at, marked = found.groups()
+        if at != stamp:
+            stamp, time_s = at, power_seconds(at) if _STAMP.match(at) else None
+        said = told.get(marked)
+        if said is None:
+            word, _, rest = marked.partition(":")
+            said = told[marked] = _Said(rest.strip(), word == "ERROR")
+        lines.append((said, time_s))
+    return lines if len(lines) == sum(text.count(word) for word, _ in _WORDS) else None
 
 
 def _official(
@@ -151,8 +147,7 @@ def _official(
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
     begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
     starts = tuple([start.strip() for start in rules.ranging_errors])
-    for line in lines:
-        time_s = line.time_s
+    for line, time_s in lines:
         if time_s is None:
             return line.text
         if line.is_error:
@@ -176,8 +171,7 @@ def _strict(
     last = (measured.testing.end_s or 0.0) - _MARGIN_S
     errors: list[str] = []
     inside: set[float] = set()
-    for line in lines:
-        time_s = line.time_s
+    for line, time_s in lines:
         if time_s is None:
             continue
         if line.is_error:

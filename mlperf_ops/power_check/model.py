@@ -96,9 +96,14 @@ class Run:
         return [reading for reading in self.readings if begin_s < reading.time_s < end_s]
 
     @property
+    def watts(self) -> list[float]:
+        """The positive readings between begin and end, in watts."""
+        return [reading.watts for reading in self.measured if reading.watts > 0]
+
+    @property
     def average_watts(self) -> float | None:
         """Mean of the positive readings between begin and end."""
-        watts = [reading.watts for reading in self.measured if reading.watts > 0]
+        watts = self.watts
         return sum(watts) / len(watts) if watts else None
 
 
