@@ -119,8 +119,9 @@ class Endpoints(CatalogueModel):
     files: dict[str, str] = Field(default_factory=dict)
     compliance: dict[str, str] = Field(default_factory=dict)
     result_field: dict[str, str] = Field(default_factory=dict)
-    scenario_folders: dict[str, Scenario] = Field(
-        default_factory=dict, description="Further folder -> scenario; closed and network results may not use it."
+    further_scenarios: dict[str, Scenario] = Field(
+        default_factory=dict,
+        description="Further name of a scenario, in settings and of open folders -> scenario.",
     )
     exported: dict[EndpointsField, FileNames] = Field(
         default_factory=dict, description="LoadGen's key -> paths in the exported JSON; the first that is there counts."

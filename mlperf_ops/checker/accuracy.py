@@ -8,12 +8,12 @@ import math
 from mlperf_ops.accuracy_txt import AccuracyText
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
+from mlperf_ops.checker.model import Finding
 from mlperf_ops.checker.performance import other_errors
-from mlperf_ops.checker.rules import Family, Findings, Rule
+from mlperf_ops.checker.rules import Family, Findings, Place, Rule
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.errors import ToolError
-from mlperf_ops.loadgen_log import DetailLog
 
 _CHECK = "submission_checker: checks/accuracy_check.py"
 _TRUNCATE = "truncate_accuracy_log.py"
@@ -118,29 +118,29 @@ def accuracy_log(place: Result) -> Findings:
             limit=place.scenario,
             severity="rules",
         )
-    yield from _coverage(place, here, log)
+    covered = log.values.get("effective_accuracy_sample_count", log.values.get("qsl_reported_total_count"))
+    yield from coverage(place, here, number(covered))
     yield from other_errors(place, here, log, log_rule.LOADGEN_ERRORS, "official")
 
 
-def _coverage(place: Result, here: str, log: DetailLog) -> Findings:
+def coverage(place: Result, here: str, samples: float | None) -> Findings:
+    """Compare how many samples an accuracy run covers with what the round wants."""
     if place.model is None:
         return
     required = place.round.accuracy_sample_count(place.model, place.scenario or place.folder)
-    field = "effective_accuracy_sample_count"
-    samples = number(log.values.get(field, log.values.get("qsl_reported_total_count")))
     if samples != required:
-        shown = "an unknown number" if samples is None else f"{samples:.0f}"
+        shown = None if samples is None else f"{samples:.10g}"
         yield DATASET_SIZE.at(
             place,
             here,
-            f"the accuracy run covers {shown} of {required} samples",
-            value=None if samples is None else f"{samples:.0f}",
+            f"the accuracy run covers {shown or 'an unknown number'} of {required} samples",
+            value=shown,
             limit=required,
         )
-    yield from count_by_spelling(place, here)
+    yield from _count_by_spelling(place, here)
 
 
-def count_by_spelling(place: Result, here: str) -> Findings:
+def _count_by_spelling(place: Result, here: str) -> Findings:
     """Report a scenario for which the official checker finds no number of samples: it looks for the folder's name."""
     counts = {} if place.model_rules is None else place.model_rules.accuracy_sample_count_per_scenario
     if counts and not any(scenario == place.folder for scenario in counts):
@@ -152,6 +152,12 @@ def count_by_spelling(place: Result, here: str) -> Findings:
             value=place.folder,
             limit=", ".join(counts),
         )
+
+
+def half_character(place: Place, location: str, key: str, value: str, *, in_table: bool) -> Finding:
+    """Return the finding on a field that holds half of a character; the official checker writes some into its table."""
+    told = f"{key} holds half of a character, which is no text: {value!r}"
+    return ENCODING.at(place, location, told, value=repr(value), severity=None if in_table else "advice")
 
 
 def accuracy_text(place: Result) -> Findings:

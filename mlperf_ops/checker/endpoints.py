@@ -7,14 +7,14 @@ stopping, its verdict) is waived there.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import cast
 
 from mlperf_ops.checker import performance_rules as figure
-from mlperf_ops.checker.accuracy import DATASET_SIZE, TARGET, count_by_spelling
+from mlperf_ops.checker.accuracy import TARGET, coverage
 from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of
 from mlperf_ops.checker.metrics import number
+from mlperf_ops.checker.performance import wrong_seeds
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.files import Json
@@ -66,6 +66,7 @@ NOT_JUDGED = Rule(
 )
 RULES = (UNREADABLE, MODEL, SCORE, AUDIT, NOT_JUDGED)
 
+_DURATION = "effective_min_duration_ms"
 _CACHING = "TEST04"  # the one audit that is required, of the benchmarks that have this test
 _TTFT = "result_first_token_99.00_percentile_latency_ns"
 _TPOT = "result_time_per_output_token_99.00_percentile_ns"
@@ -131,9 +132,6 @@ def _performance(place: Result, figures: Figures) -> Findings:
         )
 
 
-_DURATION = "effective_min_duration_ms"
-
-
 def _seeds(place: Result, figures: Figures, config: str) -> Findings:
     """Compare the seeds; there is none of LoadGen's sample library."""
     wrong = {
@@ -141,14 +139,7 @@ def _seeds(place: Result, figures: Figures, config: str) -> Findings:
         for name, (found, expected) in place.round.seeds.wrong_in(figures.performance).items()
         if name != "qsl_rng_seed"
     }
-    if wrong:
-        yield figure.SEEDS.at(
-            place,
-            config,
-            f"seeds that are not of round {place.round.name}: {', '.join(wrong)}",
-            value=", ".join(f"{name}={found}" for name, (found, _) in wrong.items()),
-            limit=", ".join(f"{name}={expected}" for name, (_, expected) in wrong.items()),
-        )
+    yield from wrong_seeds(place, config, wrong)
 
 
 def _latency(place: Result, figures: Figures, location: str) -> Findings:
@@ -220,26 +211,11 @@ def _accuracy(place: Result, figures: Figures) -> Findings:
         )
     if place.model is None:
         return
-    scenario = place.scenario or place.folder
-    required, samples = place.round.accuracy_sample_count(place.model, scenario), _covered(figures)
-    if samples != required:
-        shown = "an unknown number" if samples is None else f"{samples:g}"
-        yield DATASET_SIZE.at(
-            place,
-            location,
-            f"the accuracy run covers {shown} of {required} samples",
-            value=None if samples is None else shown,
-            limit=required,
-        )
-    yield from count_by_spelling(place, location)
+    yield from coverage(place, location, number(figures.accuracy.get("effective_accuracy_sample_count")))
     if not figures.scores:
         yield SCORE.at(place, location, "accuracy_results.json states no score", limit="accuracy_scores")
     elif place.submitter.rules.accuracy_target:
         yield from _score(place, figures, location)
-
-
-def _covered(figures: Figures) -> float | None:
-    return number(figures.accuracy.get("effective_accuracy_sample_count"))
 
 
 def _score(place: Result, figures: Figures, location: str) -> Findings:
@@ -270,15 +246,6 @@ def _shown_ms(value_ns: Json) -> str:
     return ("missing" if value_ns is None else repr(value_ns)) if stated is None else f"{stated / 1e6:g} ms"
 
 
-def _read(place: Result, location: str) -> tuple[Json, str | None]:
-    """Return an object, or why there is none."""
-    try:
-        value = json.loads(place.tree.read(location).decode())
-    except (OSError, ValueError, RecursionError) as error:
-        return None, type(error).__name__
-    return (value, None) if isinstance(value, dict) else (None, "it holds no object")
-
-
 def _audits(place: Result, figures: Figures) -> Findings:
     rules = place.model_rules
     for test in () if rules is None else rules.compliance:
@@ -293,13 +260,14 @@ def _audits(place: Result, figures: Figures) -> Findings:
             if test == _CACHING:
                 yield AUDIT.at(place, location, f"the audit {name} is missing", limit=name)
             continue
-        value, problem = _read(place, location)
-        said = value if isinstance(value, dict) else {}
-        if problem is not None or said.get("test") != name or not said.get("passed"):
+        file = place.submitter.submission.json(location)
+        said = file.value or {}
+        if said.get("test") != name or not said.get("passed"):
+            why = "did not pass" if file.problem is None else f"cannot be read: {file.problem}"
             yield AUDIT.at(
                 place,
                 location,
-                f"the audit {name} did not pass" if problem is None else f"the audit cannot be read: {problem}",
+                f"the audit {name} {why}",
                 value=f"test: {said.get('test')}, passed: {said.get('passed')}",
                 limit=f"test: {name}, passed: true",
             )

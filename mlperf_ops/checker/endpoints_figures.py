@@ -6,39 +6,20 @@ LoadGen's is the round's data; how they are looked up follows parsers/endpoints_
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import yaml
-
 from mlperf_ops.catalogue.layout import Endpoints
 from mlperf_ops.catalogue.round import ModelRules, Round
 from mlperf_ops.checker.metrics import LATENCY_UNITS_NS, Metric, finite, number
+from mlperf_ops.checker.objects import ObjectFile, read_object
 from mlperf_ops.checker.tree import Tree
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Scenario
 
-_LONGEST_BYTES = 64 << 20  # the exports have some kilobytes
 _NS_PER_S = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """One file that was exported.
-
-    Attributes:
-        location: Relative to the tree.
-        exists: There is such a file.
-        value: The object that it holds; None when it is missing or damaged.
-        problem: Why it is damaged.
-    """
-
-    location: str
-    exists: bool
-    value: JsonObject | None
-    problem: str | None
+_TOKENS = "Tokens/s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +34,7 @@ class Figures:
         scores: What the accuracy run scored, one of each data set: a number, or an object of numbers.
     """
 
-    files: Mapping[str, Export]
+    files: Mapping[str, ObjectFile]
     performance: JsonObject
     accuracy: JsonObject
     scenario: str | None
@@ -69,7 +50,7 @@ def read_figures(tree: Tree, location: str, folder: str, rules: Endpoints) -> Fi
         folder: Its name, which says the scenario.
         rules: Of the round.
     """
-    files = {kind: _read(tree, f"{location}/{name}") for kind, name in rules.files.items()}
+    files = {kind: read_object(tree, f"{location}/{name}") for kind, name in rules.files.items()}
     settings = _value(files, "config")
     performance = _figures(_value(files, "performance"), settings, rules)
     scored = _value(files, "accuracy")
@@ -82,7 +63,7 @@ def read_figures(tree: Tree, location: str, folder: str, rules: Endpoints) -> Fi
         files=files,
         performance=performance,
         accuracy=accuracy,
-        scenario=_scenario(performance.get("effective_scenario"), folder),
+        scenario=_scenario(performance.get("effective_scenario"), folder, rules),
         scores=tuple(one["score"] for one in _scored(scored) if one.get("score") is not None),
     )
 
@@ -112,9 +93,6 @@ def endpoints_metric(figures: Figures, round_: Round, rules: ModelRules, claimed
     if value is not None:
         value /= LATENCY_UNITS_NS.get(unit, 1)
     return Metric(finite(value), unit, inferred=False, field=field)
-
-
-_TOKENS = "Tokens/s"
 
 
 def stated_scores(figures: Figures) -> dict[str, str]:
@@ -159,25 +137,7 @@ def look_up(data: Json, path: str) -> Json:
     return None if isinstance(data, (dict, list)) and not data else data
 
 
-def _read(tree: Tree, location: str) -> Export:
-    if tree.size(location) is None:
-        return Export(location, exists=False, value=None, problem=None)
-    try:
-        text = tree.read(location, _LONGEST_BYTES).decode()
-        value = json.loads(text) if location.endswith(".json") else yaml.safe_load(text)
-    except RecursionError:
-        return Export(location, exists=True, value=None, problem="it is nested too deeply")
-    except OSError as error:
-        return Export(location, exists=True, value=None, problem=error.strerror or str(error))
-    except (ValueError, yaml.YAMLError) as error:
-        kind = "JSON" if location.endswith(".json") else "YAML"
-        return Export(location, exists=True, value=None, problem=f"it is not {kind}: {' '.join(str(error).split())}")
-    if not isinstance(value, dict):
-        return Export(location, exists=True, value=None, problem="it holds no object")
-    return Export(location, exists=True, value=value, problem=None)
-
-
-def _value(files: Mapping[str, Export], kind: str) -> JsonObject:
+def _value(files: Mapping[str, ObjectFile], kind: str) -> JsonObject:
     found = files.get(kind)
     return {} if found is None or found.value is None else found.value
 
@@ -197,7 +157,7 @@ def _first(data: JsonObject, paths: Sequence[str]) -> Json:
     return next((value for path in paths if (value := look_up(data, path)) is not None), None)
 
 
-def _scenario(stated: Json, folder: str) -> str | None:
+def _scenario(stated: Json, folder: str, rules: Endpoints) -> str | None:
     """Return the scenario that ran: by the folder where that is one stream or interactive, else by the settings."""
     if folder.casefold() == "singlestream":
         return "SingleStream"
@@ -205,7 +165,7 @@ def _scenario(stated: Json, folder: str) -> str | None:
         return "Interactive"
     if not isinstance(stated, str):
         return None
-    return "Server" if stated.casefold() == "online" else stated
+    return rules.further_scenarios.get(stated.casefold(), stated)
 
 
 def _scored(accuracy: JsonObject) -> list[JsonObject]:

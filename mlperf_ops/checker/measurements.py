@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlperf_ops.checker.accuracy import ENCODING
+from mlperf_ops.checker.accuracy import half_character
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submission, System
 from mlperf_ops.checker.system import PLACEHOLDER, is_blank
@@ -75,13 +75,7 @@ def measurements(place: Result) -> Findings:
                 severity="rules" if value else None,
             )
         elif isinstance(value, str) and not is_encodable(value):
-            yield ENCODING.at(
-                place,
-                file.location,
-                f"{key} holds half of a character, which is no text: {value!r}",
-                value=repr(value),
-                severity=None if key == "weight_data_types" else "advice",  # the one that is in the official table
-            )
+            yield half_character(place, file.location, key, value, in_table=key == "weight_data_types")
         elif is_placeholder(value):
             yield PLACEHOLDER.at(place, file.location, f"{key} is the placeholder {value!r}", value=value)
     yield from _marked(place, file.location, file.value)

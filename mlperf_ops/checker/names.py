@@ -132,10 +132,9 @@ def _name(location: str, name: str, told: set[str]) -> Findings:
         yield HIDDEN_NAME.at(_owner(location), location, f"the name '{name}' starts with a dot", value=name)
     if any(character.isspace() for character in name):
         yield SPACE_IN_NAME.at(_owner(location), location, f"the name '{name}' has a space", value=name)
-    parts = location.split("/")
     if not is_encodable(name):
         # Of the folders that the official table names: submitter, system, benchmark, scenario.
-        named = len(parts) == _SUBMITTER_DEPTH or (parts[2:3] == ["results"] and len(parts) <= _RESULT_DEPTH)
+        named = location.count("/") == 1 or _of_results(location)
         if named or not any(name.startswith(one) for one in told):
             yield NAME_ENCODING.at(
                 At(location) if named else _owner(location),

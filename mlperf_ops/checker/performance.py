@@ -81,6 +81,13 @@ def seeds(place: Result, here: str, log: DetailLog, severity: Severity | None = 
         for name, (found, expected) in place.round.seeds.wrong_in(log.values).items()
         if SEEDS[name] in log.values
     }
+    yield from wrong_seeds(place, here, wrong, severity)
+
+
+def wrong_seeds(
+    place: Result, here: str, wrong: Mapping[str, tuple[Json, int]], severity: Severity | None = None
+) -> Findings:
+    """Report seeds that are not the round's: name -> the one that is stated, and the round's."""
     if wrong:
         yield rule.SEEDS.at(
             place,

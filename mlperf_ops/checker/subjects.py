@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from mlperf_ops.catalogue.layout import PathTemplate
 from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
 from mlperf_ops.checker.detail_logs import DetailLogs, LogFile
 from mlperf_ops.checker.endpoints_figures import Figures, read_figures
+from mlperf_ops.checker.objects import ObjectFile, read_object
 from mlperf_ops.checker.texts import LONGEST_BYTES, TextFile, read_text
 from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.errors import ResultError
-from mlperf_ops.files import JsonObject
 from mlperf_ops.power_check import Measurement, read_measurement
 
 # Read beyond what the official checker reads: they tell why a run is not valid, and which run it was.
@@ -51,16 +49,6 @@ _MORE_KEYS = frozenset(
 _PARSED_KEPT = 32
 
 
-@dataclass(frozen=True, slots=True)
-class JsonFile:
-    """A JSON object of the tree; `value` is None when it is missing or broken, `problem` says why it is broken."""
-
-    location: str
-    exists: bool
-    value: JsonObject | None
-    problem: str | None
-
-
 class Submission:
     """The whole tree and the round whose rules apply."""
 
@@ -72,7 +60,7 @@ class Submission:
         self.round = round_
         self.scenario_by_folded = {name.casefold(): name for name in round_.scenario_names}
         self.logs = DetailLogs(tree, frozenset(round_.loadgen_fields_read) | _MORE_KEYS)
-        self._parsed: dict[str, JsonFile] = {}
+        self._parsed: dict[str, ObjectFile] = {}
 
     def submitters(self) -> Iterator[Submitter]:
         """Yield the submitters of all divisions that the round knows."""
@@ -81,31 +69,16 @@ class Submission:
                 for name in self.tree.folder(division).folders:
                     yield Submitter(self, division, name)
 
-    def json(self, location: str) -> JsonFile:
+    def json(self, location: str) -> ObjectFile:
         """Read a JSON object; the last ones are remembered, because a system's results share some."""
         if self.tree.size(location) is None:
-            return JsonFile(location, exists=False, value=None, problem=None)
+            return ObjectFile(location, exists=False, value=None, problem=None)
         self.tree.file(location)  # notes that it was looked at, also where it is remembered
         if location not in self._parsed:
             if len(self._parsed) == _PARSED_KEPT:
                 self._parsed.clear()
-            self._parsed[location] = _parse(self.tree, location)
+            self._parsed[location] = read_object(self.tree, location)
         return self._parsed[location]
-
-
-def _parse(tree: Tree, location: str) -> JsonFile:
-    try:
-        text = tree.read(location).decode()
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        value = json.loads(text)
-    except (OSError, ValueError) as error:
-        return JsonFile(location, exists=True, value=None, problem=f"it is not JSON: {error}")
-    except RecursionError:
-        return JsonFile(location, exists=True, value=None, problem="it is nested too deeply")
-    if not isinstance(value, dict):
-        return JsonFile(location, exists=True, value=None, problem=f"it holds a {type(value).__name__}, no object")
-    return JsonFile(location, exists=True, value=value, problem=None)
 
 
 def _has_parts(name: str, parts: Sequence[str]) -> bool:
@@ -155,11 +128,11 @@ class Submitter:
         return template.format_map(blank | {"division": self.division, "submitter": self.name} | names)
 
     @cached_property
-    def mapping_file(self) -> JsonFile:
+    def mapping_file(self) -> ObjectFile:
         """model_mapping.json, which only divisions with own models have."""
         location = self.place(self.round.layout.model_mapping)
         if not self.rules.model_mapping:
-            return JsonFile(location, exists=False, value=None, problem=None)
+            return ObjectFile(location, exists=False, value=None, problem=None)
         return self.submission.json(location)
 
     @cached_property
@@ -184,7 +157,7 @@ class System:
         self.location = f"{submitter.location}/results/{name}"
 
     @cached_property
-    def description(self) -> JsonFile:
+    def description(self) -> ObjectFile:
         """systems/<system>.json."""
         return self.submitter.submission.json(
             self.submitter.place(self.submitter.round.layout.system_json, system=self.name)
@@ -238,8 +211,8 @@ class Result:
         """The folder's scenario as MLPerf spells it; None when there is no such scenario."""
         folder = self.folder.casefold()
         known = self.submitter.submission.scenario_by_folded.get(folder)
-        if known is None and folder in self.round.endpoints.scenario_folders and self.is_endpoints:
-            return self.round.endpoints.scenario_folders[folder]
+        if known is None and folder in self.round.endpoints.further_scenarios and self.is_endpoints:
+            return self.round.endpoints.further_scenarios[folder]
         return known
 
     @cached_property
@@ -264,7 +237,7 @@ class Result:
         return self.tree.path(location)
 
     @cached_property
-    def measurements(self) -> JsonFile:
+    def measurements(self) -> ObjectFile:
         """The measurements; the location of a missing file is the layout's first name for it."""
         layout, also = self.round.layout, self.round.layout.measurements_also
         first = self.place(layout.measurements)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from mlperf_ops.checker.accuracy import ENCODING
+from mlperf_ops.checker.accuracy import half_character
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submitter, System
+from mlperf_ops.checker.table import FIELDS_SHOWN
 from mlperf_ops.checker.texts import is_encodable
 from mlperf_ops.errors import nearest
 from mlperf_ops.files import Json, JsonObject
@@ -133,6 +134,10 @@ RULES = (
 
 _TEXT_FIELDS = ("status", "submitter", "division", "system_type", "hw_notes", "sw_notes")
 _IS_NETWORK = "is_network"
+# What the official checker writes into its table, as UTF-8.
+_IN_TABLE = frozenset(
+    {*FIELDS_SHOWN, "status", "system_type", "system_name", "hw_notes", "sw_notes", "system_power_capacity"}
+)
 _MOST = 10**12  # nobody has so many of anything; Python cannot write a product of much larger ones
 _UNKNOWN = re.compile(r"(?i)\W*(unknown\b.*|undefined)")
 
@@ -197,26 +202,10 @@ def spelling(submitter: Submitter) -> Findings:
         )
 
 
-# What the official checker writes into its table, as UTF-8.
-_IN_TABLE = frozenset(
-    {
-        *("status", "system_type", "system_name", "number_of_nodes", "host_processor_model_name"),
-        *("host_processors_per_node", "host_processor_core_count", "accelerator_model_name", "accelerators_per_node"),
-        *("framework", "operating_system", "hw_notes", "sw_notes", "system_power_capacity"),
-    }
-)
-
-
 def _half_characters(place: System, location: str, fields: JsonObject) -> Findings:
     for key, value in fields.items():
         if isinstance(value, str) and not is_encodable(value):
-            yield ENCODING.at(
-                place,
-                location,
-                f"{key} holds half of a character, which is no text: {value!r}",
-                value=repr(value),
-                severity=None if key in _IN_TABLE else "advice",
-            )
+            yield half_character(place, location, key, value, in_table=key in _IN_TABLE)
 
 
 def _no_answers(place: System, location: str, fields: JsonObject) -> Findings:

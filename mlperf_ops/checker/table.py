@@ -28,7 +28,8 @@ COLUMNS = (
     *("framework", "operating_system", "notes", "compliance", "errors", "version", "inferred", "has_power", "Units"),
     *("weight_data_types", "design_power_watts", "PrivateID"),
 )
-_OF_SYSTEM = (
+# Of a description, under their own names.
+FIELDS_SHOWN = (
     *("number_of_nodes", "host_processor_model_name", "host_processors_per_node", "host_processor_core_count"),
     *("accelerator_model_name", "accelerators_per_node", "framework", "operating_system"),
 )
@@ -70,7 +71,7 @@ def _row(submission: Submission, row: CheckedResult) -> JsonObject:
         "Scenario": row.scenario,
         "Result": row.metric,
         "Accuracy": "  ".join(f"{metric}: {text}" for metric, text in row.accuracy.items()),
-        **{key: fields.get(key) for key in _OF_SYSTEM},
+        **{key: fields.get(key) for key in FIELDS_SHOWN},
         "total_accelerators": total_accelerators(fields),
         "Location": result.place(submission.round.layout.perf_detail).rpartition("/")[0],
         "notes": ". ".join(str(fields[key]) for key in ("hw_notes", "sw_notes") if fields.get(key)),

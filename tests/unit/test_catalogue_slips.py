@@ -180,7 +180,7 @@ def test_a_catalogue_folder_that_is_not_there_names_the_variable(
 # Mappings whose keys are names of the catalogue's own making: a slip there is another name.
 FREE_NAMES = re.compile(
     r"^(models|accuracy_regex|model_aliases|inference_formula|common|(matrix\[\d+\]\.entry\.)?precisions"
-    r"|endpoints\.(files|compliance|result_field|scenario_folders)|user_conf\.(never|audit_only)"
+    r"|endpoints\.(files|compliance|result_field|further_scenarios)|user_conf\.(never|audit_only)"
     r"|compliance_files\.TEST..\.(folders|folders_if_nondeterministic)|run_styles\.compliance\.server_qps_factor"
     r"|benchmarks|official\.(env|links)|power\.(meters|other_meters|channel_counts|sources\[\d+\])"
     r"|sysctls|matrix\[\d+\]\.axes|models\.[\w.-]+\.required_accuracy_artifacts)$"
