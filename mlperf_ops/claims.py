@@ -12,7 +12,7 @@ from mlperf_ops.layout import ResultPaths, SubmissionLayout
 from mlperf_ops.merits import Merit, merit, token_latency_problem
 from mlperf_ops.model import Division, Scenario
 from mlperf_ops.plan_model import Plan
-from mlperf_ops.selection import ScenarioAttempts
+from mlperf_ops.selection import LeftOut, ScenarioAttempts
 
 ORIGIN = "import.json"
 """Raw file of an imported attempt: where it comes from, and what only its maker knows of it."""
@@ -118,6 +118,27 @@ def claim_problem(claim: Claim, round_: Round) -> str | None:
         formula = round_.inference_formula.get(f"{claim.measured}->{claim.scenario}", "no formula of the round")
         return f"the log of {pair.key} gives no {claim.scenario} result ({formula})"
     return None
+
+
+def needless_invalid(claim: Claim, round_: Round, system_type: str) -> LeftOut | None:
+    """Say that a submission is better off without an invalid run; None where it is valid, or its scenario is required.
+
+    The official checker refuses a submission that holds one invalid result. Where the scenario is required, nothing is
+    won by leaving it out; a run of another style than valid is no submission, and shows what it came to.
+    """
+    spec = claim.pair.performance.spec
+    bad = next((one for one in (claim.pair.performance, claim.pair.accuracy) if one.result.verdict != "valid"), None)
+    if bad is None or spec.run_style != "valid":
+        return None
+    suite = round_.scenarios(claim.official_benchmark, system_type)
+    demanded = round_.divisions[claim.division].all_required_scenarios
+    if suite is None or (demanded and claim.scenario in {*suite.required, *suite.one_of}):
+        return None
+    return LeftOut(
+        f"{claim.key}/{bad.spec.cell.mode}",
+        f"{'; '.join(bad.result.reasons) or bad.result.verdict}; the {claim.division} division does not require "
+        f"{claim.scenario}, and a tree with an invalid result is rejected, so it stays out of the tree",
+    )
 
 
 def benchmark_facts(attempt: Attempt, catalogue: Catalogue) -> BenchmarkFacts:

@@ -168,12 +168,13 @@ class _Matrix:
             why = [one for one in seen if isinstance(one, NotUsable)]
             return MatrixCell(mode, why[0].kind, hosts, "; ".join(dict.fromkeys(one.reason for one in why)))
         refused = next((one.reason for one in self.selection.refused if one.key == f"{key}/{mode}"), None)
+        standing = self._standing(source, mode, usable[0])
         if refused is not None:
-            return MatrixCell(mode, "refused", hosts, refused)
+            return MatrixCell(mode, "invalid" if standing.state == "invalid" else "refused", hosts, refused)
         outcome = self.selection.tests.get(f"{key}/{mode}")
         if outcome is not None and not outcome.passed:
             return MatrixCell(mode, "failed test", (usable[0].planned.host,), outcome.sentence)
-        return self._standing(source, mode, usable[0])
+        return standing
 
     def _standing(self, source: str, mode: str, attempt: Attempt) -> MatrixCell:
         """Say how the attempt stands that counts for a cell; `attempt` where nothing was to choose."""

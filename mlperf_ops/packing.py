@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from mlperf_ops import documents
 from mlperf_ops.catalogue import Catalogue, Round
-from mlperf_ops.claims import Claim, claim_problem, claims_of
+from mlperf_ops.claims import Claim, claim_problem, claims_of, needless_invalid
 from mlperf_ops.compliance.packing import pack_tests
 from mlperf_ops.errors import ResultError, SubmissionError
 from mlperf_ops.files import JsonObject
@@ -184,6 +184,10 @@ class _Packer:
         if problem is not None:
             self._refuse(claim, problem)
             return False
+        left_out = needless_invalid(claim, self.round, self._system_type(claim))
+        if left_out is not None:
+            self.selection.refused.append(left_out)
+            return False
         log: TruncatedLog | None = None
         files: Files = {}
         mode: Mode = "accuracy"
@@ -207,6 +211,9 @@ class _Packer:
             self.full_logs[path] = FullLog(claim.pair.accuracy.file(path.name), log.sha256)
         self.packed.append(claim)
         return True
+
+    def _system_type(self, claim: Claim) -> str:
+        return next(one.system_type for one in self.plan.hosts if one.system == _system(claim.pair))
 
     def _add_nameplate(self, system: str, claims: Sequence[Claim]) -> None:
         """Add the design power of a measured system, where the round wants it and the inventory gives it."""

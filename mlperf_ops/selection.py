@@ -8,7 +8,8 @@ all attempts of all hosts:
 2. then the better result counts, by the direction of its unit in the round: the higher rate, the lower latency;
 3. then the one that was started first, then the host's name.
 
-An INVALID result is packed where there is no valid one: its verdict is LoadGen's and is shown, not hidden.
+An INVALID result counts where there is no valid one: its verdict is LoadGen's and is shown, not hidden. Whether a
+submission is better off without it is decided where it is packed (`claims.needless_invalid`).
 """
 
 from __future__ import annotations

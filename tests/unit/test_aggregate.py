@@ -16,7 +16,7 @@ from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.documents import fenced
 from mlperf_ops.errors import ConfigError, SubmissionError
 from mlperf_ops.files import read_json, sha256_file, write_json
-from mlperf_ops.model import Cell, Result
+from mlperf_ops.model import Cell, Result, Scenario
 from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, make_spec, seal, snapshot
 
@@ -119,7 +119,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(lab: Lab) -> None:
     assert not packed(run, dry_run=True).changed
 
 
-def test_an_invalid_run_is_in_the_tree_and_its_page_says_invalid(lab: Lab) -> None:
+def test_an_invalid_run_of_a_demonstration_is_in_the_tree_and_its_page_says_invalid(lab: Lab) -> None:
     spec = make_spec(Cell("node1", "efficientnet-lite0", "Server", "performance"))
     folder = lab.cell("Server", "performance", spec=spec, verdict="invalid")
     result = load(Result, read_json(folder / "result.json"), "result.json")
@@ -129,6 +129,38 @@ def test_an_invalid_run_is_in_the_tree_and_its_page_says_invalid(lab: Lab) -> No
     assert len(report.written) == 1
     page = (report.tree / BASE / "Server" / "README.md").read_text()
     assert "- Not valid (performance): LoadGen says INVALID: shorter than its minimum duration" in page
+
+
+def invalid_of_style_valid(lab: Lab, scenario: Scenario, benchmark: str) -> None:
+    spec = make_spec(Cell("node1", benchmark, scenario, "performance"))
+    spec = replace(spec, run_style="valid")
+    folder = lab.cell(scenario, "performance", benchmark=benchmark, spec=spec, verdict="invalid")
+    result = load(Result, read_json(folder / "result.json"), "result.json")
+    seal(folder, replace(result, reasons=("LoadGen says INVALID: the latency constraint was missed",)))
+    lab.cell(scenario, "accuracy", benchmark=benchmark)
+
+
+def test_an_invalid_run_of_a_submission_stays_out_where_the_division_can_do_without(lab: Lab) -> None:
+    lab.scenario("Offline")
+    invalid_of_style_valid(lab, "Server", "efficientnet-lite0")
+    report = packed(lab.write())
+    assert [one.key for one in report.written] == ["node1/efficientnet-lite0/Offline"]
+    assert not (report.tree / BASE / "Server").exists()
+    why = (
+        "LoadGen says INVALID: the latency constraint was missed; the open division does not require Server, and a "
+        "tree with an invalid result is rejected, so it stays out of the tree"
+    )
+    assert reasons(report) == {"node1/efficientnet-lite0/Server/performance": why}
+    cells = {(row.scenario, cell.cell): (cell.state, cell.reason) for row in report.matrix for cell in row.cells}
+    assert cells["Server", "performance"] == ("invalid", why)
+    assert cells["Server", "accuracy"] == ("valid", "")
+
+
+def test_an_invalid_run_of_a_required_scenario_is_packed(tmp_path: Path, real_logs: RealLogs) -> None:
+    lab = Lab(tmp_path / "results" / "demo", real_logs, division="closed")
+    invalid_of_style_valid(lab, "Offline", "resnet50")
+    report = packed(lab.write())
+    assert [(one.key, one.valid) for one in report.written] == [("node1/resnet50/Offline", False)]
 
 
 def test_a_scenario_without_both_modes_is_left_out_and_named(lab: Lab) -> None:
