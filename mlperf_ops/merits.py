@@ -9,16 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlperf_ops.catalogue import Round
-from mlperf_ops.checker.metrics import number, result_metric
+from mlperf_ops.checker.metrics import TOKEN_LATENCIES, number, result_metric
 from mlperf_ops.files import JsonObject
 from mlperf_ops.loadgen_settings import TEST_MODES
 from mlperf_ops.model import Scenario, Spec
 
 _LOWER_IS_BETTER = "Latency"  # how the units of latencies start in every round
-_TOKEN_LATENCIES = {
-    "ttft": "result_first_token_99.00_percentile_latency_ns",
-    "tpot": "result_time_per_output_token_99.00_percentile_ns",
-}
 _NS_PER_MS = 1e6
 
 
@@ -65,7 +61,7 @@ def token_latency_problem(log: JsonObject, spec: Spec, round_: Round, claimed: S
     limits = round_.rules(spec.official_benchmark).token_latency_limits_ns.get(claimed)
     if limits is None:
         return None
-    for name, key in _TOKEN_LATENCIES.items():
+    for name, key in TOKEN_LATENCIES.items():
         limit_ns, found_ns = getattr(limits, name), number(log.get(key))
         if found_ns is None or found_ns >= limit_ns:
             shown = "missing" if found_ns is None else f"{found_ns / _NS_PER_MS:g} ms"

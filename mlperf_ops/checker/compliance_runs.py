@@ -5,7 +5,8 @@ from __future__ import annotations
 from mlperf_ops.checker import compliance_rules as rule
 from mlperf_ops.checker.detail_logs import LogFile
 from mlperf_ops.checker.metrics import number
-from mlperf_ops.checker.performance import damage, measured_scenario, performance_log, seeds
+from mlperf_ops.checker.performance import damage, performance_log, seeds
+from mlperf_ops.checker.performance_latency import measured_scenario
 from mlperf_ops.checker.rules import Findings
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text

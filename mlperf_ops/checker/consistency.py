@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlperf_ops.checker.detail_logs import LogFile
 from mlperf_ops.checker.metrics import number
-from mlperf_ops.checker.performance import measured_scenario
+from mlperf_ops.checker.performance_latency import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result, Submission
 from mlperf_ops.checker.texts import TextFile, read_text

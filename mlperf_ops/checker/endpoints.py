@@ -13,7 +13,7 @@ from typing import cast
 from mlperf_ops.checker import performance_rules as figure
 from mlperf_ops.checker.accuracy import TARGET, coverage
 from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of
-from mlperf_ops.checker.metrics import number
+from mlperf_ops.checker.metrics import TOKEN_LATENCIES, number
 from mlperf_ops.checker.performance import wrong_seeds
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
@@ -68,8 +68,6 @@ RULES = (UNREADABLE, MODEL, SCORE, AUDIT, NOT_JUDGED)
 
 _DURATION = "effective_min_duration_ms"
 _CACHING = "TEST04"  # the one audit that is required, of the benchmarks that have this test
-_TTFT = "result_first_token_99.00_percentile_latency_ns"
-_TPOT = "result_time_per_output_token_99.00_percentile_ns"
 _LATENCY = "result_99.00_percentile_latency_ns"
 
 
@@ -163,8 +161,8 @@ def _latency(place: Result, figures: Figures, location: str) -> Findings:
     if limits is None:
         return
     for key, what, limit_ns in (
-        (_TTFT, "time to the first token", limits.ttft),
-        (_TPOT, "time of an output token", limits.tpot),
+        (TOKEN_LATENCIES["ttft"], "time to the first token", limits.ttft),
+        (TOKEN_LATENCIES["tpot"], "time of an output token", limits.tpot),
     ):
         stated = figures.performance.get(key)
         latency_ns = number(stated)

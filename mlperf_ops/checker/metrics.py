@@ -13,6 +13,11 @@ from mlperf_ops.model import Scenario
 _NS_PER_MS = 1e6
 LATENCY_UNITS_NS = {"Latency (ms)": 1e6, "Latency (s)": 1e9}
 _STREAMS_OF_MULTISTREAM = 8
+# LoadGen's key of each token latency that a round limits, in ns.
+TOKEN_LATENCIES = {
+    "ttft": "result_first_token_99.00_percentile_latency_ns",
+    "tpot": "result_time_per_output_token_99.00_percentile_ns",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,13 @@ from mlperf_ops.checker import performance_rules as rule
 from mlperf_ops.checker.detail_logs import LogFile
 from mlperf_ops.checker.metrics import number, result_metric
 from mlperf_ops.checker.model import Finding, Severity
+from mlperf_ops.checker.performance_latency import (
+    latency,
+    latency_limits,
+    measured_scenario,
+    stops_early,
+    token_latency,
+)
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.files import Json
@@ -62,16 +69,10 @@ def performance_log(place: Result, file: LogFile, *, equal_issue: bool = True) -
             value=", ".join(lacking) or None,
             severity="official" if lacking or log.cut_line else None,
         )
-    for check in (_settings, _size, _duration, _latency, _token_latency, _validity, _outcome, _network):
+    for check in (_settings, _size, _duration, latency, token_latency, _validity, _outcome, _network):
         yield from check(place, here, log)
     if equal_issue:
         yield from _equal_issue(place, here, log)
-
-
-def measured_scenario(log: DetailLog) -> str | None:
-    """Return the scenario that LoadGen ran."""
-    value = log.values.get("effective_scenario")
-    return value if isinstance(value, str) else None
 
 
 def seeds(place: Result, here: str, log: DetailLog, severity: Severity | None = None) -> Findings:
@@ -104,10 +105,10 @@ def _needed(place: Result, log: DetailLog) -> set[str]:
     keys = {"effective_scenario", *_COUNTS, *SEEDS.values()}
     if place.model is not None and not place.round.min_duration_ms(place.model):
         keys.discard("effective_min_duration_ms")
-    if _stops_early(place, log):
+    if stops_early(place, log):
         keys.add("early_stopping_met")
     limits = {} if place.model_rules is None else place.model_rules.target_latency_ns
-    field, official, _ = _latency_limits(place, log, limits)
+    field, official, _ = latency_limits(place, log, limits)
     if official:
         keys.add(field)
     measured = measured_scenario(log)
@@ -123,10 +124,6 @@ def _usable(log: DetailLog, key: str) -> bool:
     if key in _COUNTS or key in _LATENCIES:
         return number(log.values[key]) is not None
     return key != "effective_scenario" or isinstance(log.values[key], str)
-
-
-def _stops_early(place: Result, log: DetailLog) -> bool:
-    return measured_scenario(log) in place.round.limits.early_stopping_scenarios
 
 
 def _settings(place: Result, here: str, log: DetailLog) -> Findings:
@@ -166,7 +163,7 @@ def _size(place: Result, here: str, log: DetailLog) -> Findings:
             limit=rules.performance_sample_count,
         )
     measured = cast("Scenario | None", measured_scenario(log))
-    if measured is None or _stops_early(place, log):
+    if measured is None or stops_early(place, log):
         return
     queries, required = number(values.get("effective_min_query_count")), rules.min_queries.get(measured)
     if queries is not None and required is not None and queries < required:
@@ -223,90 +220,6 @@ def _duration(place: Result, here: str, log: DetailLog) -> Findings:
             value=f"{duration_ms:g} ms",
             limit=f"{limit_ms} ms",
         )
-
-
-def _latency(place: Result, here: str, log: DetailLog) -> Findings:
-    values = log.values
-    if _stops_early(place, log) and not values.get("early_stopping_met", True):
-        yield rule.EARLY_STOPPING.at(
-            place,
-            here,
-            "LoadGen's early stopping did not get enough queries for a statement about the tail latency",
-            value=values.get("early_stopping_result") or "early_stopping_met is false",
-            limit="early_stopping_met is true",
-        )
-    if place.model_rules is None:
-        return
-    field, official, claimed = _latency_limits(place, log, place.model_rules.target_latency_ns)
-    latency_ns = number(values.get(field))
-    if latency_ns is None:
-        return
-    for limit_ns, severity in ((official, "official"), (claimed, "rules")):
-        if limit_ns and latency_ns > limit_ns:
-            yield rule.LATENCY_LIMIT.at(
-                place,
-                here,
-                f"{field} is {latency_ns / 1e6:g} ms; at most {limit_ns / 1e6:g} ms are allowed",
-                value=f"{latency_ns / 1e6:g} ms",
-                limit=f"{limit_ns / 1e6:g} ms",
-                severity=cast("Severity", severity),
-            )
-            return
-
-
-def _latency_limits(
-    place: Result, log: DetailLog, limits: Mapping[Scenario, int]
-) -> tuple[str, int | None, int | None]:
-    """Return the key of the latency that is limited, the official limit and that of the rules, in ns.
-
-    The official checker takes the limit of the scenario that LoadGen ran; the rules, of the one that is claimed.
-    """
-    claimed = limits.get(cast("Scenario", place.scenario))
-    if _stops_early(place, log):
-        return "effective_target_latency_ns", limits.get(cast("Scenario", measured_scenario(log))), claimed
-    return "result_99.00_percentile_latency_ns", claimed, claimed
-
-
-def _token_latency(place: Result, here: str, log: DetailLog) -> Findings:
-    rules, values = place.model_rules, log.values
-    if rules is None or not rules.requires_token_latencies:
-        return
-    if not values.get("requested_use_token_latencies"):
-        yield rule.TOKEN_LATENCY.at(
-            place, here, "token latencies were not measured", value="off", limit="use_token_latencies = 1"
-        )
-        return
-    official = rules.token_latency_limits_ns.get(cast("Scenario", measured_scenario(log)))
-    if official is None and measured_scenario(log) == "Server":
-        yield rule.TOKEN_LATENCY.at(
-            place,
-            here,
-            f"{place.round.name} has no limits of token latencies for {place.model} in Server, without which the "
-            "official checker rejects the run",
-            value="Server",
-            limit="a scenario that the round has for the benchmark",
-        )
-    claimed = rules.token_latency_limits_ns.get(cast("Scenario", place.scenario))
-    fields = {
-        "ttft": "result_first_token_99.00_percentile_latency_ns",
-        "tpot": "result_time_per_output_token_99.00_percentile_ns",
-    }
-    for name, field in fields.items():
-        for limits, severity in ((official, "official"), (claimed, "rules")):
-            if limits is None:
-                continue
-            limit_ns, latency_ns = getattr(limits, name), number(values.get(field))
-            if latency_ns is None or not latency_ns < limit_ns:  # also NaN is not below
-                shown = "missing" if latency_ns is None else f"{latency_ns / 1e6:g} ms"
-                yield rule.TOKEN_LATENCY.at(
-                    place,
-                    here,
-                    f"{field} is {shown}; it must be below {limit_ns / 1e6:g} ms",
-                    value=shown,
-                    limit=f"below {limit_ns / 1e6:g} ms",
-                    severity=cast("Severity", severity),
-                )
-                break
 
 
 def _validity(place: Result, here: str, log: DetailLog) -> Findings:
