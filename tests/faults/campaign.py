@@ -79,7 +79,10 @@ class Campaign:
         return str((self.result(attempt).get("failure") or {}).get("kind"))
 
     def until_measuring(self, host: Host, number: int = 1) -> Path:
-        """Wait until LoadGen measures in an attempt of a host, and return it."""
+        """Wait until LoadGen measures in an attempt of a host, and return it.
+
+        A busy machine takes minutes to come so far, so that the end of the play is what tells that nothing will come.
+        """
 
         def measuring() -> bool:
             found = self.attempts(host)[number - 1 :]
@@ -89,7 +92,11 @@ class Campaign:
             except OSError:
                 return False
 
-        wait_until(measuring, f"no cell measures on {host.name}")
+        play, deadline = self.running[-1].process, time.monotonic() + 600
+        while not measuring():
+            assert play.poll() is None, f"the play has ended, and no cell measures on {host.name}"
+            assert time.monotonic() < deadline, f"no cell measures on {host.name}"
+            time.sleep(0.05)
         return self.attempts(host)[number - 1]
 
     def collected(self, host: Host) -> dict[str, str]:
