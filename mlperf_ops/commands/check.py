@@ -118,13 +118,13 @@ def command(  # noqa: PLR0917  # typer makes an option of each
 
 
 def _told(report: CheckReport) -> CheckReport:
-    from mlperf_ops.checker.retired import SIGN, with_history  # noqa: PLC0415  # rarely needed
+    from mlperf_ops.checker import retired  # noqa: PLC0415  # rarely needed
 
-    if not any(finding.rule == SIGN for finding in report.findings):
+    if not any(finding.rule in retired.SIGNS for finding in report.findings):
         return report
     from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
 
-    return with_history(report, load_catalogue())
+    return retired.with_history(report, load_catalogue())
 
 
 def _where_results_are(report: CheckReport) -> str:
