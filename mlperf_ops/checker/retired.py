@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from mlperf_ops.catalogue.collection import Catalogue
-from mlperf_ops.catalogue.history import retired, foreign_test
+from mlperf_ops.catalogue.history import foreign_test, retired
 from mlperf_ops.checker.benchmarks import UNKNOWN_MODEL
 from mlperf_ops.checker.model import CheckReport, Finding
 from mlperf_ops.checker.structure import UNKNOWN_FOLDER

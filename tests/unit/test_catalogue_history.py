@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mlperf_ops.catalogue import Catalogue, load_catalogue
-from mlperf_ops.catalogue.history import not_in_round, round_names, rounds_of, span, successors, foreign_test
+from mlperf_ops.catalogue.history import foreign_test, not_in_round, round_names, rounds_of, span, successors
 from mlperf_ops.cli import main
 from mlperf_ops.commands.catalogue import app
 from mlperf_ops.errors import ConfigError
