@@ -60,7 +60,7 @@ TAKEN = {
     ".5e+1": True,
     "010": True,
     "08": True,
-    "infinit": False,
+    "infinite": False,
     "nan(-)": False,
     "0x": False,
     "0xp1": False,
