@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from mlperf_ops.userconf_numbers import is_number
+
 Severity: TypeAlias = Literal["rejects", "no effect"]
 
 _PARTS = 3  # model, scenario, key
 _WORD = re.compile(r"[^ \t\v\f\r]+")  # C's white space, without Unicode's
-_INTEGER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _REFUSED = "LoadGen then drops the whole file, with an error that makes the run invalid"
 
 
@@ -86,7 +86,7 @@ def _read_line(number: int, words: list[str]) -> Iterator[Setting | Finding]:
         yield Finding(number, "syntax", "no effect", f"{what} '{name}'", hint)
         return
     for value in values:
-        if not (_INTEGER.fullmatch(value) or _FLOAT.fullmatch(value)):
+        if not is_number(value):
             what = "a comment behind a value" if value.startswith("#") else f"'{value}'"
             hint = "give the comment a line of its own" if value.startswith("#") else ""
             yield Finding(number, "syntax", "rejects", f"expected a number, found {what}; {_REFUSED}", hint)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json
 from mlperf_ops.model import Division, Scenario
+from mlperf_ops.userconf_numbers import value_problem
 
 if TYPE_CHECKING:
     from mlperf_ops.catalogue.userconf_rules import UserConfRules
@@ -40,7 +41,10 @@ def checked_keys(
             raise ConfigError(f"{prefix}user.conf key '{key}' is given twice, with and without its unit")
         run_as = "Server" if scenario == "Interactive" else scenario
         kind = next(rule.value for rule in rules.keys[key] if run_as in rule.scenarios)
-        made[key] = _value_text(key, value, "int" if (run_as, key) in _WHOLE_MS else kind, prefix)
+        kind = "int" if (run_as, key) in _WHOLE_MS else kind
+        made[key] = _value_text(key, value, kind, prefix)
+        if (wrong := value_problem(key, made[key], kind)) is not None:
+            raise ConfigError(f"{prefix}{key}: expected {wrong[0]}, found {value!r}")
     return made
 
 
@@ -58,7 +62,7 @@ def _value_text(key: str, value: Json, kind: str, prefix: str) -> str:
         return str(int(bool(number)))
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise ConfigError(f"{prefix}{key}: expected {expected}, found {value!r}")
-    if kind == "int" and number >= 0 and float(number).is_integer():
+    if kind == "int" and number >= 0 and (isinstance(number, int) or number.is_integer()):
         return str(int(number))
     if kind == "float" and 0 < number < float("inf"):
         return as_text(number)

@@ -8,6 +8,7 @@ from mlperf_ops.catalogue import Round
 from mlperf_ops.loadgen_settings import LoadgenSettings
 from mlperf_ops.model import Division, Scenario
 from mlperf_ops.userconf_file import Finding, Setting
+from mlperf_ops.userconf_numbers import COUNTED
 
 _NS_PER_MS = 1e6
 
@@ -83,6 +84,9 @@ class _Judge:
         least = rules.offline_min_samples_per_query
         if self._scenario == "Offline" and least is not None and self._division.offline_min_samples:
             yield from self._offline(least)
+        if self._scenario == "Offline" and made.samples_per_query >= COUNTED:
+            message = f"Offline would issue {float(made.samples_per_query):g} samples, more than LoadGen can count"
+            yield self._finding("target_qps", message)
         fewest, most = made.integer("min_query_count"), made.integer("max_query_count")
         if (
             0 < most < fewest

@@ -7,7 +7,7 @@ read before, key by key in the same way, and any line of user.conf beats it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlperf_ops.catalogue import Round
 from mlperf_ops.errors import nearest
@@ -16,6 +16,7 @@ from mlperf_ops.loadgen_settings import LoadgenSettings, embedded, settings
 from mlperf_ops.model import Division, Scenario
 from mlperf_ops.userconf_file import Finding, Setting, read_user_conf
 from mlperf_ops.userconf_limits import limit_findings
+from mlperf_ops.userconf_numbers import Kind, read, value_problem
 from mlperf_ops.userconf_scope import ANY, RUN_AS, Run, line_problem, nothing_applies, runs_of, scenario_problem
 
 _SAME_FOR_ALL = {"min_duration", "max_duration"}  # but for benchmarks that are exempt
@@ -61,13 +62,15 @@ def lint_user_conf(
         kept.append(setting)
     findings += _overridden(kept, runs, round_)
     limits: list[tuple[Run, Finding]] = []
+    misread = {one.line for one in findings if one.rule == "value"}  # said once; there is nothing to compare
     for run in runs:
-        given = _given(kept, run, round_)
-        if given or None not in (official, scenario):
+        taken = _given(kept, run, round_)
+        given = {key: one for key, one in taken.items() if one.line not in misread}
+        if taken or None not in (official, scenario):
             findings += _in_vain(given, run, round_)
             made = _settings(run, given, round_)
             found_here = limit_findings(run.official, run.scenario, given, made, round_, division)
-            limits += [(run, one) for one in found_here]
+            limits += [(run, one) for one in found_here if one.line or given == taken]
     findings += _one_per_line(limits, kept, runs, round_, single=official is not None)
     if not findings and not any(run.matches(one) for one in kept for run in runs):
         findings.append(nothing_applies(found, round_, official, scenario))
@@ -110,18 +113,13 @@ def winner(found: Sequence[Setting], run: Run, key: str) -> Setting | None:
 
 
 def _settings(run: Run, given: Mapping[str, Setting], round_: Round) -> LoadgenSettings:
-    numbers = {key: _number(one.value) for key, one in given.items()}
+    numbers = {key: read(one.value, _kind(key, run, round_)) for key, one in given.items()}
     return settings(round_, run.sections, run.run_as, {"target_qps": 1.0, "target_latency": 1.0, **numbers})
 
 
-def _number(value: str) -> int | float:
-    """Read a number as LoadGen does: an integer in C's notation, where a leading 0 means octal."""
-    try:
-        digits = value.lstrip("+-")
-        octal = len(digits) > 1 and digits.isdigit() and digits.startswith("0")
-        return int(value, 8) if octal else int(value, 0)
-    except ValueError:
-        return float(value)
+def _kind(key: str, run: Run, round_: Round) -> Kind:
+    rules = round_.user_conf.keys[key]
+    return next((rule.value for rule in rules if run.run_as in rule.scenarios), rules[0].value)
 
 
 # --- one line by itself ---------------------------------------------------------------------------------------------
@@ -155,30 +153,21 @@ def _key_problems(setting: Setting, reached: Sequence[Run], round_: Round, divis
         if problems[name] is not None:
             yield Finding(setting.line, "forbidden-key", "rejects", str(problems[name]))
             break
-    yield from _value_problems(setting, used, round_)
+    yield from _value_problems(setting, used, round_, division)
 
 
-def _value_problems(setting: Setting, used: Iterable[str], round_: Round) -> Iterator[Finding]:
-    """Say what LoadGen would read that was not meant."""
-    name, value, number = setting.key, setting.value, _number(setting.value)
-    # Server's bounds are whole milliseconds, whatever target_latency is elsewhere.
-    kinds = {rule.value for rule in round_.user_conf.keys[name] if set(rule.scenarios) & set(used)}
-    digits = value.lstrip("+-")
-    expected, read = "", ""
-    if "bool" in kinds and number not in (0, 1):
-        expected, read = "0 or 1", "another number than you mean"
-    elif number < 0:
-        expected, read = "a number, 0 or more", "a very large one"
-    elif "float" in kinds and "int" not in kinds and number <= 0:
-        expected, read = "a number above 0", "it as no speed at all"
-    elif "float" not in kinds and isinstance(number, float):
-        expected, read = "a whole number", f"{digits.partition('.')[0].partition('e')[0].partition('E')[0] or 0}"
-    elif "float" not in kinds and len(digits) > 1 and digits.startswith("0") and digits.isdigit():
-        expected, read = "a number without a leading 0", f"it as octal, {number}"
-    if expected:
-        yield Finding(
-            setting.line, "value", "rejects", f"{name}: expected {expected}, found {value}; LoadGen reads {read}"
-        )
+def _value_problems(setting: Setting, used: Sequence[str], round_: Round, division: Division) -> Iterator[Finding]:
+    """Say what LoadGen would read that was not meant; one sentence of a line."""
+    rules = [rule for rule in round_.user_conf.keys[setting.key] if set(rule.scenarios) & set(used)]
+    rules = [rule for rule in rules if division in rule.divisions] or rules
+    for rule in rules:
+        problem = value_problem(setting.key, setting.value, rule.value)
+        if problem is not None:
+            expected, read_ = problem
+            whom = "" if len(rules) == 1 else f" for {', '.join(name for name in used if name in rule.scenarios)}"
+            message = f"{setting.key}: expected {expected}{whom}, found {setting.value}; {read_}"
+            yield Finding(setting.line, "value", "rejects", message)
+            return
 
 
 # --- lines against each other ---------------------------------------------------------------------------------------
@@ -217,7 +206,7 @@ def _in_vain(given: Mapping[str, Setting], run: Run, round_: Round) -> Iterator[
 
     def on(key: str) -> bool:
         if key in given:
-            return _number(given[key].value) == 1
+            return read(given[key].value, "bool") == 1
         return embedded(round_, run.sections, run.run_as, key) == 1
 
     for key, one in given.items():

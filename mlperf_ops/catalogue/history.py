@@ -113,6 +113,29 @@ def unknown_benchmark(
     return ConfigError(f"{where}: {past}" if where else past)
 
 
+def foreign_test(test: str, round_: Round, catalogue: Catalogue) -> str | None:
+    """Say of a compliance test which rounds had it, and what took its place, where the round has none of that name.
+
+    Args:
+        test: Its name, such as "TEST05".
+        round_: The round that was asked for it.
+        catalogue: Knows the rounds.
+
+    Returns:
+        The sentence; None when the round has it, and when no round is known to have had it.
+    """
+    tables: dict[str, Iterable[str]] = {name: one.compliance_tests for name, one in catalogue.earlier_rounds.items()}
+    tables |= {name: one.compliance_files for name, one in catalogue.rounds.items()}
+    had = [name for name in round_names(catalogue) if test in tables[name]]
+    if not had or round_.name in had:
+        return None
+    when = span(had, catalogue)
+    when = f"only {when}" if when.startswith("since ") else f"of {when}"
+    instead = next((one.instead for one in round_.compliance_retired if one.test == test and one.instead), None)
+    place = f"; {instead} took its place" if instead else ""
+    return f"{test} is a compliance test {when}, and none of round {round_.name}{place}"
+
+
 def scenario_not_in_round(official: str, scenario: Scenario, round_: Round, division: Division) -> str | None:
     """Say in one sentence that a benchmark has no such scenario in a round, and which it has.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.cache import Cache
+from mlperf_ops.checker.hidden import without_hidden
 from mlperf_ops.checker.model import CheckedResult, CheckReport, Finding, FindingsByPlace, ResultVerdict, TreeVerdict
 from mlperf_ops.checker.parallel import judge
 from mlperf_ops.checker.registry import FAMILIES
@@ -71,6 +72,7 @@ def check_tree(  # all but two are by name and have defaults
         else:
             findings += (_expected(finding, outcome.row, plan, round_) for finding in outcome.findings)
             results.append(outcome.row)
+    findings = without_hidden(findings, read, round_)
     if only:
         findings = [finding for finding in findings if finding.rule in only]
     findings = with_remedies(findings, submission, planned=plan is not None)
@@ -111,7 +113,7 @@ def _require(submitter: str, tree: Path, read: Tree, round_: Round) -> None:
             for division in round_.divisions
             if (tree / division).is_dir()
             for entry in (tree / division).iterdir()
-            if entry.is_dir()
+            if entry.is_dir() and not entry.is_symlink()
         },
         key=str.casefold,
     )

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from mlperf_ops.catalogue.round import AccuracyTarget
 from mlperf_ops.checker import performance_rules as figure
 from mlperf_ops.checker.accuracy import TARGET, coverage
-from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of
+from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of, shown_scores
 from mlperf_ops.checker.metrics import TOKEN_LATENCIES, number
 from mlperf_ops.checker.performance import wrong_seeds
 from mlperf_ops.checker.rules import Family, Findings, Rule
@@ -218,10 +219,18 @@ def _accuracy(place: Result, figures: Figures) -> Findings:
 
 def _score(place: Result, figures: Figures, location: str) -> Findings:
     model = cast("str", place.model)
+    targets = place.round.accuracy_targets(model, place.scenario or place.folder)
     if model not in place.round.endpoints.accuracy_compared:
-        yield NOT_JUDGED.at(place, location, "the accuracy is not compared with the round's target")
+        stated, wanted = shown_scores(figures), ", ".join(map(_bounds, targets))
+        yield NOT_JUDGED.at(
+            place,
+            location,
+            f"the accuracy is not compared with the round's target: the files state {stated}; the round wants {wanted}",
+            value=stated,
+            limit=wanted,
+        )
         return
-    target = place.round.accuracy_targets(model, place.scenario or place.folder)[0]
+    target = targets[0]
     value, least = score_of(figures.scores[0], target.metric), target.min or 0.0
     if value is None or not value >= least:
         shown = "no number" if value is None or math.isnan(value) else f"{value:.10g}"
@@ -233,6 +242,11 @@ def _score(place: Result, figures: Figures, location: str) -> Findings:
             limit=f"at least {least:.10g}",
             severity="rules" if value is not None and math.isnan(value) else None,  # NaN passes the official one
         )
+
+
+def _bounds(target: AccuracyTarget) -> str:
+    bounds = ((" at least", target.min), (" at most", target.max))
+    return target.metric + " and".join(f"{word} {value:.10g}" for word, value in bounds if value is not None)
 
 
 def _shown(value: Json, unit: str) -> str:

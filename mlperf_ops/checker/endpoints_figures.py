@@ -6,6 +6,7 @@ LoadGen's is the round's data; how they are looked up follows parsers/endpoints_
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +19,7 @@ from mlperf_ops.checker.tree import Tree
 from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Scenario
 
+_LONGEST_SCORES = 200
 _NS_PER_S = 1e9
 _TOKENS = "Tokens/s"
 
@@ -101,6 +103,12 @@ def stated_scores(figures: Figures) -> dict[str, str]:
     if isinstance(first, dict):
         return {metric: str(value) for metric, value in first.items()}
     return {} if first is None else {"score": str(first)}
+
+
+def shown_scores(figures: Figures) -> str:
+    """Write all scores, those of several data sets one after the other; a score may be anything."""
+    shown = "; ".join(json.dumps(score).replace('"', "").strip("{}") for score in figures.scores)
+    return shown if len(shown) <= _LONGEST_SCORES else f"{shown[:_LONGEST_SCORES]}…"
 
 
 def score_of(score: Json, metric: str) -> float | None:

@@ -193,7 +193,7 @@ EXAMPLES: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "endpoints-audit": ("audit/audit_output_caching_test.json", "the audit output_caching_test did not pass"),
         "endpoints-not-judged": (
             "accuracy/accuracy_results.json",
-            "the accuracy is not compared with the round's target",
+            "the accuracy is not compared with the round's target: the files state 83.4; the round wants …",
         ),
         "secret": ("src/setup.sh", "line 7 holds a Hugging Face token (hf_a…)"),
         "private-detail": ("results/node1/resnet/Offline/README.md", "home folder /home/jane and in 3 more files"),

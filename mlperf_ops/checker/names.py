@@ -5,10 +5,11 @@ The modular official checker has no such rules; its predecessors reject what the
 
 from __future__ import annotations
 
+from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.rules import At, Family, Findings, Rule
 from mlperf_ops.checker.subjects import Submission
 from mlperf_ops.checker.texts import is_encodable
-from mlperf_ops.checker.tree import join
+from mlperf_ops.checker.tree import Link, Tree, join
 
 _OLD_CHECKS = "submission_checker_old.py: checks of a submitter's folder"
 
@@ -16,8 +17,10 @@ LINK = Rule(
     "symlink",
     "rules",
     "symbolic link",
-    "A link that leads out of the tree, or nowhere, is broken on the reviewers' machines.",
-    "Replace the link by the file.",
+    "A link that leads out of the tree, or nowhere, is broken on the reviewers' machines. One to a folder is followed "
+    "by the official checker and not by us, so that what is behind it is not judged; below src/ or documentation/ it "
+    "stays.",
+    "Replace the link by the file or folder that it leads to.",
     _OLD_CHECKS,
 )
 HIDDEN_NAME = Rule(
@@ -75,6 +78,8 @@ BESIDE_DIVISIONS = frozenset({".git", ".github", "assets"})  # of a repository t
 _PYCACHE = "__pycache__"
 _SUBMITTER_DEPTH = 2
 _RESULT_DEPTH = 6  # division/submitter/results/system/benchmark/scenario
+_FREE = frozenset({"src", "code", "documentation"})  # of a submitter; what is in them is not judged
+_PARTS_OF_FREE = 3
 KEPT = ".gitkeep"  # allowed everywhere by the official lists of files
 
 
@@ -82,6 +87,19 @@ def _owner(location: str) -> At:
     """Return what a name affects: the result that it lies in; elsewhere the submission, and no result of it."""
     parts = location.split("/")
     return At("/".join(parts[:_RESULT_DEPTH]) if parts[2:3] == ["results"] else location)
+
+
+def _hidden(location: str) -> At:
+    """Return what cannot be judged without the folder at a place: a result, or all of a submitter's."""
+    parts = location.split("/")
+    return _owner(location) if parts[2:3] == ["results"] else At("/".join(parts[:_SUBMITTER_DEPTH]))
+
+
+def hides(link: Link, tree: Tree, round_: Round) -> bool:
+    """Whether a link stands for a folder in a place that is judged: links to folders are not followed."""
+    parts = link.location.split("/")
+    judged = parts[0] in round_.divisions and not (len(parts) > _PARTS_OF_FREE and parts[2] in _FREE)
+    return judged and (tree.root / link.location).is_dir()
 
 
 def _of_results(location: str) -> bool:
@@ -93,10 +111,10 @@ def names(submission: Submission) -> Findings:
     """Look at every name of the tree."""
     tree = submission.tree
     for link in tree.links:
-        hides = _of_results(link.location) and (tree.root / link.location).is_dir()
-        problem = link.problem or ("results behind a link to a folder are not judged here" if hides else None)
+        hidden = link.problem is None and hides(link, tree, submission.round)
+        problem = link.problem or ("nothing behind a link to a folder is judged here" if hidden else None)
         yield LINK.at(
-            _owner(link.location),
+            _hidden(link.location) if hidden else _owner(link.location),
             link.location,
             f"the symbolic link to {link.target} " + (f"cannot be submitted: {problem}" if problem else "stays"),
             value=link.target,

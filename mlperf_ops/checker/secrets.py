@@ -1,7 +1,8 @@
 """Secrets: what must not leave the house, in the texts that people write. Logs of LoadGen hold none of it.
 
 Patterns are narrow: a rule that objects to what is no secret is soon ignored. What rejects are keys and tokens of a
-form that nothing else has; addresses and paths are advice.
+form that nothing else has; addresses and paths are advice. Sources of programs are left to `mlperf-ops pack`, as
+docs/reference/published-results.md measures what they would cost and show.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ SECRET = Rule(
     "rules",
     "key, token or password",
     "A submission is published: everybody who reads it can use the key. Nobody else looks for it. The check looks into "
-    "documents, settings and scripts of shells; `mlperf-ops pack` looks into every file.",
+    "documents, settings and scripts of shells; `mlperf-ops pack` looks into every file. Sources of programs, such as "
+    ".py, would add half of its time to the check of a published round.",
     "Revoke it, and take it out of the file and of the history of the repository.",
     "mlperf-ops: secrets must not be published",
     own="Revoke it, take it out of the file (and of the history of the repository), and aggregate again.",

@@ -203,7 +203,7 @@ def submitter(place: Submitter) -> Findings:
                 limit=", ".join(sorted(known)),
             )
     if "results" not in folder.folders:
-        yield MISSING_RESULTS.at(here, place.location, "the submitter has no folder results/")
+        yield MISSING_RESULTS.at(here, f"{place.location}/results", "the submitter has no folder results/")
     source = place.place(place.round.layout.src_dir)
     if not tree.has_folder(source):
         yield MISSING_SRC.at(here, source, f"the submitter has no folder {source.rpartition('/')[2]}/")

@@ -67,6 +67,9 @@ def command(
     tree is swapped in only when something differs, so running it again changes nothing. Raw results are only read.
     Documents that you edited in the tree stay until --take-ours names them, and files that you added.
 
+    Exit code 0: every usable result is in the tree; what is missing is only named. 1: the tree lacks results that are
+    there, as several claim one place or as they must not be packed. 4: nothing can be packed.
+
     Example: mlperf-ops aggregate results/local
     """
     if not run_dir.is_dir():
@@ -83,6 +86,26 @@ def command(
         typer.echo(json.dumps(as_json(report)))
     else:
         _show(report, run_dir, dry_run=dry_run)
+    if kept_out := list(_kept_out(report)):
+        for sentence in kept_out:
+            typer.echo(f"mlperf-ops: {sentence}", err=True)
+        raise typer.Exit(EXIT_VERDICT)
+
+
+def _kept_out(report: AggregateReport) -> Iterator[str]:
+    """Say which results are there and yet not in the tree, so that somebody has to decide."""
+    undecided = [one for one in report.conflicts if one.rule is None]
+    places = tuple(f"{one.key}/" for one in undecided)
+    refused = [cell for cell in report.refused if not cell.key.startswith(places)]
+    if undecided:
+        what = "1 place is" if len(undecided) == 1 else f"{len(undecided)} places are"
+        first = "" if len(undecided) == 1 else "the first is "
+        remedy = "mlperf_on_conflict: best lets the better one count"
+        yield f"{what} not in the tree: {first}{undecided[0].key}, {undecided[0].sentence} ({remedy})"
+    if refused:
+        what = "1 result was" if len(refused) == 1 else f"{len(refused)} results were"
+        first = "" if len(refused) == 1 else "the first is "
+        yield f"{what} measured and cannot be packed: {first}{refused[0].key}, {refused[0].reason}"
 
 
 def _show(report: AggregateReport, run: Path, *, dry_run: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from mlperf_ops.checker import (
 from mlperf_ops.checker.baseline import change_since
 from mlperf_ops.checker.checkout import inspect
 from mlperf_ops.checker.explain import known_rules, rule_page
+from mlperf_ops.checker.names import LINK
 from mlperf_ops.checker.other_round import SIGNS, hint_of_other_round
 from mlperf_ops.checker.structure import UNKNOWN_DIVISION
 from mlperf_ops.checker.summary import WORKBOOK, write_summary
@@ -118,18 +120,20 @@ def command(  # noqa: PLR0917  # typer makes an option of each
 
 
 def _told(report: CheckReport) -> CheckReport:
-    from mlperf_ops.checker.retired import SIGN, with_history  # noqa: PLC0415  # rarely needed
+    from mlperf_ops.checker import retired  # noqa: PLC0415  # rarely needed
 
-    if not any(finding.rule == SIGN for finding in report.findings):
+    if not any(finding.rule in retired.SIGNS for finding in report.findings):
         return report
     from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
 
-    return with_history(report, load_catalogue())
+    return retired.with_history(report, load_catalogue())
 
 
 def _where_results_are(report: CheckReport) -> str:
-    """Say where a result has to be, after what was found instead of a division."""
-    odd = next((finding.message for finding in report.findings if finding.rule == UNKNOWN_DIVISION.id), None)
+    """Say where a result has to be, after what was found instead: another division, or a link to a folder."""
+    links = (f"{one.location}: {one.message}" for one in report.findings if one.rule == LINK.id and one.rejects)
+    others = (finding.message for finding in report.findings if finding.rule == UNKNOWN_DIVISION.id)
+    odd = next(itertools.chain(others, links), None)
     told = "a result is the folder <division>/<submitter>/results/<system>/<benchmark>/<scenario>"
     return told if odd is None else f"{odd}; {told}"
 

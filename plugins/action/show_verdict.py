@@ -33,13 +33,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         for number, line in enumerate(str(report["text"]).rstrip("\n").splitlines()):
             display.display(line, color=_COLOURS.get(verdict) if number == 0 else None)
         display.display("")
-        left_out = [f"{cell['key']}: {cell['reason']}" for cell in aggregated.get("missing", [])]
         result.update(changed=False, verdict=verdict)
+        left_out, message = without_result(aggregated)
         if left_out:
-            result["left_out"] = left_out
-            more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-            message = f"{len(left_out)} planned cells have no usable result: {'; '.join(left_out[:_SHOWN])}{more}"
-            return {**result, "failed": True, "msg": message}
+            return {**result, "left_out": left_out, "failed": True, "msg": message}
         if verdict == "rejected":
             return {**result, "failed": True, "msg": f"the submission is rejected; {report['verdict_md']} says why"}
         return {**result, "msg": verdict}
@@ -63,3 +60,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         what = f"{bad} of {len(told['cells'])} cells would fail" if bad else "the tree has problems"
         # The lines above say why; Ansible shows this one twice.
         return {"changed": False, "failed": True, "msg": f"the smoke run failed: {what} (mlperf-ops smoke {run})"}
+
+
+def without_result(aggregated: dict[str, Any]) -> tuple[list[str], str]:
+    """Return key and reason of each planned cell that the tree lacks, and what is said of them in one sentence.
+
+    What is there and cannot be packed, such as one of two results for a place, is as little of use as what is missing.
+    """
+    cells = [*aggregated.get("missing", []), *aggregated.get("refused", [])]
+    reasons = {cell["reason"]: cell["key"] for cell in reversed(cells)}  # a reason of several cells is told once
+    told = [f"{key}: {reason}" for reason, key in reversed(reasons.items())]
+    more = f"; and {len(told) - _SHOWN} more reasons" if len(told) > _SHOWN else ""
+    what = "1 planned cell has" if len(cells) == 1 else f"{len(cells)} planned cells have"
+    every = [f"{cell['key']}: {cell['reason']}" for cell in cells]
+    return every, f"{what} no usable result: {'; '.join(told[:_SHOWN])}{more}"

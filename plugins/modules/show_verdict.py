@@ -9,7 +9,7 @@ short_description: Show the verdict as plain lines
 version_added: "0.1.0"
 description:
   - Displays the text of C(mlperf-ops report) on the terminal.
-  - Fails when the verdict is C(rejected) or planned cells have no usable result.
+  - Fails when the verdict is C(rejected) or planned cells have no usable result, be it missing or kept out of the tree.
   - Of a smoke run it shows instead which cells would run, and fails when one would not.
 options:
   results:

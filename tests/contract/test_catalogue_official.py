@@ -297,6 +297,12 @@ def test_limits_and_endpoints_are_the_official_ones(ours: Round, theirs: dict[st
     assert [list(endpoints.allowed_models), endpoints.compliance, endpoints.result_field] == expected
 
 
+def test_scores_of_endpoints_are_compared_of_the_same_benchmarks_as_officially() -> None:
+    check = Path(str(CHECKOUT)) / "tools/submission/submission_checker/checks/accuracy_check.py"
+    named = re.findall(r'self\.model == "([^"]+)"', check.read_text(encoding="utf-8"))
+    assert list(load_catalogue().round("v6.1").endpoints.accuracy_compared) == named
+
+
 def test_fields_of_endpoints_are_the_official_ones(ours: Round, theirs: dict[str, Any]) -> None:
     mapping, alternatives, settings = theirs["endpoints_fields"]
     fields = {loadgen: path for path, loadgen in mapping.items()}

@@ -36,7 +36,38 @@ PARSED = {
     "*.Offline.target_qps = 5\nresnet50.Offline.target_qps = 6": 6,
     "*.*.target_qps = 5\nresnet50.*.target_qps = 6": 6,
 }
-COUNTS = {"1e3": 1, "010": 8, "0x10": 16, "12.9": 12}
+COUNTS = {
+    "1e3": 1,
+    "010": 8,
+    "0x10": 16,
+    "12.9": 12,
+    "12.0": 12,
+    "1e999": 1,
+    "nan": 0,
+    "inf": 0,
+    "0x1.8p3": 1,
+    "-5": 18446744073709551611,
+    "99999999999999999999": 18446744073709551615,
+    "-99999999999999999999": 18446744073709551615,
+}
+# Value -> does LoadGen take the line; whether the number is a good one is another question.
+TAKEN = {
+    "1e999": True,
+    "NAN(x_1)": True,
+    "-Infinity": True,
+    "0x1.8p3": True,
+    "0x.8": True,
+    ".5e+1": True,
+    "010": True,
+    "08": True,
+    "infinite": False,
+    "nan(-)": False,
+    "0x": False,
+    "0xp1": False,
+    "1e": False,
+    "1_000": False,
+    ".": False,
+}
 
 
 def test_lines_are_read_refused_and_beaten_as_the_lint_says(tmp_path: Path) -> None:
@@ -66,5 +97,18 @@ def test_numbers_are_read_as_the_lint_says(tmp_path: Path) -> None:
         assert read_detail(folder / "mlperf_log_detail.txt").values["effective_max_query_count"] == count
         found = lint_user_conf((folder / "user.conf").read_text(), ROUND, "closed")
         said = [one.message for one in found if one.rule == "value"]
-        assert bool(said) == (value != "0x10")
+        assert bool(said) == (value not in {"0x10", "12.0"})
         assert all(str(count) in message for message in said)
+
+
+def test_values_are_taken_and_refused_as_the_lint_says(tmp_path: Path) -> None:
+    for index, (value, taken) in enumerate(TAKEN.items()):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        # A line of another model: what is read is not what is asked here.
+        text = f"bert.Offline.target_qps = {value}\nresnet50.Offline.target_qps = 5\n"
+        (folder / "user.conf").write_text(text)
+        log_settings([Case(folder, "resnet50", "Offline")])
+        refused = "error_invalid_config" in (folder / "mlperf_log_detail.txt").read_text()
+        found = lint_user_conf(text, ROUND, "closed", official="resnet", scenario="Offline")
+        assert refused == any("drops the whole file" in one.message for one in found) == (not taken), value

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from mlperf_ops.files import pretty_json
+from mlperf_ops.files import pretty_json, read_json
+from mlperf_ops.model import Result
 from mlperf_ops.runlock import OWNER_FILE, current_owner
-from tests.support.attempts import Lab, RealLogs, snapshot
+from mlperf_ops.typed import load
+from tests.support.attempts import Lab, RealLogs, seal, snapshot
+from tests.support.plugins import plugin
+from tests.support.submission_trees import edit_log
 
 
 def mlperf_ops(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -54,6 +58,36 @@ def test_json_is_one_object_on_stdout(run: Path, tmp_path: Path) -> None:
     assert [one["key"] for one in told["missing"]] == ["node1/efficientnet-lite0/Server/accuracy"]
     assert told["refused"] == []
     assert json.loads(mlperf_ops("aggregate", run, "--json", cwd=tmp_path).stdout)["changed"] is False
+
+
+def test_results_that_are_there_and_not_packed_are_a_negative_verdict(tmp_path: Path, real_logs: RealLogs) -> None:
+    lab = Lab(tmp_path / "results" / "demo", real_logs)
+    for host, rate in (("node1", 100), ("node2", 120)):
+        folder = lab.cell("Offline", "performance", host=host, system="twins")
+        lab.cell("Offline", "accuracy", host=host, system="twins")
+        edit_log(folder / "mlperf_log_detail.txt", {"result_samples_per_second": rate})
+        seal(folder, load(Result, read_json(folder / "result.json"), "result.json"))
+    lab.scenario("Server", host="node3")
+    changed = lab.cell("SingleStream", "performance", host="node3")
+    lab.cell("SingleStream", "accuracy", host="node3")
+    lab.write()
+    with (changed / "user.conf").open("a") as stream:
+        stream.write("# changed afterwards\n")
+    for words in (("--dry-run",), (), ("--json",), ()):
+        done = mlperf_ops("aggregate", "results/demo", *words, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        place, refused = done.stderr.splitlines()
+        assert place.startswith(
+            "mlperf-ops: 1 place is not in the tree: twins/efficientnet-lite0/Offline, 2 different "
+        )
+        assert place.endswith("(mlperf_on_conflict: best lets the better one count)")
+        key = "node3/efficientnet-lite0/SingleStream/performance"
+        assert refused.startswith(f"mlperf-ops: 1 result was measured and cannot be packed: {key}, ")
+    told: Any = read_json(tmp_path / "results/demo/report/aggregate.json")
+    every, message = plugin("action.show_verdict").without_result(told)
+    assert len(every) == 3
+    assert message.startswith("3 planned cells have no usable result: twins/efficientnet-lite0/Offline/performance: 2 ")
+    assert message.count("2 different results for one place") == 1  # of two cells
 
 
 def test_a_folder_that_somebody_else_works_in_is_busy(run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mlperf_ops.catalogue import Catalogue, load_catalogue
-from mlperf_ops.catalogue.history import not_in_round, round_names, rounds_of, span, successors
+from mlperf_ops.catalogue.history import foreign_test, not_in_round, round_names, rounds_of, span, successors
 from mlperf_ops.cli import main
 from mlperf_ops.commands.catalogue import app
 from mlperf_ops.errors import ConfigError
@@ -156,3 +156,16 @@ def test_every_verb_says_what_took_the_place_of_a_retired_benchmark(
     assert "round v6.1 has no benchmark 'rnnt': it was in v0.7 to v4.0, and whisper took its place" in (
         capsys.readouterr().err
     )
+
+
+def test_each_test_of_the_catalogue_is_told_in_the_rounds_that_have_it_not() -> None:
+    catalogue = load_catalogue()
+    names: set[str] = {test for one in catalogue.earlier_rounds.values() for test in one.compliance_tests}
+    names.update(test for one in catalogue.rounds.values() for test in one.compliance_files)
+    for round_ in catalogue.rounds.values():
+        told = {test for test in names if foreign_test(test, round_, catalogue) is not None}
+        assert told == names - set(round_.compliance_files)
+    assert foreign_test("TEST09", catalogue.round("v5.1"), catalogue) == (
+        "TEST09 is a compliance test only since v6.0, and none of round v5.1"
+    )
+    assert foreign_test("TEST99", catalogue.round("v6.1"), catalogue) is None

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mlperf_ops.catalogue import load_catalogue
+from mlperf_ops.checker import check_tree
 from mlperf_ops.errors import ConfigError, SubmissionError
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.pack import beside, pack_tree
@@ -183,6 +184,15 @@ def test_a_secret_stops_the_pack_and_is_not_repeated(tree: TreeUnderTest, kind: 
     assert f"src/notes.md:2: {kind}" in str(caught.value)
     assert SECRETS[kind] not in str(caught.value)
     assert not (tree.root.parent / "out/example.tar.gz").exists()
+
+
+@pytest.mark.parametrize("name", ["run.py", "Makefile.power", "kernel.cu", "image.bin", "long.md"])
+def test_every_file_is_searched_also_those_that_the_check_leaves_out(tree: TreeUnderTest, name: str) -> None:
+    filler = "x = 1\n" * ((1 << 18) if name == "long.md" else 1)
+    (tree.submitter / "src" / name).write_text(f"{filler}{SECRETS['GitHub token']}\n")
+    assert check_tree(tree.root, ROUND, processes=1).verdict == "submittable"
+    with pytest.raises(SubmissionError, match=rf"src/{name}:\d+: GitHub token"):
+        packed(tree)
 
 
 def test_a_path_of_this_machine_stops_the_pack(tree: TreeUnderTest) -> None:

@@ -190,6 +190,12 @@ def test_a_mistyped_key_is_answered_with_the_nearest() -> None:
         ("Offline", "min_duration_ms", -1, "a whole number"),
         ("Server", "target_latency_ms", 15.5, "a whole number"),  # LoadGen would cut it to 15
         ("Server", "coalesce_queries", 2, "true or false"),
+        ("Offline", "target_qps", "1e999", "a number above 0"),
+        ("Offline", "target_qps", float("nan"), "a number above 0"),
+        ("Offline", "target_qps", 1e30, "below 18446744073709551616"),
+        ("Offline", "min_query_count", 10**400, "a whole number up to 18446744073709551615"),
+        ("Server", "max_async_queries", 1 << 31, "a whole number up to 2147483647"),
+        ("Server", "min_duration_ms", 9223372036855, "a whole number up to 9223372036854"),
     ],
 )
 def test_a_value_that_loadgen_would_misread_is_refused(scenario: str, key: str, value: object, expected: str) -> None:

@@ -66,6 +66,25 @@ def test_a_good_file_has_no_findings() -> None:
         ("resnet50.Server.max_query_count = 1e5", "value", "expected a whole number, found 1e5; LoadGen reads 1", ""),
         ("resnet50.Server.max_query_count = 0270336", "value", "without a leading 0", ""),
         ("resnet50.Offline.target_qps = 0", "value", "expected a number above 0", ""),
+        ("resnet50.Offline.target_qps = -5", "value", "above 0, found -5; LoadGen reads it as a speed below 0", ""),
+        ("resnet50.Offline.target_qps = 1e999", "value", "a finite number above 0, found 1e999; LoadGen reads it", ""),
+        ("resnet50.Server.target_qps = -inf", "value", "found -inf; LoadGen reads it as infinite", ""),
+        ("resnet50.Offline.target_qps = NaN(x)", "value", "found NaN(x); LoadGen reads it as no number at all", ""),
+        ("resnet50.Offline.target_qps = 1e30", "value", "below 18446744073709551616, found 1e30", ""),
+        ("resnet50.Offline.target_qps = 1e19", "limit", "would issue 6.6e+21 samples, more than LoadGen can count", ""),
+        ("resnet50.SingleStream.target_latency = 0x1p9999", "value", "LoadGen reads it as infinite", ""),
+        ("resnet50.*.min_query_count = -5", "value", "0 or more, found -5; LoadGen reads a very large one, 1844", ""),
+        ("resnet50.Server.min_duration = 1e999", "value", "a whole number, found 1e999; LoadGen reads 1", ""),
+        ("resnet50.Server.min_duration = nan", "value", "a whole number, found nan; LoadGen reads 0", ""),
+        ("resnet50.Server.min_duration = 9300000000000", "value", "up to 9223372036854, found 9300000000000;", ""),
+        (
+            f"resnet50.MultiStream.min_query_count = {'9' * 5000}",
+            "value",
+            "expected a whole number up to 18446744073709551615, found 999",
+            "",
+        ),
+        ("resnet50.Server.max_async_queries = 4294967301", "value", "LoadGen keeps 32 bits of it", ""),
+        ("resnet50.Offline.print_timestamps = nan", "value", "expected 0 or 1, found nan; LoadGen reads 0", ""),
         ("resnet50.Offline.print_timestamps = 2", "value", "expected 0 or 1", ""),
         ("resnet50.SingleStream.min_duration = 599999", "limit", "wants 600 s", ""),
         ("resnet50.SingleStream.max_duration = 60000", "limit", "before the 600 s", ""),
@@ -99,6 +118,22 @@ def test_enough_samples_in_time_make_up_for_a_small_count() -> None:
     assert lint(text.format("37.3")) == []  # 1.1 x 600 s x 37.3 = 24618
     assert only(text.format("37.2"))[:2] == (1, "limit")
     assert lint(text.format("1"), "open") == []  # the open division is not compared
+
+
+def test_a_value_that_loadgen_misreads_is_not_compared_with_limits_too() -> None:
+    assert only("yolo.Offline.target_qps = inf\n", official="yolo-99", scenario="Offline")[1] == "value"
+    assert only("resnet50.Server.min_duration = -1\n", official="resnet", scenario="Server")[1] == "value"
+    # Server's bound is whole milliseconds, a stream's need not be; what the division forbids is not judged beside it.
+    mixed = "resnet50.*.target_latency = 1.5\n"
+    assert "a whole number for Server, found 1.5" in only(mixed, "open")[2]
+    assert only(mixed)[1] == "forbidden-key"
+    assert "above 0 and below 100" in only("resnet50.Server.target_latency_percentile = 100\n", "open")[2]
+
+
+@pytest.mark.parametrize("value", ["12.0", "0x10", "1e0", "0000", "+7", "9007199254740993", "18446744073709551615"])
+def test_a_count_that_loadgen_reads_as_it_is_written_is_good(value: str) -> None:
+    same = "resnet50.*.performance_issue_same = 1\n"
+    assert lint(f"{same}resnet50.Server.performance_issue_same_index = {value}\n") == []
 
 
 def test_a_benchmark_that_loadgen_does_not_configure_needs_lines_of_its_own() -> None:
@@ -204,7 +239,21 @@ def test_what_we_write_for_a_submission_has_no_findings(round_: str) -> None:
 
 
 WORDS = ["resnet50", "*", "Offline", "Server", ".", "target_qps", "min_duration", "=", " = ", " ", "\n", "#", "1", "-3"]
-ODD = ["07", "1e9", "0x1F", "\u00b2", "\x1c", "\x85", "nan", "_", "resnet50.Offline.target_qps = "]
+ODD = [
+    "07",
+    "1e9",
+    "inf",
+    "1e999",
+    "-0x.8p-9999",
+    "9" * 40,
+    "0x1F",
+    "\u00b2",
+    "\x1c",
+    "\x85",
+    "nan",
+    "_",
+    "resnet50.Offline.target_qps = ",
+]
 
 
 def test_no_text_is_too_odd() -> None:

@@ -246,6 +246,27 @@ def test_a_benchmark_that_the_round_no_longer_has_is_told(
     assert sentence in next(one["message"] for one in found if one["rule"] == "unknown-benchmark")
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("TEST05", "TEST05 is a compliance test of v0.5 to v4.1, and none of round v6.1"),
+        ("TEST03", "TEST03 is a compliance test of v0.5, and none of round v6.1"),
+        ("TEST04-A", "TEST04-A is a compliance test of v0.5 to v2.0, and none of round v6.1; TEST04 took its place"),
+        ("TEST05x", "a result has no folder TEST05x/; did you mean 'TEST0"),
+    ],
+)
+def test_a_compliance_test_of_another_round_is_told_apart_from_a_mistyped_folder(
+    name: str, sentence: str, tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tree.result("Offline") / name / "performance/run_1/mlperf_log_summary.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("words\n")
+    assert check(tree.root, "--round", "v6.1", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["rule"], found["severity"], found["value"]) == ("unknown-folder", "advice", name)
+    assert found["message"].startswith(sentence)
+
+
 def test_a_division_in_another_spelling_is_told(tree: TreeUnderTest, capsys: pytest.CaptureFixture[str]) -> None:
     (tree.root / "open").rename(tree.root / "Open")
     assert check(tree.root, "--round", "v6.1") == 2

@@ -87,7 +87,14 @@ def test_in_the_closed_division_the_score_has_to_meet_the_target(tmp_path: Path,
 def test_a_score_that_nobody_compares_is_told(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server", closed=True)
     report = check_tree(tree.root, round_v61(), processes=1)
-    assert [one.rule for one in report.findings if one.severity == "advice"] == ["endpoints-not-judged"]
+    (told,) = [one for one in report.findings if one.severity == "advice"]
+    assert told.rule == "endpoints-not-judged"
+    assert "the files state f1: 0.7903; 0.5; the round wants ROUGE1 at least " in told.message
+    assert "ROUGELSUM at least 35.43507, GEN_LEN at least 7350879.6 and at most 8984408.4" in told.message
+    put_score(0, "score", {"rouge1": 38.5, "notes": "x" * 999})(tree.result("Server"))
+    (told,) = [one for one in check_tree(tree.root, round_v61(), processes=1).findings if one.severity == "advice"]
+    assert "the files state rouge1: 38.5, notes: xxx" in told.message
+    assert len(str(told.value)) < 300
 
 
 def test_a_folder_online_is_server_in_the_open_division_only(tmp_path: Path, real_logs: RealLogs) -> None:
