@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mlperf_ops.harness.energy import programs
-from mlperf_ops.harness.energy.model import Reading, SourceError, SourceSettings
+from mlperf_ops.harness.energy.model import SourceError, SourceSettings
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +33,9 @@ class Dcmi(bmc.Bmc):
         else:
             super().handle_raw_request(request, session)
 
-Dcmi({"monitor": "pass-of-bmc"}, port=int(sys.argv[1])).listen()
+served = Dcmi({"monitor": "pass-of-bmc"}, port=int(sys.argv[1]))
+print("bound", flush=True)
+served.listen()
 """
 
 
@@ -47,25 +48,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(*argv: str | Path) -> Iterator[None]:
-    process = subprocess.Popen(list(map(str, argv)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def running(says: str, *argv: str | Path) -> Iterator[None]:
+    """Run a program beside the block, which begins when a line of its output says that it can be asked."""
+    process = subprocess.Popen(
+        list(map(str, argv)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    assert process.stdout is not None
     try:
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if says in line:
+                break
+        assert says in "".join(lines[-1:]), f"{argv[0]} ended: {''.join(lines)}"
         yield
     finally:
         process.kill()
         process.wait()
-
-
-def first_readings(source: programs.Program) -> list[Reading]:
-    """Read as soon as the other end has come up."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return source.read()
-        except SourceError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+        process.stdout.close()
 
 
 @pytest.mark.skipif(
@@ -82,8 +82,9 @@ def test_a_real_snmpget_reads_a_real_agent_with_the_community_of_its_file(tmp_pa
     both = SourceSettings(
         "snmp", "pdu", address=address, oids=(f"{_OID}.1", f"{_OID}.2"), scale=10.0, conf_dir=conf_dir
     )
-    with running("snmpd", "-f", "-Lo", "-C", "-c", tmp_path / "snmpd.conf", "-p", tmp_path / "pid", f"udp:{address}"):
-        assert [one.watts for one in first_readings(programs.snmp(both))] == [410.0, 570.0]
+    agent = ("snmpd", "-f", "-Lo", "-C", "-c", tmp_path / "snmpd.conf", "-p", tmp_path / "pid", f"udp:{address}")
+    with running("NET-SNMP version", *agent):
+        assert [one.watts for one in programs.snmp(both).read()] == [410.0, 570.0]
         other = SourceSettings("snmp", "pdu", address=address, oids=("1.3.6.1.4.1.318.9",), conf_dir=conf_dir)
         with pytest.raises(SourceError, match="No Such Object"):
             programs.snmp(other).read()
@@ -102,5 +103,5 @@ def test_a_real_ipmitool_reads_a_bmc_with_the_password_of_its_file(tmp_path: Pat
     settings = SourceSettings(
         "dcmi", "bmc", address=f"127.0.0.1:{port}", user="monitor", password_file=str(password), timeout_seconds=20.0
     )
-    with running(_PYGHMI, tmp_path / "bmc.py", str(port)):
-        assert [(one.domain, one.watts) for one in first_readings(programs.dcmi(settings))] == [("system", 213.0)]
+    with running("bound", _PYGHMI, tmp_path / "bmc.py", str(port)):
+        assert [(one.domain, one.watts) for one in programs.dcmi(settings).read()] == [("system", 213.0)]
