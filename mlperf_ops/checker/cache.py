@@ -43,7 +43,7 @@ _Uses: TypeAlias = tuple[str, list[str], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """What an earlier check of one tree for one round wrote.
+    """What an earlier check of one tree, or of one submitter in it, for one round wrote.
 
     Attributes:
         path: Its file.
@@ -62,14 +62,14 @@ class Cache:
     _sections: Sections
 
     @classmethod
-    def read(cls, folder: Path, tree: Path, round_: Round) -> Cache:
+    def read(cls, folder: Path, tree: Path, round_: Round, submitter: str | None = None) -> Cache:
         """Read what was kept; nothing when there is nothing that can be used.
 
         Raises:
             ConfigError: The cache cannot be written, which is said before the work and not after it.
         """
         _require_writable(folder)
-        name = sha256_text(f"{tree.resolve()}\n{round_.name}")[:20]
+        name = sha256_text(f"{tree.resolve()}\n{round_.name}\n{submitter or ''}")[:20]
         path, version = folder / f"check-{name}.cache", f"{rules_digest(round_)} {sys.byteorder}"
         sections = Sections(path, version)
         try:

@@ -56,7 +56,7 @@ def check_tree(  # all but two are by name and have defaults
     gc.disable()  # what is read here stays until the end: no collection has to look at it, and no process copies it
     try:
         if cache is not None and families is FAMILIES:
-            kept = Cache.read(cache, tree, round_)
+            kept = Cache.read(cache, tree, round_, submitter)
         read = read_tree(tree, submitter, stamps=kept is not None, known=None if kept is None else kept.folders)
     finally:
         gc.freeze()

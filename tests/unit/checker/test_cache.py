@@ -195,6 +195,13 @@ def test_options_of_an_earlier_check_do_not_count(tree: TreeUnderTest, judged: l
     assert again(tree, judged)[0] == check_tree(tree.root, round_v61())
 
 
+def test_a_check_of_one_submitter_leaves_what_is_kept_of_the_whole_tree(tree: TreeUnderTest, judged: list[str]) -> None:
+    whole, _ = again(tree, judged)
+    [submitter] = {row.location.split("/")[1] for row in whole.results}
+    check_tree(tree.root, round_v61(), submitter=submitter, cache=tree.root.parent / "cache")
+    assert again(tree, judged) == (whole, set())
+
+
 def test_the_digest_of_the_code_is_of_all_code_that_judges() -> None:
     code = "import sys, mlperf_ops.checker.check; print(*(m for m in sys.modules if m.startswith('mlperf_ops.')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
