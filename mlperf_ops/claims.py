@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mlperf_ops.attempts import IMPORTED, Attempt
@@ -11,6 +11,7 @@ from mlperf_ops.files import Json, JsonObject, read_json
 from mlperf_ops.layout import ResultPaths, SubmissionLayout
 from mlperf_ops.merits import Merit, merit, token_latency_problem
 from mlperf_ops.model import Division, Scenario
+from mlperf_ops.needs import needs
 from mlperf_ops.plan_model import Plan
 from mlperf_ops.selection import LeftOut, ScenarioAttempts
 
@@ -120,22 +121,30 @@ def claim_problem(claim: Claim, round_: Round) -> str | None:
     return None
 
 
-def needless_invalid(claim: Claim, round_: Round, system_type: str) -> LeftOut | None:
-    """Say that a submission is better off without an invalid run; None where it is valid, or its scenario is required.
+def needless_invalid(claim: Claim, others: Iterable[Claim], plan: Plan, round_: Round) -> LeftOut | None:
+    """Say that a submission is better off without an invalid run; None where it is valid, or the round wants it.
 
-    The official checker refuses a submission that holds one invalid result. Where the scenario is required, nothing is
-    won by leaving it out; a run of another style than valid is no submission, and shows what it came to.
+    One rejected result is enough to have a whole submission refused. Where the scenario is required, nothing is won by
+    leaving it out; a run of another style than valid is no submission, and shows what it came to.
+
+    Args:
+        claim: The place.
+        others: All of the same system: where one of several scenarios is enough, a valid one frees the others.
+        plan: The whole plan.
+        round_: Its round.
     """
-    spec = claim.pair.performance.spec
-    bad = next((one for one in (claim.pair.performance, claim.pair.accuracy) if one.result.verdict != "valid"), None)
-    if bad is None or spec.run_style != "valid":
+    runs = (claim.pair.performance, claim.pair.accuracy)
+    bad = next((one for one in runs if one.result.verdict != "valid"), None)
+    if bad is None or bad.spec.run_style != "valid":
         return None
-    suite = round_.scenarios(claim.official_benchmark, system_type)
-    demanded = round_.divisions[claim.division].all_required_scenarios
-    if suite is None or (demanded and claim.scenario in {*suite.required, *suite.one_of}):
+    cell = bad.spec.cell
+    wanted = needs(plan, round_, claim.division, cell.system, claim.official_benchmark)
+    need, alternatives = wanted.get(claim.scenario, ("planned", ()))
+    valid = {one.scenario for one in others if one.pair.valid and one.benchmark.directory == claim.benchmark.directory}
+    if need == "required" or (need == "one of" and valid.isdisjoint(alternatives)):
         return None
     return LeftOut(
-        f"{claim.key}/{bad.spec.cell.mode}",
+        f"{claim.key}/{cell.mode}",
         f"{'; '.join(bad.result.reasons) or bad.result.verdict}; the {claim.division} division does not require "
         f"{claim.scenario}, and a tree with an invalid result is rejected, so it stays out of the tree",
     )

@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 from mlperf_ops.attempts import Attempt, NotUsable
 from mlperf_ops.catalogue import Round
 from mlperf_ops.model import SCENARIOS, Division, Scenario
-from mlperf_ops.plan_model import Filing, Plan, PlannedCell, PlannedHost
+from mlperf_ops.needs import Need, needs
+from mlperf_ops.plan_model import Filing, Plan, PlannedCell
 from mlperf_ops.selection import MODES, Selection
 
 State: TypeAlias = Literal[
@@ -28,7 +29,6 @@ State: TypeAlias = Literal[
     "impossible",
     "not planned",
 ]
-Need: TypeAlias = Literal["required", "one of", "optional", "planned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class _Matrix:
 
     def rows(self) -> Iterator[MatrixRow]:
         for (division, system, benchmark, official), sources in self._places().items():
-            needs = self._needs(division, system, official)
-            for scenario in (one for one in SCENARIOS if one in {*sources, *needs}):
-                need, alternatives = needs.get(scenario, ("planned", ()))
+            wanted = needs(self.plan, self.round, division, system, official)
+            for scenario in (one for one in SCENARIOS if one in {*sources, *wanted}):
+                need, alternatives = wanted.get(scenario, ("planned", ()))
                 if need == "optional" and scenario not in sources:
                     continue
                 key = f"{system}/{benchmark}/{scenario}"
@@ -127,23 +127,6 @@ class _Matrix:
                 group = (self.plan.division_of(planned), planned.cell.system, name, filing.official_benchmark)
                 found.setdefault(group, {}).setdefault(filing.scenario, _key(planned))
         return found
-
-    def _needs(
-        self, division: Division, system: str, official: str
-    ) -> dict[Scenario, tuple[Need, tuple[Scenario, ...]]]:
-        if not self.round.divisions[division].all_required_scenarios or official not in self.round.models:
-            return {}
-        host = self._host(system)
-        suite = None if host is None else self.round.scenarios(official, host.system_type)
-        if suite is None:
-            return {}
-        found: dict[Scenario, tuple[Need, tuple[Scenario, ...]]] = dict.fromkeys(suite.optional, ("optional", ()))
-        for scenario in suite.one_of:
-            found[scenario] = ("one of", tuple(other for other in suite.one_of if other != scenario))
-        return found | dict.fromkeys(suite.required, ("required", ()))
-
-    def _host(self, system: str) -> PlannedHost | None:
-        return next((host for host in self.plan.hosts if host.system == system), None)
 
     def _tests(self, division: Division, official: str) -> tuple[str, ...]:
         if not self.round.divisions[division].compliance_tests or official not in self.round.models:

@@ -134,7 +134,9 @@ class _Packer:
         """Add all systems, then the documents on them."""
         claims = self._claims()
         for system in dict.fromkeys(_system(claim.pair) for claim in claims):
-            own = [claim for claim in claims if _system(claim.pair) == system]
+            own = self._without_needless([claim for claim in claims if _system(claim.pair) == system])
+            if not own:
+                continue
             try:
                 description = self._describe(system, [claim.pair for claim in own if claim.own])
             except ResultError as error:  # these hosts' facts cannot be used; the other systems' results can
@@ -166,6 +168,12 @@ class _Packer:
                     self._refuse(claim, f"{others} belongs into {path} as well; only one of them can be there")
         return [claims[0] for claims in wanted.values() if len(claims) == 1]
 
+    def _without_needless(self, claims: list[Claim]) -> list[Claim]:
+        """Drop the invalid results of a system that the division can do without."""
+        reasons = [needless_invalid(claim, claims, self.plan, self.round) for claim in claims]
+        self.selection.refused += [reason for reason in reasons if reason is not None]
+        return [claim for claim, reason in zip(claims, reasons, strict=True) if reason is None]
+
     def _refuse(self, claim: Claim, reason: str, modes: Sequence[Mode] = MODES) -> None:
         self.selection.refused += [LeftOut(f"{claim.key}/{mode}", reason) for mode in modes]
 
@@ -183,10 +191,6 @@ class _Packer:
         problem = claim_problem(claim, self.round)
         if problem is not None:
             self._refuse(claim, problem)
-            return False
-        left_out = needless_invalid(claim, self.round, self._system_type(claim))
-        if left_out is not None:
-            self.selection.refused.append(left_out)
             return False
         log: TruncatedLog | None = None
         files: Files = {}
@@ -211,9 +215,6 @@ class _Packer:
             self.full_logs[path] = FullLog(claim.pair.accuracy.file(path.name), log.sha256)
         self.packed.append(claim)
         return True
-
-    def _system_type(self, claim: Claim) -> str:
-        return next(one.system_type for one in self.plan.hosts if one.system == _system(claim.pair))
 
     def _add_nameplate(self, system: str, claims: Sequence[Claim]) -> None:
         """Add the design power of a measured system, where the round wants it and the inventory gives it."""

@@ -163,6 +163,28 @@ def test_an_invalid_run_of_a_required_scenario_is_packed(tmp_path: Path, real_lo
     assert [(one.key, one.valid) for one in report.written] == [("node1/resnet50/Offline", False)]
 
 
+@pytest.mark.parametrize("counts", ["MultiStream", "SingleStream"])
+def test_of_scenarios_of_which_one_is_enough_an_invalid_one_stays_out_beside_a_valid_one(
+    counts: str, tmp_path: Path, real_logs: RealLogs
+) -> None:
+    catalogue = load_catalogue()
+    round_ = catalogue.round("v6.1")
+    resnet = round_.models["resnet"]
+    edge = resnet.suites["edge"].model_copy(
+        update={"required": ("Offline",), "one_of": ("SingleStream", "MultiStream"), "optional": ()}
+    )
+    changed = resnet.model_copy(update={"suites": {**resnet.suites, "edge": edge}})
+    lab = Lab(tmp_path / "results" / "demo", real_logs, division="closed")
+    invalid_of_style_valid(lab, "SingleStream", "resnet50")
+    if counts == "MultiStream":
+        for mode in ("performance", "accuracy"):
+            lab.cell("MultiStream", mode, benchmark="resnet50", verdict="valid")
+    report = aggregate(
+        lab.write(), round_.model_copy(update={"models": {**round_.models, "resnet": changed}}), catalogue
+    )
+    assert [one.key for one in report.written] == [f"node1/resnet50/{counts}"]
+
+
 def test_a_scenario_without_both_modes_is_left_out_and_named(lab: Lab) -> None:
     lab.scenario("Offline")
     lab.cell("Server", "performance")
