@@ -67,7 +67,7 @@ def check_ready(scorer: Scorer, checkout: Path, python: str) -> None:
 
 
 def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, python: str = sys.executable) -> str:
-    """Run the official script on the same log and return what it prints.
+    """Run the official script on the same log and return what it says.
 
     Args:
         scorer: Whose script.
@@ -85,7 +85,8 @@ def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, 
     work = work.resolve()
     names = {"log": request.log.resolve(), "work": work, "tree": checkout.resolve()}
     values = {name: str(value) for name, value in {**request.parameters, **names}.items()}
-    values |= {name: str(path.resolve()) for name, path in request.inputs.items()}
+    for name, path in request.inputs.items():
+        values |= {name: str(path.resolve()), f"{name}_parent": path.resolve().parent.name}
     for name, target in official.links.items():
         link = work / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,16 @@ def run_script(scorer: Scorer, request: Request, checkout: Path, work: Path, *, 
             f"{official.script} ended with exit code {done.returncode}: {' | '.join(lines)}",
             hint=f"it needs {official.needs}; --official-python names the Python that has them",
         )
-    return done.stdout
+    return _said(official, done, work)
+
+
+def _said(official: OfficialScript, done: subprocess.CompletedProcess[str], work: Path) -> str:
+    if official.output in ("stdout", "stderr"):
+        return str(getattr(done, official.output))
+    try:
+        return (work / official.output).read_text(errors="replace")
+    except OSError as error:
+        raise ToolError(f"{official.script} wrote no {official.output}: {error.strerror}") from error
 
 
 def _argv(official: OfficialScript, request: Request, values: Mapping[str, str]) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """Normalised entropy, accuracy and session AUC of dlrm-v3 (official: recommendation/dlrm_v3/accuracy.py, by torchrec).
 
 A response is float32 [3 + 3 n]: time step, query, n predictions, n labels, n weights, n. torchrec needs PyTorch, so its
-three formulas are here in numpy (torchrec/metrics/ne.py, accuracy.py, gauc.py: the lifetime values, one task).
+three formulas are here in numpy (torchrec 1.3.0, metrics/ne.py, accuracy.py, gauc.py: the lifetime values, one task).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Sums:
         self.positive += float((weights * labels).sum())
         self.negative += float((weights * (1.0 - labels)).sum())
         self.right += float((weights * ((said.astype(np.float64) >= _THRESHOLD) == labels)).sum())
-        area = session_auc(said, labels)
+        area = session_auc(said, labels, weights)
         if area is not None:
             self.area += area
             self.sessions += 1
@@ -52,18 +52,19 @@ class Sums:
         return self.cross_entropy / float(-self.positive * np.log2(mean) - self.negative * np.log2(1.0 - mean))
 
 
-def session_auc(said: Array, labels: Array) -> float | None:
-    """Return the AUC of one session, unweighted; None for a session with one kind of label or of prediction only.
+def session_auc(said: Array, labels: Array, weights: Array) -> float | None:
+    """Return the weighted AUC of one session; None where labels of positive weight, or predictions, are of one kind.
 
-    Among equal predictions the order is the log's; torch leaves it open.
+    All float32 [n]. Among equal predictions the order is the log's; torch leaves it open.
     """
-    count, positive = len(labels), int(labels.sum())
-    if not 0 < positive < count or np.all((said == said[0]) | (said == 0)):
+    order = np.argsort(said, kind="stable")
+    clicked = (labels * weights)[order]
+    passed = ((1 - labels) * weights)[order]
+    positive, negative = clicked.sum(), passed.sum()
+    if not (positive > 0 and negative > 0) or np.all((said == said[0]) | (said == 0)):
         return None
-    by_rank = labels[np.argsort(-said, kind="stable")]
-    ranks = np.arange(count, 0, -1, dtype=np.float32)
-    above = np.float32((by_rank * ranks).sum() - positive * (positive + 1) / 2)
-    return float(above / np.float32(positive * (count - positive) + 1e-10))
+    below = np.cumsum(passed, dtype=np.float64).astype(np.float32)  # torch adds up in double, and keeps floats
+    return float((clicked * below).sum() / (positive * negative + np.float32(1e-10)))
 
 
 def score(request: Request, parameters: Ranking) -> Scored:

@@ -24,8 +24,8 @@ class OfficialScript(CatalogueModel):
     """The script of mlcommons/inference that computes the metric.
 
     Placeholders in `argv`, `env` and `links`: {log}, {work} (an empty folder, also the working directory), {tree} (the
-    checkout), an input's name, and each parameter. An item whose placeholder has no value is left out together with the
-    one before it.
+    checkout), an input's name, the same with `_parent` (name of the folder that holds the input), and each parameter.
+    An item whose placeholder has no value is left out together with the one before it.
     """
 
     script: str = Field(description="Path in the repository.")
@@ -35,6 +35,7 @@ class OfficialScript(CatalogueModel):
     links: dict[str, str] = Field(
         default_factory=dict, description="Symbolic links to make: path below {work} -> target."
     )
+    output: str = Field(default="stdout", description="Where its text is: stdout, stderr, or a file below {work}.")
     needs: str = Field(description="What it needs to run, in words.")
 
 

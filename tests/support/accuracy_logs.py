@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlperf_ops.accuracy.squad_windows import WordPieces, read_questions, windows_of
+from tests.support.torch_files import write_tensor
 
 TEXT = (
     "the quick brown fox jumped over a lazy dog while an old river city museum opened its doors in spring "
@@ -337,3 +338,16 @@ def sessions(folder: Path) -> dict[str, Path]:
         weight = np.where(rng.random(items) < 0.9, 1, 0).astype(np.float32)
         answers.append(np.concatenate([[90, number], said, label, weight, [items]]).astype("<f4").tobytes())
     return {"log": write_log(folder / "log.json", shuffled(rng, answers))}
+
+
+def graph(folder: Path, dtype: str = "uint8") -> dict[str, Path]:
+    """200 validation nodes of a graph with 1000, in a data set of size tiny."""
+    rng = np.random.default_rng(17)
+    classes, nodes = rng.integers(0, 200, 1000), rng.permutation(1000)[:200]
+    labels = folder / "igbh" / "tiny" / "processed"
+    (labels / "paper").mkdir(parents=True)
+    np.save(labels / "paper" / "node_label_2K.npy", classes.astype(np.float32))
+    write_tensor(labels / "val_idx.pt", nodes.tolist())
+    said = np.where(rng.random(200) < 0.7, classes[nodes], 0)
+    log = shuffled(rng, [np.array([one], dtype).tobytes() for one in said], repeat=9)
+    return {"log": write_log(folder / "log.json", log), "labels": labels}

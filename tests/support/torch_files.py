@@ -9,7 +9,7 @@ import sys
 import types
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,3 +120,21 @@ def _dump(state: object, out: io.BytesIO, tail: tuple[None, ...]) -> None:
             return None
 
     Pickler(out, protocol=2).dump(state)
+
+
+def write_tensor(path: Path, values: Sequence[int]) -> None:
+    """Write an int64 tensor by itself, as torch.save does."""
+
+    def name(module: str, attribute: str) -> bytes:
+        return b"c" + f"{module}\n{attribute}\n".encode()
+
+    identity = b"(X\x07\x00\x00\x00storage" + name("torch", "LongStorage") + b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    identity += b"J" + struct.pack("<i", len(values)) + b"tQ"
+    tensor = b"\x80\x02" + name("torch._utils", "_rebuild_tensor_v2") + b"(" + identity + b"K\x00"
+    tensor += (
+        b"J" + struct.pack("<i", len(values)) + b"\x85K\x01\x85\x89" + name("collections", "OrderedDict") + b")RtR."
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("val_idx/data.pkl", tensor)
+        archive.writestr("val_idx/version", "3\n")
+        archive.writestr("val_idx/data/0", np.array(values, "<i8").tobytes())

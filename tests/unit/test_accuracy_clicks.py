@@ -90,9 +90,20 @@ def test_ranking_figures_are_those_of_their_definitions(tmp_path: Path) -> None:
     assert found["gauc"] == pytest.approx(np.mean(areas), abs=2e-3)  # equal predictions are ranked, not halved
 
 
+def _area(said: list[float], labels: list[int], weights: list[float]) -> float | None:
+    return session_auc(np.array(said, "f4"), np.array(labels, "f4"), np.array(weights, "f4"))
+
+
 def test_a_session_of_one_kind_ranks_nothing() -> None:
-    assert session_auc(np.array([0.1, 0.2], "f4"), np.array([1, 1], "f4")) is None
-    assert session_auc(np.array([0.9, 0.2, 0.4], "f4"), np.array([1, 0, 0], "f4")) == pytest.approx(1.0)
+    assert _area([0.1, 0.2], [1, 1], [1, 1]) is None
+    assert _area([0.1, 0.2], [1, 0], [1, 0]) is None, "what has no weight is not of the other kind"
+    assert _area([0.9, 0.2, 0.4], [1, 0, 0], [1, 1, 1]) == pytest.approx(1.0)
+
+
+def test_a_session_is_ranked_by_weight() -> None:
+    """The click stands above a weight of 1 and below one of 3."""
+    assert _area([0.5, 0.2, 0.8], [1, 0, 0], [1, 1, 3]) == pytest.approx(0.25)
+    assert _area([0.5, 0.2, 0.8], [1, 0, 0], [1, 1, 0]) == pytest.approx(1.0)
 
 
 def test_a_ranking_response_of_another_length_is_told(tmp_path: Path) -> None:
