@@ -14,8 +14,8 @@ from mlperf_ops.checker.accuracy import encoding
 from mlperf_ops.checker.compliance_runs import FULL_RUNS, runs
 from mlperf_ops.checker.model import Severity
 from mlperf_ops.checker.performance import damage
+from mlperf_ops.checker.result_files import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.structure import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.subjects import Result
 from mlperf_ops.checker.texts import TextFile, read_text
 from mlperf_ops.compliance.bounds import score_delta_perc, usable_score

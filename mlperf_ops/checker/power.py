@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import yaml
 
 from mlperf_ops.checker.measurements import SIMULATED
+from mlperf_ops.checker.result_files import MISSING_FILE
 from mlperf_ops.checker.rules import Family, Findings, Rule
-from mlperf_ops.checker.structure import MISSING_FILE
 from mlperf_ops.checker.subjects import Result, System
 from mlperf_ops.files import Json
 from mlperf_ops.power_check import FILES, PowerSubject, check_measurement

@@ -11,7 +11,7 @@ from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.history import foreign_test, retired
 from mlperf_ops.checker.benchmarks import UNKNOWN_MODEL
 from mlperf_ops.checker.model import CheckReport, Finding
-from mlperf_ops.checker.structure import UNKNOWN_FOLDER
+from mlperf_ops.checker.result_files import UNKNOWN_FOLDER
 
 SIGNS = frozenset({UNKNOWN_MODEL.id, UNKNOWN_FOLDER.id})
 """Rules that these break; without a finding of them there is nothing to tell."""
