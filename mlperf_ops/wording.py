@@ -149,3 +149,8 @@ def value(found: Json, name: str = "") -> str:
         return ", ".join(f"{_bare(key)} {value(item, key if _unit(key) else name)}" for key, item in parts)
     separator = "; " if any(isinstance(item, Mapping) for item in found) else ", "
     return separator.join(value(item, name) for item in found) or "none"
+
+
+def utc(seconds: float) -> str:
+    """Return a time since the epoch as ISO 8601 in UTC, to the second: such texts compare as the times do."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

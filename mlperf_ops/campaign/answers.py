@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -110,10 +110,25 @@ def read_answer(told: JsonObject) -> HostAnswer:
     return HostAnswer(
         provision=provision if isinstance(provision, dict) else None,
         measures=str(told.get("lock", "")).partition(" (pid ")[0],
-        ended=tuple(sorted(ended, key=lambda one: one.result.started_at)),
+        ended=tuple(_in_order(ended)),
         begun=tuple(begun),
         home=str(told.get("home", "")),
     )
+
+
+def _in_order(ended: Sequence[Ended]) -> list[Ended]:
+    """Return attempts by time, those of one request by their numbers: a clock may have jumped between them."""
+    latest: dict[str, str] = {}
+    for one in ended:
+        folder = one.path.rpartition("/")[0]
+        latest[folder] = max(latest.get(folder, ""), one.result.started_at)
+
+    def place(one: Ended) -> tuple[str, str, int]:
+        folder, _, name = one.path.rpartition("/")
+        number = name.rpartition("_")[2]
+        return latest[folder], folder, int(number) if number.isdigit() else 0
+
+    return sorted(ended, key=place)
 
 
 def _begun(  # parts of one line of the answer

@@ -87,7 +87,8 @@ class Files:
     collection: Collection
     obstacles: dict[str, str]
     play: Play | None
-    without: Mapping[tuple[str, str], str] = field(default_factory=dict)  # cells of a smoke run that lack their inputs
+    lacking: Mapping[tuple[str, str], str] = field(default_factory=dict)  # cells of a smoke run without their inputs
+    waiting: Mapping[tuple[str, str], str] = field(default_factory=dict)  # cells that wait for a shared thing
 
 
 @dataclass(slots=True)
@@ -148,7 +149,8 @@ class Board:
             inventory=self.inventory,
             asked=Asked(answers, self.lost),
             obstacles=files.obstacles,
-            waiting=files.without,
+            waiting=files.waiting,
+            lacking=files.lacking,
             play=files.play,
             flags=self.flags,
         )

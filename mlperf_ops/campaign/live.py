@@ -47,7 +47,8 @@ def look(
         inventory=inventory or plan.inventory,
         asked=None if reached is None else ask(plan, collection.earlier, reached, timeout_seconds=timeout_seconds),
         obstacles=obstacles(run, play_goes_on=play is not None),
-        waiting={**without_inputs(run, plan), **waiting(run)},
+        waiting=waiting(run),
+        lacking=without_inputs(run, plan),
         play=play,
         flags=flags_of(run, inventory or plan.inventory, given),
     )

@@ -18,9 +18,8 @@ quoted() { # a file as a JSON value, null without one
 boot=''
 read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id
 lock=''
-[ -s runs/.lock ] && read -r lock < runs/.lock
-pid=${lock##*(pid }
-[ -n "$lock" ] && [ -d "/proc/${pid%)}" ] || lock=''
+# The file keeps its words: the kernel's own list tells whether the lock is held.
+[ -s runs/.lock ] && grep -q ":$(stat -c %i runs/.lock) " /proc/locks && read -r lock < runs/.lock
 printf '{"now": %s, "boot_id": "%s", "home": "%s", "lock": "%s", "provision": ' "$(date +%s)" "$boot" "$PWD" "$lock"
 quoted state/provision.json
 printf ', "attempts": ['
@@ -34,7 +33,7 @@ for attempt in runs/"$run"/*/*/*/*/*/attempt_*; do
     stat=''
     [ -n "$pid" ] && read -r stat 2>/dev/null < "/proc/$pid/stat"
     # shellcheck disable=SC2086  # the words of the line after the process's name; the start time is the twentieth
-    [ -n "$stat" ] && set -- ${stat##*) } && ticks=${20}
+    [ -n "$stat" ] && set -- ${stat##*) } && [ "$1" != Z ] && ticks=${20}
   fi
   # Looked for last: an attempt that ended meanwhile has a result, and did not vanish.
   if [ -f "$attempt/result.json" ]; then

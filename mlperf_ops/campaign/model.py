@@ -52,6 +52,7 @@ class CellStatus:
         remaining: What of it is left; as `expected` until the cell runs.
         phase: Of a running cell: loading, warmup, measuring, scoring.
         elapsed_seconds: Of a running cell, by its host's clock.
+        ended_at: When `attempt` had ended, by its host's clock; ISO 8601 in UTC.
         notes: The plan's warnings, of cells that are still to come.
     """
 
@@ -70,6 +71,7 @@ class CellStatus:
     remaining: Seconds | None = None
     phase: str | None = None
     elapsed_seconds: float | None = None
+    ended_at: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -81,9 +83,10 @@ class HostStatus:
         detail: What it measures, or why it cannot be reached; "" where there is nothing to say.
         blocked: What keeps it out of the run, "" when nothing does.
         to_come: Cells that the next run runs, or that run now.
-        remaining: How long these take, one after another; None when nothing is to come or no duration is known.
+        remaining: How long these take, one after another, and what they wait for; None when nothing is to come or no
+            duration is known.
         unknown: Cells of them whose duration nobody knows yet; `remaining` is without these.
-        waiting: Blocked cells; `remaining` is without these as well.
+        waiting: Blocked cells, but those that only wait for a shared thing; `remaining` is without these as well.
     """
 
     name: str
@@ -99,7 +102,7 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class CriticalPath:
-    """The host that finishes last, and its cells in the order in which they run."""
+    """The host that finishes last, and its cells in order; one of another host that these wait for is "HOST: KEY"."""
 
     host: str
     cells: tuple[str, ...]
@@ -108,10 +111,11 @@ class CriticalPath:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """The process that owns the results folder now."""
+    """The process that owns the results folder now, since when: ISO 8601 in UTC; None: nobody knows."""
 
     pid: int
     command: str
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from mlperf_ops.campaign.model import Play
@@ -10,7 +11,8 @@ from mlperf_ops.lab_source import InventorySource
 from mlperf_ops.lab_vars import PREFIX
 from mlperf_ops.plan_model import SMOKE_SUFFIX, Plan, run_name
 from mlperf_ops.run_plan import IMPORTS, PLAN, read_plan
-from mlperf_ops.runlock import is_alive, read_owner
+from mlperf_ops.runlock import OWNER_FILE, is_alive, read_owner
+from mlperf_ops.wording import utc
 
 _SHOWN = 6
 
@@ -83,7 +85,10 @@ def plan_and_play(run: Path) -> tuple[Plan, Play | None]:
         ResultError: The plan cannot be read.
     """
     owner = read_owner(run)
-    play = Play(owner.pid, owner.command) if owner is not None and is_alive(owner) else None
+    play = None
+    if owner is not None and is_alive(owner):
+        with contextlib.suppress(FileNotFoundError):  # it has ended just now
+            play = Play(owner.pid, owner.command, utc((run / OWNER_FILE).stat().st_mtime))
     try:
         return read_plan(run), play
     except ResultError as error:

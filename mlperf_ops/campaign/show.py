@@ -256,7 +256,8 @@ def times(status: Status, now: dt.datetime, arrow: str) -> Iterator[str]:
             yield f"nobody knows yet how long {plural(status.unknown, 'cell')} {takes}"
         return
     more = f", and {plural(status.unknown, 'cell')} whose length nobody knows yet" if status.unknown else ""
-    blocked = f"; without {plural(counts['blocked'], 'blocked cell')}" if counts["blocked"] else ""
+    without = sum(host.waiting for host in status.hosts)  # what waits for a shared thing is counted
+    blocked = f"; without {plural(without, 'blocked cell')}" if without else ""
     working = status.play is not None or counts["running"]
     when = _clock(status.remaining, now) if working else ", once it is started"
     yield f"left: {shown_seconds(status.remaining)} of measuring{more}{when}{blocked}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from mlperf_ops.adjusting import instead
 from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
@@ -15,9 +16,10 @@ from mlperf_ops.campaign.changes import changes
 from mlperf_ops.campaign.durations import counted, left_of, refined
 from mlperf_ops.campaign.model import CellState, CellStatus
 from mlperf_ops.collected import Earlier
-from mlperf_ops.model import Spec
+from mlperf_ops.model import Result, Spec
 from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from mlperf_ops.typed import dump
+from mlperf_ops.wording import utc
 
 _SETTINGS = frozenset({"loadgen.user_conf", "loadgen.expect"})
 
@@ -36,6 +38,7 @@ class _Attempt:
     spec_sha256: str
     path: str | None = None
     on_host: str | None = None
+    ended_at: str | None = None
     spec: Spec | None = None
     style: str = ""
 
@@ -123,8 +126,16 @@ def _collected(one: Earlier, plan: Plan) -> _Attempt:
         spec_sha256=one.cell.spec_sha256,
         path=one.cell.path,
         on_host=f"runs/{plan.run_id}/{one.spec.cell.system}/{one.cell.path}",
+        ended_at=_end_of(result),
         spec=one.spec,
     )
+
+
+def _end_of(result: Result) -> str | None:
+    try:
+        return utc(datetime.fromisoformat(result.started_at).timestamp() + result.elapsed_seconds)
+    except ValueError:
+        return None
 
 
 def _on_host(one: Ended, plan: Plan) -> _Attempt:
@@ -139,6 +150,7 @@ def _on_host(one: Ended, plan: Plan) -> _Attempt:
         request_sha256=result.request_sha256,
         spec_sha256=result.spec_sha256,
         on_host=one.path,
+        ended_at=_end_of(result),
         style=plan.run_style,
     )
 
@@ -205,7 +217,13 @@ def _number(attempt: str) -> int:
 def _with(plain: CellStatus, one: _Attempt) -> CellStatus:
     reasons = (*one.reasons, *one.tainted) if not one.good else ()
     return replace(
-        plain, state=one.state, reason="; ".join(reasons), attempt=one.attempt, path=one.path, on_host=one.on_host
+        plain,
+        state=one.state,
+        reason="; ".join(reasons),
+        attempt=one.attempt,
+        path=one.path,
+        on_host=one.on_host,
+        ended_at=one.ended_at,
     )
 
 

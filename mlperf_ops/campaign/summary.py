@@ -6,14 +6,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mlperf_ops.campaign.ahead import Ahead, look_ahead
 from mlperf_ops.campaign.answers import HostAnswer
-from mlperf_ops.campaign.durations import total
 from mlperf_ops.campaign.model import (
     DONE,
     TO_COME,
     Action,
     CellStatus,
-    CriticalPath,
     HostState,
     HostStatus,
     Play,
@@ -24,7 +23,6 @@ from mlperf_ops.collected import Collection
 from mlperf_ops.plan_model import Plan, PlannedHost, Seconds
 
 _PROGRAM = "mlperf-ops"
-_ENDED = frozenset({"invalid", "failed", "tainted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
     asked: Asked | None = None,
     obstacles: Mapping[str, str] | None = None,
     waiting: Mapping[tuple[str, str], str] | None = None,
+    lacking: Mapping[tuple[str, str], str] | None = None,
     play: Play | None = None,
     flags: Sequence[str] = (),
 ) -> Status:
@@ -58,6 +57,7 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
         asked: What the hosts say; None: nobody asked them.
         obstacles: What keeps a host from running cells, as the controller's files tell.
         waiting: Cells that wait for a shared thing, by host and key.
+        lacking: Cells of a smoke run whose inputs are not there, by host and key.
         play: Who works on the folder now.
         flags: Further words that commands which look at the run need.
     """
@@ -67,11 +67,12 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
     keeps = {name: why for name, why in keeps.items() if name not in heard.answers}
     busy = _busy(plan, heard)
     keeps |= {name: f"it measures {other} of another run" for name, other in busy.items()}
-    cells = states(plan, collection.earlier, answers=heard.answers, obstacles=keeps, waiting=waiting)
+    waits = {**(lacking or {}), **(waiting or {})}
+    cells = states(plan, collection.earlier, answers=heard.answers, obstacles=keeps, waiting=waits)
+    ahead = look_ahead(plan, cells, play, frozenset(waiting or {}))
     hosts = tuple(
-        _host(host, cells, heard, keeps.get(host.name, ""), busy.get(host.name, ""), play) for host in plan.hosts
+        _host(host, cells, heard, keeps.get(host.name, ""), busy.get(host.name, ""), ahead) for host in plan.hosts
     )
-    last = max((host for host in hosts if host.remaining is not None), key=_high, default=None)
     return Status(
         run_id=plan.run_id,
         results=results,
@@ -84,7 +85,7 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
         cells=cells,
         remaining=_longest([host.remaining for host in hosts if host.remaining is not None]),
         unknown=sum(host.unknown for host in hosts),
-        critical_path=None if last is None else _path(last, plan, cells, play),
+        critical_path=ahead.path,
         next=tuple(
             _actions(
                 ("-i", inventory, *flags), cells, hosts, results, asked=asked is not None, play=play, smoke=plan.smoke
@@ -93,22 +94,6 @@ def status_of(  # noqa: PLR0913  # each speaks of another thing, by name
         problems=collection.problems,
         smoke=plan.smoke,
     )
-
-
-def in_order(host: PlannedHost, cells: Sequence[CellStatus], play: Play | None) -> list[CellStatus]:
-    """Return what a host still runs, in the order in which it does: the running cell first, then as its plan says.
-
-    A cell that ended and was not collected yet has had its turn in the play that goes on; it waits for the next one.
-    """
-    mine = [
-        cell for cell in cells if cell.host == host.name and cell.state in TO_COME and not _had_its_turn(cell, play)
-    ]
-    turns = {key: turn for turn, key in enumerate(host.order)}
-    return sorted(mine, key=lambda cell: (cell.state != "running", turns.get(cell.key, len(turns))))
-
-
-def _had_its_turn(cell: CellStatus, play: Play | None) -> bool:
-    return play is not None and cell.state in _ENDED and cell.path is None and cell.attempt is not None
 
 
 def _busy(plan: Plan, heard: Asked) -> dict[str, str]:
@@ -124,11 +109,16 @@ def _busy(plan: Plan, heard: Asked) -> dict[str, str]:
     }
 
 
-def _host(
-    host: PlannedHost, cells: Sequence[CellStatus], heard: Asked, blocked: str, busy: str, play: Play | None
+def _host(  # each speaks of another thing
+    host: PlannedHost,
+    cells: Sequence[CellStatus],
+    heard: Asked,
+    blocked: str,
+    busy: str,
+    ahead: Ahead,
 ) -> HostStatus:
-    ahead = in_order(host, cells, play)
-    running = [cell for cell in ahead if cell.state == "running"]
+    mine = ahead.cells[host.name]
+    running = [cell for cell in mine if cell.state == "running"]
     state: HostState = "not asked"
     detail = ""
     if host.name in heard.unreachable:
@@ -144,15 +134,11 @@ def _host(
         state=state,
         detail=detail,
         blocked=blocked,
-        to_come=len(ahead),
-        remaining=total(cell.remaining for cell in ahead),
-        unknown=sum(1 for cell in ahead if cell.remaining is None),
-        waiting=sum(1 for cell in cells if cell.host == host.name and cell.state == "blocked"),
+        to_come=len(mine),
+        remaining=ahead.remaining[host.name],
+        unknown=sum(1 for cell in mine if cell.remaining is None),
+        waiting=sum(1 for cell in cells if cell.host == host.name and cell.state == "blocked" and cell not in mine),
     )
-
-
-def _high(host: HostStatus) -> float:
-    return -1.0 if host.remaining is None else host.remaining.high
 
 
 def _longest(parts: Sequence[Seconds]) -> Seconds | None:
@@ -160,12 +146,6 @@ def _longest(parts: Sequence[Seconds]) -> Seconds | None:
     if not parts:
         return None
     return Seconds(max(part.low for part in parts), max(part.high for part in parts), "the host that finishes last")
-
-
-def _path(host: HostStatus, plan: Plan, cells: Sequence[CellStatus], play: Play | None) -> CriticalPath:
-    assert host.remaining is not None  # noqa: S101  # for the type checker: chosen among those
-    planned = next(one for one in plan.hosts if one.name == host.name)
-    return CriticalPath(host.name, tuple(cell.key for cell in in_order(planned, cells, play)), host.remaining)
 
 
 # --- what to do next --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from mlperf_ops.campaign.link import Links
 from mlperf_ops.campaign.model import Status
 from mlperf_ops.campaign.obstacles import obstacles
 from mlperf_ops.campaign.read import flags_of, plan_and_play
+from mlperf_ops.campaign.waiting import FOLDER, waiting
 from mlperf_ops.campaign.wire import Conversation, Heard, News, Said
 from mlperf_ops.collected import read_collection
 from mlperf_ops.errors import ResultError
@@ -136,7 +137,8 @@ def _together(links: Links, seconds: float) -> Iterator[News]:
 
 def _stamp(run: Path) -> tuple[object, ...]:
     """Return what differs when the controller's files do."""
-    paths = [*sorted(run.glob("hosts/*/cells.json")), *sorted(path for path in run.iterdir() if path.is_file())]
+    notes = (path for pattern in ("hosts/*/cells.json", f"{FOLDER}/*.json") for path in run.glob(pattern))
+    paths = [*sorted(notes), *sorted(path for path in run.iterdir() if path.is_file())]
     told: list[object] = []
     for path in paths:
         try:
@@ -157,4 +159,4 @@ def _files(run: Path, before: Files | None = None) -> Files:
             raise
         plan, play = before.plan, before.play
     keeps = obstacles(run, play_goes_on=play is not None)
-    return Files(plan, read_collection(run), keeps, play, without_inputs(run, plan))
+    return Files(plan, read_collection(run), keeps, play, without_inputs(run, plan), waiting(run))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from mlperf_ops.harness.better_target import better_target
 from mlperf_ops.harness.host_drift import drift_now
 from mlperf_ops.harness.host_readings import HostReader
 from mlperf_ops.harness.resolve import resolve
-from mlperf_ops.harness.supervisor import boot_id, new_attempt, settle, start_ticks
+from mlperf_ops.harness.supervisor import boot_id, new_attempt, running_since, settle
 from mlperf_ops.model import Spec
 from mlperf_ops.typed import dump
 
@@ -120,6 +121,7 @@ def start(home: Path, question: JsonObject) -> JsonObject:
     found = _state(home, str(question["run_id"]), spec, _rejected(question))
     if found["state"] in ("running", "good"):
         return {"key": item["key"], **found}
+    _end_what_was_left(home)
     attempt = new_attempt(folder_of(home, str(question["run_id"]), spec))
     write_atomic(attempt / SPEC, pretty_json(dump(spec)))
     lock = home / "runs" / ".lock"
@@ -274,7 +276,7 @@ def _alive(attempt: Path) -> bool:
         state.get("boot_id") == boot_id()
         and isinstance(pid, int)
         and state.get("start_ticks") is not None
-        and start_ticks(pid) == state["start_ticks"]
+        and running_since(pid) == state["start_ticks"]
     )
 
 
@@ -282,9 +284,16 @@ def _settle(attempt: Path) -> None:
     """Make an attempt that vanished a failed one; one that never began, or cannot be written, stays as it is."""
     if (attempt / RESULT).is_file() or not (attempt / STATE).is_file() or _alive(attempt):
         return
-    if not (attempt / RESULT).is_file():  # looked for again: it may have ended in between
-        with contextlib.suppress(ToolError, ResultError):
+    with contextlib.suppress(ToolError, ResultError, OSError), (attempt / STATE).open("r+") as state:
+        fcntl.flock(state, fcntl.LOCK_EX)  # two controllers may ask: the second finds the result of the first
+        if not (attempt / RESULT).is_file():  # looked for again: it may have ended in between
             settle(attempt)
+
+
+def _end_what_was_left(home: Path) -> None:
+    """Settle what vanished of any run: a supervisor that was killed outside a unit leaves a child that measures on."""
+    for state in (home / "runs").glob("*/*/*/*/*/*/attempt_*/" + STATE):
+        _settle(state.parent)
 
 
 def state(home: Path, question: JsonObject) -> JsonObject:  # noqa: ARG001  # every verb is called alike

@@ -53,6 +53,7 @@ _NOTES = frozenset({failures.FAILURE_FILE, PHASE, EFFECTIVE, STATE, SUPERVISOR_L
 _BEFORE_THE_CELL = "drop_caches"  # of the host profile: done once, no state of the host
 _MINIMUM_FREE_BYTES = 64 * 1024 * 1024
 _RESERVED_BYTES = 1 << 20
+_ENDED = frozenset("ZX")  # states of a process
 # What a full disk looks like to those who did not meet the error themselves: LoadGen writes on without a word.
 _OF_FULL_DISK = frozenset({"no_log", "incomplete_log", "crash"})
 
@@ -319,8 +320,21 @@ def boot_id() -> str:
 
 def start_ticks(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; with the pid it names a process once and for all."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def running_since(pid: int) -> int | None:
+    """Return `start_ticks` of a process that runs.
+
+    None where it has ended, also while nobody has collected its exit status, as in a container without an init.
+    """
+    fields = _stat(pid)
+    return int(fields[19]) if fields and fields[0] not in _ENDED else None
+
+
+def _stat(pid: int) -> list[str]:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    return int(text.rpartition(")")[2].split()[19])
+        return []

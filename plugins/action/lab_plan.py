@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, planning
@@ -23,6 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, variables)
         check_mode = bool(self._task.check_mode)
         run = controller.run_folder(controller.plain(self._task.args).get("results", ""), variables)
+        _require_forks(variables)
         argv = ["plan", "--vars=-", f"--results={run}", *(["--dry-run"] if check_mode else [])]
         answer = controller.mlperf_ops(argv, stdin=planning.lab(variables)).data
         if check_mode:
@@ -39,6 +41,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "plan": answer["path"],
             "diff": {**answer["diff"], "before_header": header, "after_header": header},
         }
+
+
+def _require_forks(variables: dict[str, Any]) -> None:
+    """Refuse a lab whose hosts would wait for each other's last cell."""
+    count, forks = len(controller.sut_variables(variables)), int(variables.get("ansible_forks") or 0)
+    if forks < count and not variables.get("ansible_limit"):
+        raise AnsibleActionFail(
+            f"the inventory has {count} hosts that run cells, and Ansible works on {forks} at a time: the others would "
+            f"wait until one has run all of its cells (give --forks {count}, or forks in ansible.cfg)"
+        )
 
 
 def _show(cells: list[dict[str, Any]], *, every: bool) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import (
     adjusted,
+    busy,
     controller,
     early,
     fetch,
@@ -29,6 +32,7 @@ with contextlib.suppress(ImportError):  # `controller.package` says it in a sent
     from mlperf_ops import only
 
 _MODULE = "mlperf_ops.lab.loadgen_agent"
+_AGAIN_SECONDS = 5.0
 
 display = Display()
 
@@ -42,6 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _run: Path
     _question: dict[str, Any]
     _goes_on: Callable[[], None]
+    _lost_seconds = 0.0  # how long the host may be silent; before any cell of it has its turn, not at all
     _tuning: tuned.CellTuning
     _launcher: launch.Launcher
     _leases: leases.Leases
@@ -94,6 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     def _prepare(self, plan: dict[str, Any], host: dict[str, Any], lost_seconds: float) -> None:
         """Make ready what cells need beside their host."""
         of_plan = (self._play_context, self._variables, plan, self._run, self._name)
+        self._lost_seconds = lost_seconds
         self._leases, self._power = leases.Leases(*of_plan), power_session.PowerSessions(*of_plan)
         self._tally = progress.Tally(smoke=bool(plan.get("smoke")))
         self._early = early.EarlyCopies(self, self._home, self._run, plan, host)
@@ -121,13 +127,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return {"changed": bool(count), "msg": message, "diff": diff}
 
     def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(
-            module_name=_MODULE,
-            module_args={"home": self._home, "verb": verb, "question": question},
-            task_vars=self._variables,
-            wrap_async=False,
-        )
-        return answer
+        """Ask the agent; what is asked twice does no harm.
+
+        Raises:
+            AnsibleConnectionFailure: The host is away; once its cells have their turns, for as long as beside a cell.
+        """
+        arguments = {"home": self._home, "verb": verb, "question": question}
+        began = time.monotonic()
+        while True:
+            self._goes_on()
+            try:
+                return dict(
+                    self._execute_module(
+                        module_name=_MODULE, module_args=arguments, task_vars=self._variables, wrap_async=False
+                    )
+                )
+            except AnsibleConnectionFailure:
+                if time.monotonic() - began >= self._lost_seconds:
+                    raise
+                self._connection.reset()
+                time.sleep(_AGAIN_SECONDS)
 
     def _states(self, places: Iterable[int]) -> list[dict[str, Any]]:
         """Ask what the host says of some cells; [] when it cannot tell."""
@@ -140,9 +159,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         while turn := todo.turn():
             self._leases.begin(turn.cell, self._home)
             try:
-                follows, why_not = self._one(turn), ""
+                follows, why_not = self._one(turn), None
             except controller.errors.MlperfOpsError as error:
-                follows, why_not = turns.Follows.NEXT, str(error)
+                follows, why_not = turns.Follows.NEXT, error
             finally:
                 self._power.end(turn.title, self._leases)
                 self._leases.give_back(turn.title)
@@ -156,12 +175,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             else:
                 todo.over()
 
-    def _did_not_start(self, todo: turns.Turns, turn: turns.Turn, why: str) -> None:
-        """Give the turn to what the host runs already: another controller may have been faster."""
+    def _did_not_start(self, todo: turns.Turns, turn: turns.Turn, why: Exception) -> None:
+        """Give the turn to what the host runs already: another controller may have been faster, or another run."""
         todo.states = self._states(range(len(todo.cells))) or todo.states
         running = todo.running()
-        if running is None:
-            self._tally.note_lost(turn.title, turn.key, why)
+        if running is None and isinstance(why, controller.errors.BusyError):
+            busy.until_free(self, f"{self._name}  {turn.place}", self._home, self._goes_on)
+        elif running is None:
+            self._tally.note_lost(turn.title, turn.key, str(why))
             todo.over()
         elif not todo.put_first(running):  # not of this play's cells: this one's turn comes after it
             title, path = f"{self._name}  {turn.place}  waits", todo.states[running]["path"]
@@ -234,7 +255,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         question = {**self._question, "cells": [], "cell": self._question["cells"][turn.at]}
         started = self._launcher.start(turn.title, question)
         if started.get("failed"):
-            raise controller.errors.ToolError(str(started["msg"]))
+            kind = controller.errors.BusyError if started.get("busy") else controller.errors.ToolError
+            raise kind(str(started["msg"]))
         state: dict[str, Any] = started["answer"]
         if state["state"] == "started":
             self._stop_without_lease(turn.title, int(state["pid"]))

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIMEOUT_SECONDS = 120
+_BUSY = 6  # exit code: mlperf_ops.errors.BusyError
+
+
+class HostBusyError(HostError):
+    """The host measures another cell."""
 
 
 def provision(home: Path) -> dict[str, Any] | None:
@@ -43,6 +48,7 @@ def ask(home: Path, verb: str, question: dict[str, Any]) -> dict[str, Any]:
     """Ask and return the answer.
 
     Raises:
+        HostBusyError: The host measures another cell.
         HostError: The host was not provisioned, or the agent answered with an error.
     """
     state = provision(home)
@@ -69,5 +75,6 @@ def ask(home: Path, verb: str, question: dict[str, Any]) -> dict[str, Any]:
         message = f"the agent gave no answer to '{verb}': {last[0]}"
         raise HostError(message, "run the provision playbook again") from error
     if "error" in answer:
-        raise HostError(str(answer["error"]), str(answer.get("hint") or ""))
+        kind = HostBusyError if done.returncode == _BUSY else HostError
+        raise kind(str(answer["error"]), str(answer.get("hint") or ""))
     return answer

@@ -50,6 +50,10 @@ answer:
   returned: success
   type: dict
   sample: {"state": "running", "elapsed_seconds": 12.0, "phase": "measuring"}
+busy:
+  description: Whether it failed because the host measures another cell.
+  returned: failure
+  type: bool
 tuned:
   description: The settings that M(mlperf_ops.lab.host_tuning) has tuned the host to since its last boot.
   returned: success of C(status)
@@ -87,7 +91,7 @@ def main() -> None:
             module.exit_json(changed=False, home=str(home), answer={"cells": needed})
         answer = host_agent.ask(home, verb, {**question, "read_only": module.check_mode})
     except host_store.HostError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), busy=isinstance(error, host_agent.HostBusyError))
     else:
         tuned = (tuning_store.tuned(home, Machine()) or {}).get("settings", {}) if verb == "status" else {}
         module.exit_json(changed=verb == "start", home=str(home), answer=answer, tuned=tuned)

@@ -39,7 +39,7 @@ def source_of(action: ActionBase, home: str) -> Any:  # noqa: ANN401  # mlperf_o
     if connection.transport == "local" and connection.become is None:
         return source.LocalSource(Path(home))
     goes_on = play_goes_on()
-    return source.ShellSource(home, lambda script: _run(action, script, goes_on), _opener(action))
+    return source.ShellSource(home, lambda script: run_script(action, script, goes_on), _opener(action))
 
 
 def play_goes_on() -> Callable[[], None]:
@@ -93,7 +93,7 @@ def alone(name: str, folder: Path) -> AbstractContextManager[None]:
     return assemble.alone(folder, lambda: display.display(said))
 
 
-def _run(action: ActionBase, script: str, goes_on: Callable[[], None]) -> bytes:
+def run_script(action: ActionBase, script: str, goes_on: Callable[[], None]) -> bytes:
     """Run a script with the host's shell; a lost connection is tried again for a while, as a long fetch meets some."""
     began = time.monotonic()
     while True:

@@ -19,7 +19,7 @@ _LOOK = (
     "2>/dev/null); "
     "boot=$1 pid=$2 began=$3 now= stat=; read -r now < /proc/sys/kernel/random/boot_id; "
     'test -n "$pid" && test -r "/proc/$pid/stat" && read -r stat < "/proc/$pid/stat"; set -- ${{stat##*) }}; '
-    'if test -n "$stat" && test "$boot" = "$now" && test "$began" = "${{20}}"; '
+    'if test -n "$stat" && test "$boot" = "$now" && test "$began" = "${{20}}" && test "$1" != Z; '
     'then echo "running $(cat phase 2>/dev/null)"; elif test -f result.json; then echo ended; else echo gone; fi'
 )
 
@@ -44,8 +44,8 @@ def here(attempt: Path) -> list[str]:
     try:
         state = json.loads((attempt / "state.json").read_text())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        ticks = Path(f"/proc/{state['pid']}/stat").read_text().rpartition(")")[2].split()[19]
-        alive = (boot, int(ticks)) == (state["boot_id"], state["start_ticks"])
+        fields = Path(f"/proc/{state['pid']}/stat").read_text().rpartition(")")[2].split()
+        alive = (boot, int(fields[19])) == (state["boot_id"], state["start_ticks"]) and fields[0] != "Z"
     except (OSError, ValueError, KeyError):
         alive = False
     if not alive:

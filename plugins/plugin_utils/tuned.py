@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import privileged
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import controller, privileged
 
 MODULE = "mlperf_ops.lab.host_tuning"
 _BEFORE_CELLS = "drop_caches"  # done before a cell, no state of the host
@@ -55,10 +55,16 @@ class CellTuning:
             self._have = None
 
     def prepare(self, request: Mapping[str, Any]) -> str:
-        """Tune the host for a cell; return why that failed, or "". One that measures for another play is left alone."""
+        """Tune the host for a cell; return why that failed, or "".
+
+        Raises:
+            BusyError: It measures a cell, so it is left alone.
+        """
         settings = request.get("host_profile", {})
         told, waits_for = self._become_like(state_of(settings), drop_caches(settings))
-        return told or (f"the host could not be tuned: {waits_for} is being measured" if waits_for else "")
+        if waits_for and not told:
+            raise controller.errors.BusyError(f"the host could not be tuned: {waits_for} is being measured")
+        return told
 
     def finish(self, *, ran: bool) -> str:
         """Give the host its own settings back; return why that failed, or ""."""

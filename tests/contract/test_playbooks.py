@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.playbooks import CHECKOUT, environ, play
+from tests.support.playbooks import CHECKOUT, environ, local_inventory, play
 
 PLAYBOOKS = CHECKOUT / "playbooks"
 PHASES = {
@@ -39,6 +39,47 @@ def plays(name: str) -> list[dict[str, Any]]:
 def test_the_whole_flow_is_the_verbs_in_order() -> None:
     imported = [play["ansible.builtin.import_playbook"] for play in plays("run_inference")]
     assert imported == [f"{name}.yml" for name in PHASES]
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ((), True),
+        (("--tags", "validate,run,collect,submission"), True),
+        (("--tags", "run,submit"), True),
+        (("--limit", "sut1,localhost"), True),
+        (("--tags", "validate,run,collect"), False),
+        (("--skip-tags", "submission"), False),
+        (("--limit", "sut1"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_failed_cells_are_left_to_the_report_only_where_that_takes_part(
+    tmp_path: Path,
+    words: tuple[str, ...],
+    kept: bool,  # noqa: FBT001  # of a case
+) -> None:
+    """Otherwise a run whose cells failed would end with exit code 0."""
+    said = next(play["vars"] for play in plays("run_inference") if "vars" in play)
+    task = {"ansible.builtin.debug": {"msg": "kept: {{ loadgen_run_keep_going }}"}, "tags": ["always"]}
+    told = {"hosts": "all", "connection": "local", "gather_facts": False, "vars": said, "tasks": [task]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([told]))
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts/hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"sut1": None, "localhost": None}}}))
+    done = play(str(tmp_path / "play.yml"), tmp_path / "hosts", tmp_path, *words)
+    assert done.exit_code == 0, done.output
+    assert f"kept: {kept}" in done.output
+    assert f"kept: {not kept}" not in done.output
+
+
+def test_a_lab_of_more_hosts_than_forks_is_refused(tmp_path: Path) -> None:
+    inventory = local_inventory(tmp_path / "mini", tmp_path / "home")
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
+    hosts["all"]["children"]["sut"]["hosts"]["another"] = None
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    done = play(str(PLAYBOOKS / "validate.yml"), inventory, tmp_path, "--forks", "1")
+    assert done.exit_code != 0
+    assert "the inventory has 2 hosts that run cells, and Ansible works on 1 at a time" in " ".join(done.output.split())
 
 
 def test_the_root_has_a_shim_of_one_import() -> None:

@@ -66,3 +66,18 @@ def test_two_controllers_with_the_same_plan_share_its_cells_and_run_none_twice(b
             same = other.controller.run / mine.relative_to(one.controller.run)
             assert sha256_file(mine) == sha256_file(same)
         assert (one.valid(host), other.valid(host)) == (2, 2)
+
+
+def test_two_runs_on_one_host_take_turns_and_neither_loses_a_cell(begin: Begin) -> None:
+    """Two inventories with a run id each: nothing but the host itself keeps their cells apart."""
+    runs = [begin(name, 1, name) for name in ("morning", "evening")]
+    host = runs[0].hosts[0]
+    runs[0].count_copies(host)
+    plays = [run.start() for run in runs]
+    ends = [play.end() for play in plays]
+    for run, end in zip(runs, ends, strict=True):
+        assert end.exit_code == 0, end.output
+        assert run.verdicts(host) == ["valid"]
+        assert run.valid(host) == 1
+    assert runs[0].copies(host) == {"0", "1"}
+    assert any("another run measures" in end.output for end in ends), [end.output for end in ends]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlperf_ops.files import sha256_json, write_json
+from mlperf_ops.harness.supervisor import running_since, settle
 from mlperf_ops.model import Result, Spec
 from mlperf_ops.typed import load
 from tests.support.images import make_images, write_colour_model
@@ -371,3 +374,41 @@ def test_a_clock_that_jumps_makes_a_cell_neither_vanish_nor_last_less_than_nothi
     result = json.loads((busy_host.home / started["path"] / "result.json").read_text())
     assert (ended["verdict"], ended["kind"]) == ("failed", "interrupted")
     assert 0 < result["elapsed_seconds"] < 600  # by the clock that does not jump
+
+
+def test_what_a_killed_supervisor_left_is_ended_before_a_cell_of_another_run_starts(busy_host: Host) -> None:
+    """In a process session nobody else ends the child, and its lock went with the supervisor."""
+    orphaned = busy_host.home / busy_host.start()["path"]
+    child = _child_of(orphaned)
+    os.kill(json.loads((orphaned / "state.json").read_text())["pid"], signal.SIGKILL)
+    code, answer = busy_host.ask("start", {"run_id": "another", "cell": busy_host.cell, "host_state": {}})
+    assert (code, answer["state"]) == (0, "started"), answer
+    assert running_since(child) is None
+    result = json.loads((orphaned / "result.json").read_text())
+    assert (result["verdict"], result["failure"]["kind"]) == ("failed", "killed")
+
+
+def test_of_two_controllers_that_find_a_vanished_cell_one_writes_its_result(busy_host: Host) -> None:
+    vanished = busy_host.home / busy_host.start()["path"]
+    _child_of(vanished)
+    with (vanished / "state.json").open("r+") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)  # another controller settles it
+        os.kill(json.loads(first.read())["pid"], signal.SIGKILL)
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(busy_host.ask, "poll", {"path": str(vanished.relative_to(busy_host.home))})
+            time.sleep(1.0)
+            assert not second.done()
+            settle(vanished)
+            of_first = (vanished / "result.json").read_bytes()
+            fcntl.flock(first, fcntl.LOCK_UN)
+            told = second.result(timeout=60)[1]
+    assert (told["state"], told["kind"]) == ("ended", "killed")
+    assert (vanished / "result.json").read_bytes() == of_first
+
+
+def _child_of(attempt: Path) -> int:
+    deadline = time.monotonic() + 60
+    while not (attempt / "child").is_file() or not (text := (attempt / "child").read_text()):
+        assert time.monotonic() < deadline, "nothing measures"
+        time.sleep(0.05)
+    return int(text.split()[0])

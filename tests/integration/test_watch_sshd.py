@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -44,6 +45,7 @@ class Scene:
     host: Sshd
     events: list[dict[str, Any]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    lock: IO[str] | None = None
 
     @property
     def home(self) -> Path:
@@ -70,7 +72,10 @@ class Scene:
             "pid": os.getpid(), "start_ticks": int(stat[19]), "request_sha256": planned.request_sha256,
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         }  # fmt: skip
-        (self.home / "runs/.lock").write_text(f"{_CELL} (pid {os.getpid()})\n")
+        self.lock = (self.home / "runs/.lock").open("w")
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.lock.write(f"{_CELL} (pid {os.getpid()})\n")
+        self.lock.flush()
         (self.attempt / "state.json").write_text(json.dumps(state, indent=2))
 
     def print(self, text: str) -> None:
@@ -166,7 +171,8 @@ def test_a_cell_is_followed_within_two_seconds_and_over_a_cut_without_a_lost_or_
     scene.until(has("phase", "measuring"))
     scene.print("four\nno newline")
     scene.until(has("output", "four"))
-    (scene.home / "runs/.lock").write_text("")
+    assert scene.lock is not None
+    scene.lock.close()
     (scene.attempt / "state.json").write_text("{}")
     scene.until(has("output", "no newline"))
     assert scene.texts("output") == ["one", "two", "half a line", "three", "four", "no newline"]

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer
+from mlperf_ops.campaign.answers import Begun, Ended, HostAnswer, read_answer
 from mlperf_ops.campaign.durations import left_of, total
 from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.obstacles import obstacles
@@ -172,6 +173,16 @@ def test_what_only_the_host_has_counts_and_a_good_one_stands_before_a_later_bad_
     assert one.on_host == good.path
 
 
+def test_attempts_stand_by_their_numbers_although_the_clock_went_back_between_them(tmp_path: Path) -> None:
+    one = on_host(tmp_path, lab(1).cells[0], verdict="failed")
+    folder, _, _ = one.path.rpartition("/")
+    times = {"attempt_1": "2026-11-29T12:00:00+00:00", "attempt_2": "2026-11-28T12:00:00+00:00"}
+    told: Any = [
+        {"path": f"{folder}/{name}", "result": {**dump(one.result), "started_at": at}} for name, at in times.items()
+    ]
+    assert [found.attempt for found in read_answer({"attempts": told}).ended] == ["attempt_1", "attempt_2"]
+
+
 def test_a_host_with_other_packages_makes_its_results_stale(tmp_path: Path) -> None:
     made = plan()
     planned = cell(made, "Offline")
@@ -250,6 +261,48 @@ def test_the_host_that_finishes_last_is_the_critical_path(tmp_path: Path) -> Non
     assert first.to_come == 7
 
 
+def _meter(made: Plan) -> Plan:
+    """Let the performance cells of both hosts hold one analyzer, 100 to 120 s each; the others take 10 s."""
+    cells = []
+    for one in made.cells:
+        held = one.cell.mode == "performance"
+        expected = Seconds(100, 120, "x") if held else Seconds(10, 10, "x")
+        cells.append(replace(one, expected=expected, holds=("wt310",) if held else ()))
+    return replace(made, cells=tuple(cells))
+
+
+def test_hosts_that_share_an_analyzer_wait_for_each_other_until_the_end() -> None:
+    made = _meter(lab(2))
+    measured = sum(1 for one in made.cells if one.holds)
+    status = whole(made)
+    assert status.remaining is not None
+    assert status.remaining.low >= 100 * measured
+    assert status.remaining.high >= 120 * measured
+    alone = sum(one.expected.high for one in made.cells if one.host == "sut1" and one.expected is not None)
+    assert status.remaining.high > alone
+    path = status.critical_path
+    assert path is not None
+    assert path.remaining.high == status.remaining.high
+    other = {"sut1": "sut2", "sut2": "sut1"}[path.host]
+    assert any(cell.startswith(f"{other}: ") for cell in path.cells)
+    assert any(not cell.startswith(f"{other}: ") for cell in path.cells)
+
+
+def test_a_cell_that_waits_for_a_shared_thing_is_blocked_and_still_counts() -> None:
+    made = _meter(lab(2))
+    waits = next(one for one in made.cells if one.host == "sut2" and one.holds)
+    runs = next(one for one in made.cells if one.host == "sut1" and one.holds)
+    queue = {("sut2", waits.cell.key): "it waits for wt310, which sut1 holds"}
+    status = whole(made, asked=Asked({"sut1": says(begun(runs)), "sut2": says()}), waiting=queue, play=PLAY)
+    blocked = next(cell for cell in status.cells if cell.state == "blocked")
+    assert (blocked.key, blocked.host) == (waits.cell.key, "sut2")
+    assert (status.hosts[1].to_come, status.hosts[1].waiting) == (8, 0)
+    whole_time = whole(made).remaining
+    assert status.remaining is not None
+    assert whole_time is not None
+    assert whole_time.high - 60 < status.remaining.high < whole_time.high
+
+
 def test_the_running_cell_comes_first_on_the_critical_path() -> None:
     made = lab(1)
     last = made.cells[-1]
@@ -265,6 +318,17 @@ def test_a_cell_that_had_its_turn_in_this_play_is_left_to_the_next(tmp_path: Pat
     during = whole(made, asked=Asked({"sut1": says(bad)}), play=PLAY)
     after = whole(made, asked=Asked({"sut1": says(bad)}))
     assert (during.hosts[0].to_come, after.hosts[0].to_come) == (7, 8)
+
+
+def test_a_cell_that_ended_in_this_play_is_left_to_the_next_although_its_copy_is_here(tmp_path: Path) -> None:
+    made = lab(1)
+    leave_host(tmp_path, "sut1", leave_attempt(tmp_path, made.cells[0], verdict="invalid"))
+    ended_at = whole(made, tmp_path).cells[0].ended_at
+    assert ended_at is not None
+    earlier, later = (replace(PLAY, since=f"{year}{ended_at[4:]}") for year in (1999, 2999))
+    assert whole(made, tmp_path, play=earlier).hosts[0].to_come == 7
+    assert whole(made, tmp_path, play=later).hosts[0].to_come == 8
+    assert whole(made, tmp_path).hosts[0].to_come == 8
 
 
 def test_an_unreachable_host_is_a_state_of_its_row() -> None:

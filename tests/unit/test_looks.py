@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlperf_ops.files import write_json
-from mlperf_ops.harness.supervisor import boot_id, start_ticks
+from mlperf_ops.harness.supervisor import boot_id, running_since, start_ticks
 from tests.support.plugins import plugin
 
 looks = plugin("plugin_utils.looks")
@@ -44,6 +44,16 @@ def test_only_the_very_process_on_this_boot_is_running(
     write_json(attempt / "state.json", {**state, "request_sha256": "ab" * 32, "started_at": "2026", **change})
     (attempt / "phase").write_text("measuring")
     assert _both(attempt) == answer
+
+
+def test_a_process_that_has_ended_does_not_run_although_nobody_has_collected_its_exit_status(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        state: Any = {"pid": process.pid, "start_ticks": start_ticks(process.pid), "boot_id": boot_id()}
+        write_json(tmp_path / "state.json", state)
+        assert start_ticks(process.pid) is not None
+        assert running_since(process.pid) is None
+        assert _both(tmp_path) == ["gone"]
 
 
 def test_a_result_ends_it_and_without_a_state_it_is_gone(tmp_path: Path) -> None:

@@ -7,24 +7,29 @@ import io
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 from rich.console import Console
 
+from mlperf_ops.campaign import watching
 from mlperf_ops.campaign.answers import HostAnswer
 from mlperf_ops.campaign.board import Board, Files, events, is_done, spoken
 from mlperf_ops.campaign.durations import shown_seconds
 from mlperf_ops.campaign.host_side import HELLO, LOGS
 from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.screen import screen
+from mlperf_ops.campaign.waiting import note
 from mlperf_ops.campaign.wire import Conversation, Decoder, Heard, Lost, Message, Output, Phase, Said
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection
 from mlperf_ops.errors import ResultError
-from mlperf_ops.files import Json, JsonObject
+from mlperf_ops.files import Json, JsonObject, write_json
 from mlperf_ops.plan import make_plan
 from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
+from mlperf_ops.run_plan import PLAN
+from mlperf_ops.typed import dump
 
 NOW = dt.datetime(2026, 11, 27, 14, 0, tzinfo=dt.timezone.utc)
 
@@ -151,6 +156,22 @@ def test_what_a_cell_printed_while_nobody_listened_is_read_before_the_next_cell(
     replies, _ = said.feed(HELLO + answer(attempt(first, alive=False), attempt(second)))
     old, new = (str(attempt(one)["path"]) for one in (first, second))
     assert replies == f"follow {old} 4 -4096\nfollow {new} 0 0\n".encode()
+
+
+# --- the controller's files -------------------------------------------------------------------------------------------
+
+
+def test_a_cell_that_waits_for_a_shared_thing_is_blocked_as_soon_as_its_note_is_there(tmp_path: Path) -> None:
+    plan = lab(1)
+    write_json(tmp_path / PLAN, dump(plan))
+    key = plan.cells[0].cell.key
+    before, seen = watching._files(tmp_path), watching._stamp(tmp_path)
+    note(tmp_path, "sut1", key, "it waits for wt310, which sut2 holds")
+    assert watching._stamp(tmp_path) != seen
+    now = watching._files(tmp_path, before)
+    states = [Board(one, "results/lab", "inventory/lab").status(0).cells[0] for one in (before, now)]
+    assert [one.state for one in states] == ["planned", "blocked"]
+    assert states[1].reason == "it waits for wt310, which sut2 holds"
 
 
 # --- events -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""Wait while a host measures a cell of another run: what this one still has to do is not lost by that."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.mlperf_ops.lab.plugins.plugin_utils import fetch
+
+_PAUSE_SECONDS = 10.0  # the host is measuring
+_LINE_SECONDS = 60.0
+# The kernel's own list of locks is read: trying the lock would hold it, and refuse a cell that starts just then.
+_HOLDER = r"""
+cd {home} 2>/dev/null && [ -s runs/.lock ] || exit 0
+grep -q ":$(stat -c %i runs/.lock) " /proc/locks || exit 0
+cat runs/.lock
+"""
+display = Display()
+
+
+def until_free(action: ActionBase, title: str, home: str, goes_on: Callable[[], None]) -> None:
+    """Wait until no cell holds the host any more.
+
+    Args:
+        action: Its connection is used.
+        title: Of the cell that waits, in progress lines.
+        home: mlperf_home of the host, absolute.
+        goes_on: Fails when nobody wants the cell any more.
+
+    Raises:
+        AnsibleConnectionFailure: The host is away.
+    """
+    script = _HOLDER.format(home=shlex.quote(home))
+    began, shown, shown_at = time.monotonic(), "", 0.0
+    while True:
+        holder = fetch.run_script(action, script, goes_on).decode(errors="replace").strip()
+        now = time.monotonic()
+        if holder and (holder != shown or now - shown_at >= _LINE_SECONDS):
+            display.display(f"{title}   waits, since {now - began:.0f} s: another run measures {holder} on this host")
+            shown, shown_at = holder, now
+        time.sleep(_PAUSE_SECONDS if holder else 1.0)
+        if not holder:
+            return
