@@ -58,9 +58,7 @@ def look_ahead(
     )
     lows, highs = _ends(low), _ends(high)
     remaining = {
-        name: Seconds(round(lows[name], 1), round(highs[name], 1), "its cells, and what they wait for")
-        if any(cell.remaining is not None for cell in mine)
-        else None
+        name: _range(lows[name], highs[name]) if any(cell.remaining is not None for cell in mine) else None
         for name, mine in by_host.items()
     }
     known = {name: found for name, found in remaining.items() if found is not None}
@@ -99,6 +97,12 @@ def _rank(cells: Sequence[CellStatus], queued: Collection[tuple[str, str]]) -> i
 
 def _ends(schedule: Schedule) -> dict[str, float]:
     return {slot.job.host: slot.end for slot in schedule}  # the last of a host is its end
+
+
+def _range(one: float, other: float) -> Seconds:
+    """Return both ends: longer cells may let another host queue first, so that this one is through earlier."""
+    low, high = sorted((round(one, 1), round(other, 1)))
+    return Seconds(low, high, "its cells, and what they wait for")
 
 
 def _path(schedule: Schedule, host: str) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ boot=''
 read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id
 lock=''
 # The file keeps its words: the kernel's own list tells whether the lock is held.
-[ -s runs/.lock ] && grep -q ":$(stat -c %i runs/.lock) " /proc/locks && read -r lock < runs/.lock
+[ -s runs/.lock ] && read -r lock < runs/.lock
+pid=${lock##*(pid }
+[ -n "$lock" ] && grep -q " ${pid%)} [^ ]*:$(stat -c %i runs/.lock) " /proc/locks || lock=''
 printf '{"now": %s, "boot_id": "%s", "home": "%s", "lock": "%s", "provision": ' "$(date +%s)" "$boot" "$PWD" "$lock"
 quoted state/provision.json
 printf ', "attempts": ['

@@ -113,8 +113,8 @@ def _table(  # each is a part of what is shown
         name = f"{_mark(host, marks)} {escape(host.name)}"
         if running is None:
             kind = kind_of(host)
-            waits = next((cell.reason for cell in mine if cell.state == "blocked"), "")
-            said = host.detail or host.blocked or waits
+            waits = [cell.reason for cell in mine if cell.state == "blocked"]
+            said = host.detail or host.blocked or (waits[0] if len(waits) > host.waiting else "")
             row = [name, done, escape(f"{kind}: {said}" if said else kind), "", "", "", left]
         else:
             lost = "lost: " if host.state == "unreachable" else ""

@@ -163,6 +163,8 @@ def started(home: Path, question: JsonObject) -> JsonObject:
         ToolError: The supervisor did not start.
     """
     attempt = home / str(question["path"])
+    if not attempt.is_dir():  # asked again, after an answer that was lost: the host was busy
+        raise BusyError(f"the cell {question['key']} did not start: this host ran another cell")
     if (attempt / STATE).is_file():
         return {**question, "state": "started", "attempt": attempt.name, "pid": read_json(attempt / STATE)["pid"]}
     ended = unit_end.await_end(attempt, str(question["unit"]))
@@ -293,7 +295,8 @@ def _settle(attempt: Path) -> None:
 def _end_what_was_left(home: Path) -> None:
     """Settle what vanished of any run: a supervisor that was killed outside a unit leaves a child that measures on."""
     for state in (home / "runs").glob("*/*/*/*/*/*/attempt_*/" + STATE):
-        _settle(state.parent)
+        with contextlib.suppress(ResultError):  # a damaged file of another run is that run's matter
+            _settle(state.parent)
 
 
 def state(home: Path, question: JsonObject) -> JsonObject:  # noqa: ARG001  # every verb is called alike

@@ -180,7 +180,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         todo.states = self._states(range(len(todo.cells))) or todo.states
         running = todo.running()
         if running is None and isinstance(why, controller.errors.BusyError):
-            busy.until_free(self, f"{self._name}  {turn.place}", self._home, self._goes_on)
+            title = f"{self._name}  {turn.place}"
+            busy.until_free(self, title, self._home, self._goes_on, lost_seconds=self._lost_seconds)
+            # The other run may have tuned the host meanwhile.
+            self._tuning.told(self._ask("status", {**self._question, "cells": []}).get("tuned"))
         elif running is None:
             self._tally.note_lost(turn.title, turn.key, str(why))
             todo.over()

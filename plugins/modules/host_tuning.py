@@ -106,6 +106,7 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 from ansible_collections.mlperf_ops.lab.plugins.module_utils import (  # noqa: E402
+    host_measuring,
     host_store,
     tuning_apply,
     tuning_memory,
@@ -139,7 +140,11 @@ def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     tuner = tuning_apply.Tuner(machine, settings, host_store.expand(home) if home else None)
     verify = state == "verified"
     outcome = tuner.look(to_write=not verify) if check_mode or verify else tuner.apply()
-    if parameters["drop_caches"] and not check_mode and state == "applied" and not outcome.failures:
+    drops = parameters["drop_caches"] and not check_mode and state == "applied" and not outcome.failures
+    now = host_measuring.measuring(tuner.home) if drops and tuner.home is not None else None
+    if now is not None:
+        outcome = outcome._replace(waits_for=now.cell)
+    elif drops:
         reason = tuning_memory.drop_caches(machine, parameters["drop_caches"])
         if reason:
             outcome.skips.append(Skip("drop_caches", "", reason))

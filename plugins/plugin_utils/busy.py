@@ -15,13 +15,14 @@ _LINE_SECONDS = 60.0
 # The kernel's own list of locks is read: trying the lock would hold it, and refuse a cell that starts just then.
 _HOLDER = r"""
 cd {home} 2>/dev/null && [ -s runs/.lock ] || exit 0
-grep -q ":$(stat -c %i runs/.lock) " /proc/locks || exit 0
+pid=$(sed -n 's/.*(pid \([0-9]*\)).*/\1/p' runs/.lock)
+grep -q " $pid [^ ]*:$(stat -c %i runs/.lock) " /proc/locks || exit 0
 cat runs/.lock
 """
 display = Display()
 
 
-def until_free(action: ActionBase, title: str, home: str, goes_on: Callable[[], None]) -> None:
+def until_free(action: ActionBase, title: str, home: str, goes_on: Callable[[], None], *, lost_seconds: float) -> None:
     """Wait until no cell holds the host any more.
 
     Args:
@@ -29,6 +30,7 @@ def until_free(action: ActionBase, title: str, home: str, goes_on: Callable[[], 
         title: Of the cell that waits, in progress lines.
         home: mlperf_home of the host, absolute.
         goes_on: Fails when nobody wants the cell any more.
+        lost_seconds: How long the host may be silent.
 
     Raises:
         AnsibleConnectionFailure: The host is away.
@@ -36,11 +38,11 @@ def until_free(action: ActionBase, title: str, home: str, goes_on: Callable[[], 
     script = _HOLDER.format(home=shlex.quote(home))
     began, shown, shown_at = time.monotonic(), "", 0.0
     while True:
-        holder = fetch.run_script(action, script, goes_on).decode(errors="replace").strip()
-        now = time.monotonic()
+        said = fetch.run_script(action, script, goes_on, lost_seconds)
+        holder, now = said.decode(errors="replace").strip(), time.monotonic()
         if holder and (holder != shown or now - shown_at >= _LINE_SECONDS):
             display.display(f"{title}   waits, since {now - began:.0f} s: another run measures {holder} on this host")
             shown, shown_at = holder, now
-        time.sleep(_PAUSE_SECONDS if holder else 1.0)
+        time.sleep(_PAUSE_SECONDS)  # also where it is free: it was not just now, and another cell may be its next
         if not holder:
             return

@@ -93,7 +93,9 @@ def alone(name: str, folder: Path) -> AbstractContextManager[None]:
     return assemble.alone(folder, lambda: display.display(said))
 
 
-def run_script(action: ActionBase, script: str, goes_on: Callable[[], None]) -> bytes:
+def run_script(
+    action: ActionBase, script: str, goes_on: Callable[[], None], lost_seconds: float = _LOST_SECONDS
+) -> bytes:
     """Run a script with the host's shell; a lost connection is tried again for a while, as a long fetch meets some."""
     began = time.monotonic()
     while True:
@@ -105,7 +107,7 @@ def run_script(action: ActionBase, script: str, goes_on: Callable[[], None]) -> 
             )
             return str(answer["stdout"]).encode(errors="surrogateescape")
         except AnsibleConnectionFailure:
-            if time.monotonic() - began > _LOST_SECONDS:
+            if time.monotonic() - began > lost_seconds:
                 raise
             action._connection.reset()  # noqa: SLF001
             time.sleep(_AGAIN_SECONDS)

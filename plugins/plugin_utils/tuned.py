@@ -47,7 +47,12 @@ class CellTuning:
         self._variables = variables
         self._home = home
         self._level = state_of(host.get("tuning", {}))
-        self._have: dict[str, Any] | None = have if isinstance(have, dict) else {}
+        self._have: dict[str, Any] | None = None
+        self.told(have)
+
+    def told(self, have: object) -> None:
+        """Take over what the host says that it is like."""
+        self._have = have if isinstance(have, dict) else {}
 
     def forget(self) -> None:
         """Take nothing for granted: a cell of an earlier play was running, so nobody could tune the host."""

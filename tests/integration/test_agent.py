@@ -86,7 +86,7 @@ def busy_host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path, scenario="SingleStream", accuracy=False, queries=10_000_000)
     yield made
     for state in made.home.rglob("state.json"):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, ValueError):  # a test damages one
             os.kill(json.loads(state.read_text())["pid"], signal.SIGTERM)
     for child in made.home.rglob("attempt_*/child"):  # of a supervisor that was killed; others take theirs along
         with contextlib.suppress(ProcessLookupError, FileNotFoundError, IndexError):
@@ -388,6 +388,21 @@ def test_what_a_killed_supervisor_left_is_ended_before_a_cell_of_another_run_sta
     assert running_since(child) is None
     result = json.loads((orphaned / "result.json").read_text())
     assert (result["verdict"], result["failure"]["kind"]) == ("failed", "killed")
+
+
+def test_a_damaged_file_of_another_run_keeps_no_cell_from_starting(busy_host: Host) -> None:
+    old = busy_host.home / "runs/old/sut1/b/Offline/performance/0123456789ab/attempt_1"
+    old.mkdir(parents=True)
+    (old / "state.json").write_text("{")
+    assert busy_host.start()["state"] == "started"
+
+
+def test_a_unit_that_is_asked_for_again_after_its_host_was_busy_is_no_lost_cell(host: Host) -> None:
+    """The first answer was lost with the connection, and the attempt is gone: nothing was measured there."""
+    question = {"key": host.spec.cell.key, "path": "runs/r/x/attempt_1", "unit": "mlperf-x.service"}
+    code, answer = host.ask("started", question)
+    assert code == 6
+    assert "ran another cell" in answer["error"]
 
 
 def test_of_two_controllers_that_find_a_vanished_cell_one_writes_its_result(busy_host: Host) -> None:

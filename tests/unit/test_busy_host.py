@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_it_waits_until_the_lock_is_free_and_names_who_holds_it(
     slept: list[float] = []
     with (tmp_path / "runs" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.write("sut1/bert/Offline/accuracy (pid 17)\n")
+        lock.write(f"sut1/bert/Offline/accuracy (pid {os.getpid()})\n")
         lock.flush()
 
         def sleep(seconds: float) -> None:
@@ -46,10 +47,10 @@ def test_it_waits_until_the_lock_is_free_and_names_who_holds_it(
                 fcntl.flock(lock, fcntl.LOCK_UN)  # the file keeps its words
 
         monkeypatch.setattr(busy.time, "sleep", sleep)
-        busy.until_free(Here(), "sut2  1/4", str(tmp_path), lambda: None)
-    assert slept == [10.0, 10.0, 10.0, 1.0]
+        busy.until_free(Here(), "sut2  1/4", str(tmp_path), lambda: None, lost_seconds=60)
+    assert slept == [10.0] * 4
     told = " ".join(capsys.readouterr().out.split())
-    assert told.count("another run measures sut1/bert/Offline/accuracy (pid 17) on this host") == 1
+    assert told.count(f"another run measures sut1/bert/Offline/accuracy (pid {os.getpid()}) on this host") == 1
     assert told.startswith("sut2 1/4 waits, since 0 s")
 
 
@@ -58,8 +59,8 @@ def test_a_host_that_measures_nothing_is_free_at_once(tmp_path: Path, pauses: li
     if there:
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs" / ".lock").write_text("sut1/bert/Offline/accuracy (pid 1)\n")
-    busy.until_free(Here(), "sut2  1/4", str(tmp_path), lambda: None)
-    assert pauses == [1.0]
+    busy.until_free(Here(), "sut2  1/4", str(tmp_path), lambda: None, lost_seconds=60)
+    assert pauses == [10.0]
 
 
 def test_a_play_that_has_ended_does_not_wait(tmp_path: Path) -> None:
@@ -67,4 +68,4 @@ def test_a_play_that_has_ended_does_not_wait(tmp_path: Path) -> None:
         raise AnsibleActionFail("the play that wanted this has ended")
 
     with pytest.raises(AnsibleActionFail, match="has ended"):
-        busy.until_free(Here(), "sut2  1/4", str(tmp_path), ended)
+        busy.until_free(Here(), "sut2  1/4", str(tmp_path), ended, lost_seconds=60)

@@ -278,6 +278,7 @@ def test_hosts_that_share_an_analyzer_wait_for_each_other_until_the_end() -> Non
     assert status.remaining is not None
     assert status.remaining.low >= 100 * measured
     assert status.remaining.high >= 120 * measured
+    assert all(host.remaining is not None and host.remaining.low <= host.remaining.high for host in status.hosts)
     alone = sum(one.expected.high for one in made.cells if one.host == "sut1" and one.expected is not None)
     assert status.remaining.high > alone
     path = status.critical_path
@@ -286,6 +287,22 @@ def test_hosts_that_share_an_analyzer_wait_for_each_other_until_the_end() -> Non
     other = {"sut1": "sut2", "sut2": "sut1"}[path.host]
     assert any(cell.startswith(f"{other}: ") for cell in path.cells)
     assert any(not cell.startswith(f"{other}: ") for cell in path.cells)
+
+
+def test_a_range_has_its_ends_in_order_where_longer_cells_change_who_queues_first() -> None:
+    """With the longest durations sut1 is first at the analyzer, and through earlier than with the shortest."""
+    made = lab(2)
+    times = {("sut1", 0): (10, 20), ("sut1", 1): (50, 50), ("sut2", 0): (5, 30), ("sut2", 1): (100, 100)}
+    by_host = {name: [one for one in made.cells if one.host == name][:2] for name in ("sut1", "sut2")}
+    cells = [
+        replace(one, expected=Seconds(*times[name, turn], "x"), holds=("wt310",) if turn else ())
+        for name, mine in by_host.items()
+        for turn, one in enumerate(mine)
+    ]
+    hosts = tuple(replace(host, order=tuple(one.cell.key for one in by_host[host.name])) for host in made.hosts)
+    first = whole(replace(made, cells=tuple(cells), hosts=hosts)).hosts[0].remaining
+    assert first is not None
+    assert (first.low, first.high) == (70.0, 155.0)
 
 
 def test_a_cell_that_waits_for_a_shared_thing_is_blocked_and_still_counts() -> None:

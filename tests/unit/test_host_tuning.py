@@ -295,6 +295,9 @@ def test_nothing_is_touched_while_a_cell_is_measured(machine: FakeMachine) -> No
         result = done(machine, numa_balancing=False)
         assert result["waits_for"] == "sut1/resnet50/Offline/performance"
         assert machine.read("proc/sys/kernel/numa_balancing") == "1"
+        drops = host_tuning.run({**machine.parameters(), "drop_caches": 3}, check_mode=False)  # no knob differs
+        assert drops["waits_for"] == "sut1/resnet50/Offline/performance"
+        assert machine.read("proc/sys/vm/drop_caches") == "0"
         cell.communicate(b"\n")
     assert done(machine, numa_balancing=False)["changed"] is True
 
