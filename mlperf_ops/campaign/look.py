@@ -9,19 +9,25 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+# Sets `lock` to the words of the cell that holds the host, in the folder mlperf_home. The file keeps its words, so the
+# kernel's own list tells; trying the lock would hold it, and refuse a cell that starts just then.
+HOLDER = r"""lock=''
+[ -s runs/.lock ] && read -r lock < runs/.lock
+pid=${lock##*(pid }
+[ -n "$lock" ] && grep -q " ${pid%)} [^ ]*:$(stat -c %i runs/.lock) " /proc/locks || lock=''
+"""
 # `known` are the ended attempts that the controller has, each between spaces.
-_SCRIPT = r"""
+_SCRIPT = (
+    r"""
 cd "$home" 2>/dev/null || { printf '{"absent": "%s"}\n' "$home"; exit 0; }
 quoted() { # a file as a JSON value, null without one
   if [ -s "$1" ]; then cat "$1"; else printf null; fi
 }
 boot=''
 read -r boot 2>/dev/null < /proc/sys/kernel/random/boot_id
-lock=''
-# The file keeps its words: the kernel's own list tells whether the lock is held.
-[ -s runs/.lock ] && read -r lock < runs/.lock
-pid=${lock##*(pid }
-[ -n "$lock" ] && grep -q " ${pid%)} [^ ]*:$(stat -c %i runs/.lock) " /proc/locks || lock=''
+"""
+    + HOLDER
+    + r"""
 printf '{"now": %s, "boot_id": "%s", "home": "%s", "lock": "%s", "provision": ' "$(date +%s)" "$boot" "$PWD" "$lock"
 quoted state/provision.json
 printf ', "attempts": ['
@@ -54,6 +60,7 @@ for attempt in runs/"$run"/*/*/*/*/*/attempt_*; do
 done
 printf ']}\n'
 """
+)
 
 
 def look_script(home: str, run_id: str, known: Sequence[str]) -> str:
