@@ -94,10 +94,9 @@ def usual_readings(text: str) -> list[tuple[float, float, float]] | None:
         None when a line of readings has another form than the meter's usual one.
     """
     text = f"\n{text}"
-    found = _USUAL_READING.findall(text)
-    if len(found) != text.count("\nTime"):
-        return None
+    found = _USUAL_READING.finditer(text)  # all their texts at once would take several times the file's size
     try:
-        return [(_usual_seconds(at), float(watts), float(factor)) for at, watts, factor in found]
+        made = [(_usual_seconds(one[1]), float(one[2]), float(one[3])) for one in found]
     except ValueError:
         return None
+    return made if len(made) == text.count("\nTime") else None

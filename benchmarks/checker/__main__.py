@@ -69,10 +69,16 @@ def _beside(given: argparse.Namespace, scratch: Path) -> dict[str, object]:
     }
 
 
-def _again(given: argparse.Namespace, scratch: Path) -> dict[str, object]:
-    """Check a copy twice with a cache, change one system's results, and check again."""
+def _again(given: argparse.Namespace, scratch: Path, part: str = "") -> dict[str, object]:
+    """Check a copy twice with a cache, change one system's results, and check again.
+
+    Args:
+        given: The tree, its round, the system and how many turns.
+        scratch: Where the copy is made.
+        part: Copy only this folder of the tree, such as one submitter's; default: all.
+    """
     copy, cache = scratch / "copy", scratch / "cache"
-    shutil.copytree(given.tree, copy, symlinks=True)
+    shutil.copytree(given.tree / part, copy / part, symlinks=True)
     found: dict[str, object] = {"first": asdict(measure(_ours(copy, given.round, "--cache", str(cache))))}
     measure(_ours(copy, given.round, "--cache", str(cache)))  # after it no file is too young
     unchanged = [measure(_ours(copy, given.round, "--cache", str(cache))) for _ in range(given.turns)]
@@ -86,6 +92,7 @@ def _again(given: argparse.Namespace, scratch: Path) -> dict[str, object]:
         costs.append(measure(_ours(copy, given.round, "--cache", str(cache))))
         found["changed_logs"] = len(logs)
     found["one_system_changed"] = asdict(_least(costs))
+    shutil.rmtree(copy)
     return found
 
 
@@ -115,6 +122,8 @@ def main(words: Sequence[str] | None = None) -> int:
             found["full"] = _beside(given, scratch)
         if given.tree is not None and given.system is not None:
             found["again"] = _again(given, scratch)
+            division, submitter = Path(given.system).parts[:2]
+            found["again_own_tree"] = _again(given, scratch, f"{division}/{submitter}")
         if given.synthetic:
             found["generated"] = _linear(given, scratch)
     text = json.dumps(found, indent=2)

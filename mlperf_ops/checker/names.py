@@ -131,6 +131,7 @@ def names(submission: Submission) -> Findings:
         for name in folder.folders
         if not is_encodable(name)
     }
+    usual: set[str] = set()  # most names are in many folders
     for location in sorted(tree.folders):
         folder = tree.folders[location]
         if location.split("/", 1)[0] in BESIDE_DIVISIONS:
@@ -138,8 +139,12 @@ def names(submission: Submission) -> Findings:
         if location and not (folder.folders or folder.files or location in held or location in tree.unreadable):
             yield EMPTY_FOLDER.at(_owner(location), location, "the folder is empty")
         for name in (*folder.folders, *folder.files):
+            if name in usual:
+                continue
             if name[0] == "." or name == _PYCACHE or name.split() != [name] or not is_encodable(name):
                 yield from _name(join(location, name), name, told)
+            else:
+                usual.add(name)
 
 
 def _name(location: str, name: str, told: set[str]) -> Findings:

@@ -77,12 +77,13 @@ def _forked(chunks: Sequence[Sequence[Unit]], processes: int) -> Iterator[Outcom
     done: dict[int, list[Outcome]] = {}
     texts: dict[Any, Any] = {}
     with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-        futures: list[Future[list[_Plain]]] = []
+        futures: dict[int, Future[list[_Plain]]] = {}
         for number in range(len(chunks)):
             try:
-                if number == len(futures):
-                    futures.extend(pool.submit(_run, later) for later in chunks[number:])
-                outcomes = [_told(plain, texts) for plain in futures[number].result()]
+                for later in range(number, len(chunks)) if number not in futures else ():
+                    futures[later] = pool.submit(_run, chunks[later])
+                # What was sent is let go of: it would be held twice until the end.
+                outcomes = [_told(plain, texts) for plain in futures.pop(number).result()]
             except BrokenProcessPool:  # a process was killed, such as for its memory
                 broken.append(number)
                 continue

@@ -105,7 +105,9 @@ class Tree:
     def size(self, location: str) -> int | None:
         """Return a file's size in bytes, or None when there is no such file."""
         parent, _, name = location.rpartition("/")
-        return self.folder(parent).files.get(name)
+        self.touched.folders.add(parent)
+        folder = self.folders.get(parent)
+        return None if folder is None else folder.files.get(name)
 
     def path(self, location: str) -> Path:
         """Return the path of a location, to read it."""

@@ -16,6 +16,7 @@ from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker import (
     CheckReport,
     check_tree,
+    retired,
     run_official,
     with_official,
 )
@@ -98,7 +99,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
             f"{tree} holds no result" + (f" of {submitter}" if submitter else ""), hint=_where_results_are(report)
         )
     report = _second_opinion(
-        _told(report), rules, official_checker, tuple(official_flag or ()), official_note, submitter
+        _told(report, rules), rules, official_checker, tuple(official_flag or ()), official_note, submitter
     )
     # The verdict is shown whatever happens to the files.
     problems = [problem for write in _writers(report, rules, output, csv, summary) for problem in _prevented(write)]
@@ -119,10 +120,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         raise typer.Exit(EXIT_VERDICT)
 
 
-def _told(report: CheckReport) -> CheckReport:
-    from mlperf_ops.checker import retired  # noqa: PLC0415  # rarely needed
-
-    if not any(finding.rule in retired.SIGNS for finding in report.findings):
+def _told(report: CheckReport, rules: Round) -> CheckReport:
+    if not retired.has_history(report, rules):
         return report
     from mlperf_ops.catalogue.loader import load_catalogue  # noqa: PLC0415  # reads all rounds
 

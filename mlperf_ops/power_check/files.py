@@ -24,7 +24,7 @@ FILES = (
 _REQUIRED = ("version", "timezone", "modules", "sources", "messages", "uuid", "session_name", "results", "phases")
 _REQUIRED_OF_SERVER = ("ptd_messages", "ptd_config")
 _KEYS = frozenset({"power_begin", "power_end"})
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 64 << 10
 MARK = "SIMULATED"
 """What every stand-in for the meter, its daemon or the measuring software writes into its files."""
 _MARK_BYTES = MARK.encode()
