@@ -17,7 +17,7 @@ from mlperf_ops.checker.performance import damage
 from mlperf_ops.checker.result_files import EMPTY_FILE, STRAY_FILE
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
 from mlperf_ops.compliance.model import (
     MEAN_LENGTH,
@@ -48,7 +48,7 @@ def compliance(place: Result) -> Findings:
         if not place.tree.has_folder(location):
             yield rule.MISSING.at(place, location, f"compliance test {test} is missing", limit=test)
             continue
-        text = read_text(place.tree, f"{location}/{VERIFY_ACCURACY}")
+        text = place.text(f"{location}/{VERIFY_ACCURACY}")
         deterministic = test != "TEST01" or not text.exists or PASS in text.lines
         yield from _files(place, test, location, deterministic=deterministic)
         yield from _texts(place, test, location, deterministic=deterministic)
@@ -73,7 +73,7 @@ def _read_anyway(place: Result, wanted: tuple[ComplianceTest, ...]) -> Findings:
             yield from damage(place, place.test_log(test))
         names = {VERIFY_ACCURACY, *place.round.compliance_files[test].files} - {VERIFY_PERFORMANCE}
         for name in sorted(names):
-            yield from encoding(place, read_text(place.tree, f"{place.test_folder(test)}/{name}"))
+            yield from encoding(place, place.text(f"{place.test_folder(test)}/{name}"))
 
 
 def _files(place: Result, test: ComplianceTest, location: str, *, deterministic: bool) -> Findings:
@@ -119,16 +119,16 @@ def _folder(  # one folder of a test
 def _texts(place: Result, test: ComplianceTest, location: str, *, deterministic: bool) -> Findings:
     names = place.round.compliance_files[test].files
     if VERIFY_PERFORMANCE in names:
-        text = read_text(place.tree, f"{location}/{VERIFY_PERFORMANCE}")
+        text = place.text(f"{location}/{VERIFY_PERFORMANCE}")
         yield from encoding(place, text)
         yield from _says_pass(place, test, text, whole=False, broken=rule.PERFORMANCE)
     if VERIFY_OUTPUT_LENGTH in names:
-        text = read_text(place.tree, f"{location}/{VERIFY_OUTPUT_LENGTH}")
+        text = place.text(f"{location}/{VERIFY_OUTPUT_LENGTH}")
         yield from _says_pass(place, test, text, whole=False)
         yield from _output_length(place, test, text)
     if VERIFY_ACCURACY not in names:
         return
-    text = read_text(place.tree, f"{location}/{VERIFY_ACCURACY}")
+    text = place.text(f"{location}/{VERIFY_ACCURACY}")
     if test == "TEST01" and not deterministic:
         yield from _accuracies(place, test, location)
     elif test == "TEST06":
@@ -179,8 +179,8 @@ def _accuracies(place: Result, test: str, location: str) -> Findings:
     if place.model is None:
         return
     accuracy = f"{location}/accuracy"
-    baseline = read_text(place.tree, f"{accuracy}/baseline_accuracy.txt")
-    tested = read_text(place.tree, f"{accuracy}/compliance_accuracy.txt")
+    baseline = place.text(f"{accuracy}/baseline_accuracy.txt")
+    tested = place.text(f"{accuracy}/compliance_accuracy.txt")
     if not baseline.exists or not tested.exists:
         return  # missing-compliance says so
     metrics = dict.fromkeys(

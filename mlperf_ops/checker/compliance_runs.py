@@ -9,7 +9,7 @@ from mlperf_ops.checker.performance import damage, performance_log, seeds
 from mlperf_ops.checker.performance_latency import measured_scenario
 from mlperf_ops.checker.rules import Findings
 from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.compliance.bounds import STREAMS, compare
 from mlperf_ops.compliance.logged import TIME_OF_START, same_run, unmet_settings
 from mlperf_ops.files import Json
@@ -124,7 +124,7 @@ def _speed(place: Result, test: ComplianceTest, location: str, file: LogFile, or
             value=f"{outcome.test:.6g} {outcome.unit}",
             limit=f"{bounds} {outcome.unit}",
         )
-    text = read_text(place.tree, f"{location}/verify_performance.txt")
+    text = place.text(f"{location}/verify_performance.txt")
     yield from _stated(place, test, text, scenario, reference, figure)
 
 

@@ -12,7 +12,7 @@ from mlperf_ops.checker.performance_latency import measured_scenario
 from mlperf_ops.checker.rules import Family, Findings, Rule
 from mlperf_ops.checker.shared_logs import SHARED_LOG, conf_names, shared_logs
 from mlperf_ops.checker.subjects import Result
-from mlperf_ops.checker.texts import TextFile, read_text
+from mlperf_ops.checker.texts import TextFile
 from mlperf_ops.files import Json
 from mlperf_ops.loadgen_log import DetailLog, parse_summary
 
@@ -91,7 +91,7 @@ def summaries(place: Result) -> Findings:
     yield from _summary(place, place.performance, place.place(place.round.layout.perf_summary))
     accuracy = place.place(place.round.layout.acc_detail).replace("_detail.", "_summary.")
     if place.tree.size(accuracy):
-        yield from _whole(place, accuracy, read_text(place.tree, accuracy).text, (), {})
+        yield from _whole(place, accuracy, place.text(accuracy).text, (), {})
     for file in _compliance_logs(place):
         yield from _summary(place, file, file.location.replace("_detail.", "_summary."))
 
@@ -122,7 +122,7 @@ def _whole(place: Result, location: str, text: str, labels: Iterable[str], state
 def _summary(place: Result, file: LogFile, location: str) -> Findings:
     if file.log is None or not place.tree.size(location):
         return
-    text = read_text(place.tree, location).text
+    text = place.text(location).text
     stated = parse_summary(text)
     broken = list(_whole(place, location, text, _TEXTS, stated))
     yield from broken
@@ -212,7 +212,7 @@ def user_conf(place: Result) -> Findings:
     names = {place.benchmark, place.model, *conf_names(place)}
     wrong = [
         (key, given, logged)
-        for key, given, logged in _settings(read_text(place.tree, location), log, {name for name in names if name})
+        for key, given, logged in _settings(place.text(location), log, {name for name in names if name})
         if given != logged
     ]
     if wrong:

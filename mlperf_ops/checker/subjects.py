@@ -197,6 +197,7 @@ class Result:
         self.folder = folder
         self.location = f"{system.location}/{benchmark}/{folder}"
         self._tests: dict[str, LogFile] = {}
+        self._texts: dict[str, TextFile] = {}
         self._places: dict[PathTemplate, str] = {}
         self._names = {
             "division": self.submitter.division,
@@ -286,10 +287,16 @@ class Result:
             self._tests[test] = self.submitter.submission.logs.read(location)
         return self._tests[test]
 
-    @cached_property
+    def text(self, location: str) -> TextFile:
+        """Return a text of this result."""
+        if location not in self._texts:
+            self._texts[location] = read_text(self.tree, location)
+        return self._texts[location]
+
+    @property
     def accuracy_file(self) -> TextFile:
         """accuracy.txt."""
-        return read_text(self.tree, self.place(self.round.layout.accuracy_txt))
+        return self.text(self.place(self.round.layout.accuracy_txt))
 
     @cached_property
     def accuracy_text(self) -> AccuracyText | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from mlperf_ops.checker.tree import Tree
 
@@ -11,7 +12,7 @@ LONGEST_BYTES = 8 << 20  # verification texts and summaries have some kilobytes
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TextFile:
     """A text file of the tree.
 
@@ -29,19 +30,29 @@ class TextFile:
     problem: str | None
     is_read: bool = True
 
-    @property
+    @cached_property
     def rows(self) -> list[str]:
         """Its lines, divided as Python's text files are."""
         plain = "\r" not in self.text
         return (self.text if plain else self.text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
 
-    @property
+    @cached_property
     def lines(self) -> list[str]:
         """Its lines without white space at their ends."""
         return [row.strip() for row in self.rows]
 
+    @cached_property
+    def _lowered(self) -> str:
+        return self.text.lower()
+
     def number(self, label: str) -> float | None:
-        """Return the number after "label =" or "label:", at the start of a line; None when no line has it."""
+        """Return the number after "label =" or "label:", at the start of a line; None when no line has it.
+
+        Args:
+            label: Words, in any case.
+        """
+        if label.lower() not in self._lowered:
+            return None
         pattern = re.compile(rf"\s*{label}\s*[=:]\s*({_NUMBER})", re.IGNORECASE)
         return next((float(match[1]) for line in self.lines if (match := pattern.match(line))), None)
 
