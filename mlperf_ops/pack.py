@@ -8,10 +8,12 @@ import os
 import shlex
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlperf_ops.aggregate import SUMMARY
 from mlperf_ops.catalogue.round import Round
 from mlperf_ops.checker.check import check_tree
 from mlperf_ops.checker.model import CheckReport
@@ -19,8 +21,9 @@ from mlperf_ops.checker.tree import Tree, join
 from mlperf_ops.checker.walk import read_tree
 from mlperf_ops.documents import TAINTED
 from mlperf_ops.errors import SubmissionError, ToolError, unknown_name
-from mlperf_ops.files import sha256_file, sha256_text, write_json
+from mlperf_ops.files import read_json, sha256_file, sha256_text, write_json
 from mlperf_ops.pack_manifest import BESIDE, PAGE, PackedResult, PackManifest, is_safe_name, page
+from mlperf_ops.run_plan import REPORT
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.typed import dump
 from mlperf_ops.wording import plural
@@ -48,7 +51,8 @@ def pack_tree(
         tree: The folder that holds the divisions.
         round_: The round whose check it has to pass.
         output: The archive, X.tar.gz; its manifest goes beside it.
-        allow_tainted: Results, as `system/benchmark/scenario`, that may be packed although their host drifted.
+        allow_tainted: Results that may be packed although their host drifted, as `system/benchmark/scenario`, or by
+            their folder where the tree has several of that name.
         private: Folders of this machine whose path must not occur in any file, beside the user's home.
 
     Raises:
@@ -129,11 +133,18 @@ def _refuse_special(read: Tree) -> None:
 
 
 def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Return the tainted results, every one of them allowed by name; a result's README.md says that it is."""
+    """Return the tainted results, every one of them allowed by name.
+
+    A result's README.md says that it is, and so does the report of the aggregation beside the tree: people may write
+    the page anew.
+    """
     found: dict[str, str] = {}
     known = set()
+    told = _told_of_taints(tree)
+    count = Counter(map(_short, (one.location for one in report.results)))
     for one in report.results:
-        name = "/".join(one.location.split("/")[-3:])
+        short = _short(one.location)
+        name = short if count[short] == 1 else one.location
         known.add(name)
         folder = round_.layout.measurements_dir.format(
             division=one.division,
@@ -144,8 +155,8 @@ def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[s
         )
         text = (tree / folder / "README.md").read_text(errors="replace")
         line = next((line for line in text.splitlines() if line.startswith(TAINTED)), None)
-        if line is not None:
-            found[name] = line.removeprefix("- ")
+        if line is not None or one.location in told:
+            found[name] = told[one.location] if line is None else line.removeprefix("- ")
     for name in allowed:
         if name not in known:
             raise unknown_name("result", name, known, where="--allow-tainted")
@@ -157,6 +168,24 @@ def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[s
             hint=f"run the cells again, or allow one by name: --allow-tainted {refused[0]}",
         )
     return tuple(sorted(found))
+
+
+def _short(location: str) -> str:
+    return "/".join(location.split("/")[-3:])
+
+
+def _told_of_taints(tree: Path) -> dict[str, str]:
+    """Return folder and drift of each tainted result, of the report that the aggregation wrote beside the tree."""
+    path = tree.resolve().parent / REPORT / SUMMARY
+    if not path.is_file():
+        return {}
+    summary = read_json(path)
+    written = summary.get("written") if summary.get("tree") == tree.resolve().name else None
+    return {
+        str(one.get("path")): f"Tainted: {'; '.join(map(str, drifts))}"
+        for one in (written if isinstance(written, list) else ())
+        if isinstance(one, dict) and isinstance(drifts := one.get("tainted"), list) and drifts
+    }
 
 
 def _refuse_leaks(tree: Path, names: Iterable[str], paths: Sequence[str]) -> None:

@@ -66,7 +66,7 @@ def make_request(
     known_count = total if total is not None else dataset.sample_count
     target = _asked_target(wanted, cell, division, round_)
     conf = _user_conf(wanted, cell, division, round_, known_count, inventory, target)
-    targets = round_.accuracy_targets(benchmark.maps_to, cell.scenario)
+    score = round_.accuracy_targets(benchmark.maps_to, cell.scenario)[0].by_rules()
     ranging = None
     if wanted.power_instance and cell.mode == "performance":
         ranging = _user_conf(wanted, cell, division, round_, known_count, inventory, target, ranging=True)
@@ -101,9 +101,9 @@ def make_request(
         task=benchmark.task,
         backend=_backend(wanted, conf, cell.scenario),
         accuracy=AccuracyRequest(
-            metric=targets[0].metric,
-            minimum=targets[0].min,
-            maximum=targets[0].max,
+            metric=score.metric,
+            minimum=score.min,
+            maximum=score.max,
             gate=round_.divisions[division].accuracy_target,
         ),
         cpu_affinity=entry.cpu_affinity,

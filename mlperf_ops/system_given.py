@@ -20,7 +20,12 @@ Where: TypeAlias = Callable[[str], str]
 
 
 def check_given(
-    given: Mapping[str, Json], round_: Round, where: str | Where, set_by: Mapping[str, str] = FROM_PLAN
+    given: Mapping[str, Json],
+    round_: Round,
+    where: str | Where,
+    set_by: Mapping[str, str] = FROM_PLAN,
+    *,
+    typed: bool = True,
 ) -> dict[str, Json]:
     """Check the fields that the user gave and return them in their JSON form.
 
@@ -29,6 +34,8 @@ def check_given(
         round_: Whose fields are meant.
         where: For the error message, such as "mlperf_system_description of host node1", or where each field stands.
         set_by: Field -> what sets it, of the fields that are not given here.
+        typed: Somebody typed the values for this. Else they are of a finished file, and "N/A" or "undefined", on which
+            a check only advises, may stay.
 
     Raises:
         ConfigError: A field is unknown, is set elsewhere, or its value is empty, a placeholder or of a wrong kind.
@@ -46,10 +53,10 @@ def check_given(
                 f"{at(key)}: '{key}' is not a field of a {round_.name} system description",
                 hint=f"did you mean '{guess}'?" if guess else "see system_description of the round in the catalogue",
             )
-        told = _value(key, value, fields, at(key))
+        told = _value(key, value, fields, at(key), typed=typed)
         if told is not None:
             checked[key] = told
-    for key, value in checked.items():
+    for key, value in checked.items() if typed else ():
         if is_not_applicable(value) and wants_value(key, fields, checked.get("accelerators_per_node")):
             raise ConfigError(
                 f"{at(key)}: {key} is '{value}', and every system has one",
@@ -65,7 +72,7 @@ def check_given(
     return checked
 
 
-def _value(key: str, value: Json, fields: Fields, where: str) -> Json:
+def _value(key: str, value: Json, fields: Fields, where: str, *, typed: bool) -> Json:
     """Return a given value as the file holds it, None when it says the same as no value."""
     if key == "is_network":
         # The official checkers read a string, and take any that is not empty for a network system.
@@ -83,6 +90,6 @@ def _value(key: str, value: Json, fields: Fields, where: str) -> Json:
     text = "" if value is None else str(value).strip()
     if not text and key in fields.non_empty:
         raise ConfigError(f"{where}: {key} is empty", hint="give the value, or leave the field out")
-    if is_placeholder(text) or is_left_behind(text):
+    if is_placeholder(text) or (typed and is_left_behind(text)):
         raise ConfigError(f"{where}: {key} is the placeholder '{text}'", hint="give the value, or leave the field out")
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else text

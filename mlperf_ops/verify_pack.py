@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import tarfile
@@ -14,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 from mlperf_ops.catalogue import Catalogue
 from mlperf_ops.checker.check import check_tree
 from mlperf_ops.checker.model import CheckReport
-from mlperf_ops.errors import ConfigError, SubmissionError
+from mlperf_ops.errors import ConfigError, SubmissionError, ToolError
 from mlperf_ops.files import read_json, sha256_file
 from mlperf_ops.pack import beside
 from mlperf_ops.pack_manifest import PAGE, PackManifest, is_safe_name, read_page, tainted_of
@@ -24,6 +25,7 @@ _CHUNK_BYTES = 1 << 20
 _LARGEST_BYTES = 256 << 30  # of all files together; more is an attack on the disk, not a submission
 _MOST_FILES = 5_000_000
 _NO_FILE = "no file"
+_OF_THE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # what a pack brings about that calls a file a folder, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def verify(pack: Path, folder: Path, catalogue: Catalogue, *, round_name: str | 
         SubmissionError: There is no such archive, it is none that mlperf-ops wrote, or a member of it would reach out
             of the folder.
         ConfigError: The round is unknown, or not the pack's.
+        ToolError: The folder cannot be written, or its disk is full; that says nothing of the pack.
     """
     if not pack.is_file():
         raise SubmissionError(f"there is no pack {pack}", hint="give the .tar.gz that mlperf-ops pack wrote")
@@ -146,6 +149,7 @@ def _unpack(pack: Path, folder: Path) -> Iterator[tuple[str, str]]:
 
     Raises:
         SubmissionError: A member is a link, a device or a pipe, has an unsafe name, comes twice, or is too much.
+        ToolError: The folder cannot be written.
     """
     seen: set[str] = set()
     size_bytes = 0
@@ -160,7 +164,7 @@ def _unpack(pack: Path, folder: Path) -> Iterator[tuple[str, str]]:
             seen.add(name)
             content = tar.extractfile(member)
             assert content is not None  # noqa: S101  # a regular file
-            yield name, _write(cast("BinaryIO", content), folder / name, member.size)
+            yield name, _write(cast("BinaryIO", content), folder, name, member.size)
         while chunk := stream.read(_CHUNK_BYTES):  # to the end, where gzip's own checksum is
             if chunk.strip(b"\0"):
                 raise tarfile.ReadError("there is something behind the end of the archive")
@@ -181,15 +185,37 @@ def _safe(member: tarfile.TarInfo, pack: Path) -> str:
     return member.name
 
 
-def _write(content: BinaryIO, target: Path, size_bytes: int) -> str:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _write(content: BinaryIO, folder: Path, name: str, size_bytes: int) -> str:
+    """Write a member below the folder and return its sha256; what fails on this side is not the pack's."""
+    target = folder / name
     digest = hashlib.sha256()
-    left = size_bytes
-    with target.open("xb") as stream:
-        while chunk := content.read(min(_CHUNK_BYTES, left) if left else 1):
-            digest.update(chunk)
-            stream.write(chunk)
-            left -= len(chunk)
-    if left:
-        raise EOFError(f"{target.name} ends early")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as stream:
+            for chunk in _chunks(content, target.name, size_bytes):
+                digest.update(chunk)
+                stream.write(chunk)
+    except OSError as error:
+        if error.errno in _OF_THE_NAMES:
+            raise
+        hint = "--extract can name another folder, with room"
+        raise ToolError(f"cannot unpack into {folder}: {error.strerror or error}", hint=hint) from error
     return digest.hexdigest()
+
+
+def _chunks(content: BinaryIO, name: str, size_bytes: int) -> Iterator[bytes]:
+    """Yield what a member holds.
+
+    Raises:
+        EOFError: It ends early.
+        tarfile.ReadError: It cannot be read; no OSError, which would be taken for one of the folder.
+    """
+    left = size_bytes
+    try:
+        while chunk := content.read(min(_CHUNK_BYTES, left) if left else 1):
+            yield chunk
+            left -= len(chunk)
+    except OSError as error:
+        raise tarfile.ReadError(str(error)) from error
+    if left:
+        raise EOFError(f"{name} ends early")

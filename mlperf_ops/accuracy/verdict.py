@@ -82,8 +82,8 @@ def scenarios_of(round_: Round, model: str) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != "Offline"))
 
 
-def targets_of(scorer: Scorer, round_: Round, model: str, scenario: str) -> tuple[AccuracyTarget, ...]:
-    """Return a benchmark's bounds in the unit that accuracy.txt uses.
+def targets_of(round_: Round, model: str, scenario: str) -> tuple[AccuracyTarget, ...]:
+    """Return a benchmark's bounds by the rules, in the unit that accuracy.txt uses.
 
     Raises:
         ConfigError: The round allows the scenario in no category for this benchmark.
@@ -91,22 +91,12 @@ def targets_of(scorer: Scorer, round_: Round, model: str, scenario: str) -> tupl
     allowed = scenarios_of(round_, model)
     if scenario not in allowed:
         raise unknown_name(f"scenario of {model} in round {round_.name}", scenario, allowed)
-    return tuple(
-        target
-        if scale == 1
-        else AccuracyTarget(metric=target.metric, min=_times(target.min, scale), max=_times(target.max, scale))
-        for target in round_.accuracy_targets(model, scenario)
-        for scale in (scorer.text_scale.get(target.metric, 1),)
-    )
+    return tuple(target.by_rules() for target in round_.accuracy_targets(model, scenario))
 
 
-def _times(bound: float | None, scale: float) -> float | None:
-    return None if bound is None else bound * scale
-
-
-def judge(text: str, scorer: Scorer, round_: Round, model: str, scenario: str) -> Judgement:
+def judge(text: str, round_: Round, model: str, scenario: str) -> Judgement:
     """Judge a text of accuracy.txt by a benchmark's bounds."""
-    found = parse(text, targets_of(scorer, round_, model, scenario), round_)
+    found = parse(text, targets_of(round_, model, scenario), round_)
     return Judgement(model, found.scores, found.missing)
 
 

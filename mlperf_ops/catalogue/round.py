@@ -124,6 +124,9 @@ class AccuracyTarget(CatalogueModel):
     reference: float | None = None
     factor: Positive | None = None
     lower_is_better: bool = Field(default=False, description="The rules bound it from above; see `worst`.")
+    text_scale: Positive = Field(
+        default=1, description="accuracy.txt states this many times the unit of the bounds (100: percent of a share)."
+    )
     note: str = ""
 
     @property
@@ -132,6 +135,20 @@ class AccuracyTarget(CatalogueModel):
         if not self.lower_is_better or self.reference is None or self.factor is None:
             return None
         return self.reference * (2 - self.factor)
+
+    def by_rules(self) -> AccuracyTarget:
+        """Return the bounds that the rules mean, in the unit of accuracy.txt; itself where the checkers compare these.
+
+        The official checkers compare texts in percent with shares, and bound what is better when lower from below only.
+        """
+        if self.text_scale == 1 and self.worst is None:
+            return self
+        highs = [bound for bound in (self.max, self.worst) if bound is not None]
+        return AccuracyTarget(
+            metric=self.metric,
+            min=None if self.min is None else self.min * self.text_scale,
+            max=min(highs) * self.text_scale if highs else None,
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

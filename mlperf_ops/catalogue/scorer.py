@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, JsonValue, model_validator
 from typing_extensions import Self
 
-from mlperf_ops.catalogue.base import CatalogueModel, Entry, Name, Positive
+from mlperf_ops.catalogue.base import CatalogueModel, Entry, Name
 from mlperf_ops.catalogue.scorer_parameters import Method
 
 InputName: TypeAlias = Literal["labels", "vocab", "tokenizer", "trace"]
@@ -50,10 +50,6 @@ class Scorer(Entry):
     inputs: dict[InputName, ScorerInput] = Field(default_factory=dict)
     library: str = Field(default="", description="What does the mathematics.")
     form: str = Field(description="Example of the line of accuracy.txt.")
-    text_scale: dict[str, Positive] = Field(
-        default_factory=dict,
-        description="Metric -> accuracy.txt states this many times the unit of the round's target (100: percent).",
-    )
     official: OfficialScript
     note: str = ""
 
@@ -63,7 +59,7 @@ class Scorer(Entry):
             raise ValueError("a scorer without a method needs note: a sentence that says why")
         if self.method is not None and not self.library:
             raise ValueError("a scorer with a method needs library: what does the mathematics")
-        for name in (*self.not_computed, *self.text_scale):
+        for name in self.not_computed:
             if name not in self.metrics:
                 raise ValueError(f"'{name}' is not one of metrics")
         return self

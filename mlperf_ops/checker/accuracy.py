@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 
@@ -185,7 +186,7 @@ def accuracy_text(place: Result) -> Findings:
                 limit=score.limit,
                 severity=("rules" if score.met_officially else None) if gate else "advice",
             )
-    yield from _worse_when_higher(place, location, text)
+    yield from _by_rules(place, location, text)
     if text.hash_text is None:
         yield HASH.at(
             place,
@@ -207,23 +208,29 @@ def accuracy_text(place: Result) -> Findings:
         yield from _digest(place, location, text.sha256)
 
 
-def _worse_when_higher(place: Result, location: str, text: AccuracyText) -> Findings:
-    """Compare metrics that are better when lower, which the official checker only bounds from below."""
+def _by_rules(place: Result, location: str, text: AccuracyText) -> Findings:
+    """Compare metrics that the official checker compares in another unit, or bounds from the wrong side only."""
     if place.model is None or not place.submitter.rules.accuracy_target:
         return
-    targets = place.round.accuracy_targets(place.model, place.scenario or place.folder)
-    worst = {target.metric: target.worst for target in targets if target.worst is not None}
-    for score in text.scores:
-        limit = worst.get(score.metric)
-        if limit is not None and score.met and score.value > limit:
-            yield TARGET.at(
-                place,
-                location,
-                f"{score.metric} is {score.value:.10g}; expected at most {limit:.10g}: lower is better",
-                value=f"{score.value:.10g}",
-                limit=f"at most {limit:.10g}",
-                severity="rules",
-            )
+    scores = {score.metric: score for score in text.scores if score.met}  # the others have a finding
+    for target in place.round.accuracy_targets(place.model, place.scenario or place.folder):
+        meant, score = target.by_rules(), scores.get(target.metric)
+        if meant is target or score is None:
+            continue
+        score = dataclasses.replace(score, minimum=meant.min, maximum=meant.max)
+        if score.met:
+            continue
+        low = meant.min is not None and score.value < meant.min
+        limit = f"at least {meant.min:.10g}" if low else f"at most {meant.max:.10g}"
+        why = f"accuracy.txt states {target.text_scale:g} times the share" if low else "lower is better"
+        yield TARGET.at(
+            place,
+            location,
+            f"{score.metric} is {score.value:.10g}; expected {limit}: {why}",
+            value=f"{score.value:.10g}",
+            limit=limit,
+            severity="rules",
+        )
 
 
 def _digest(place: Result, location: str, stated: str) -> Findings:

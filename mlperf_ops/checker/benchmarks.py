@@ -92,10 +92,10 @@ SCENARIO_NOT_ALLOWED = Rule(
 DUPLICATE = Rule(
     "duplicate-benchmark",
     "rules",
-    "one benchmark under two names",
-    "An official name and its alias are one benchmark: a system would have two results for it, and the result table "
-    "shows both.",
-    "Keep the better result, under the official name.",
+    "one result under two names",
+    "An official name and its alias are one benchmark, and offline/ and Offline/ are one scenario: a system would have "
+    "two results for it. The result table shows both, the official report one or their mean.",
+    "Keep the better result, under the official names.",
     _MAPPING,
 )
 PRIVATE_ID = Rule(
@@ -206,24 +206,27 @@ def _scenarios(place: System, here: At, model: str, system_type: str) -> Finding
 
 
 def duplicates(place: System) -> Findings:
-    """Look for a benchmark under its official name and under an alias, both with the same scenario."""
+    """Look for a scenario that a system has twice: under a benchmark's name and an alias, or in two spellings."""
     round_, tree = place.submitter.round, place.submitter.tree
-    first: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, str], tuple[str, str]] = {}
     for benchmark in place.benchmarks():
         official = benchmark if benchmark in round_.models else round_.model_aliases.get(benchmark)
-        if official not in round_.models:
-            continue
         for folder in tree.folder(f"{place.location}/{benchmark}").folders:
-            earlier = first.setdefault((official, folder.casefold()), benchmark)
-            if earlier != benchmark:
-                location = f"{place.location}/{benchmark}/{folder}"
-                yield DUPLICATE.at(
-                    At(location),
-                    location,
-                    f"'{benchmark}' and '{earlier}' are both {official}, and both have {folder}",
-                    value=benchmark,
-                    limit=earlier,
-                )
+            # A model of the submitter's own is no other's benchmark.
+            name = official if official in round_.models else benchmark
+            earlier, spelled = first.setdefault((name, folder.casefold()), (benchmark, folder))
+            if (earlier, spelled) == (benchmark, folder):
+                continue
+            location = f"{place.location}/{benchmark}/{folder}"
+            yield DUPLICATE.at(
+                At(location),
+                location,
+                f"'{benchmark}' and '{earlier}' are both {official}, and both have {folder}"
+                if earlier != benchmark
+                else f"'{folder}' and '{spelled}' are one scenario of {benchmark}",
+                value=benchmark if earlier != benchmark else folder,
+                limit=earlier if earlier != benchmark else spelled,
+            )
 
 
 def private_id(place: System) -> Findings:

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from mlperf_ops.checker.model import (
 )
 from mlperf_ops.checker.official_log import OfficialLog, read_csv
 from mlperf_ops.errors import ConfigError, ToolError
+from mlperf_ops.scratch import raise_if_disk_full, scratch_folder
 
 _DIVISIONS = ("closed", "open", "network")
 _OWN_FLAGS = ("--input", "--version", "--csv", "--submitter")
@@ -160,13 +160,12 @@ def _command(found: Checkout, python: str, farm: Path, csv: Path, version: str) 
 def _run_system(  # one call
     found: Checkout, tree: Path, system: str, round_: Round, python: str, flags: tuple[str, ...], timeout_seconds: float
 ) -> tuple[OfficialRun, list[OfficialResult]]:
-    with tempfile.TemporaryDirectory(prefix="mlperf-ops-official-") as temporary:
-        # Without links in its own path, so that what the checker prints can be compared with it.
-        scratch = Path(temporary).resolve()
+    with scratch_folder("mlperf-ops-official-") as scratch:
         farm, csv = scratch / "tree", scratch / "summary.csv"
         _link_farm(farm, tree, system)
         command, log = _command(found, python, farm, csv, round_.checker.version)
         exit_code = _run([*command, *flags], found.package_folder, log, timeout_seconds)
+        raise_if_disk_full(log.crash or "")
         rows = read_csv(csv, str(farm))
     results = [
         OfficialResult(

@@ -70,8 +70,11 @@ def write_summary(report: CheckReport, round_: Round, folder: Path) -> list[str]
     Raises:
         ToolError: The folder cannot be written, or openpyxl is not installed (the JSON is written before).
     """
-    rows = report_rows(table_rows(report, round_), round_, _ids(folder / "ids.json"))
-    write_json(folder / "ids.json", {str(row[_UNIQUE]): int(str(row["ID"]).rpartition("-")[2]) for row in rows})
+    ids = _ids(folder / "ids.json")
+    rows = report_rows(table_rows(report, round_), round_, ids)
+    # Also of systems that this report leaves out: a number that was published is nobody else's.
+    new = {str(row[_UNIQUE]): int(str(row["ID"]).rpartition("-")[2]) for row in rows}
+    write_json(folder / "ids.json", {**ids, **new})
     write_atomic(folder / "summary_results.json", json.dumps(merged(rows), indent=2) + "\n")
     write_workbook(folder / WORKBOOK, list(sheets(rows, round_)))
     return sorted({str(row["Location"]) for row in rows if not any(_listed(row, suite, round_) for suite in SUITES)})

@@ -82,7 +82,7 @@ def command(  # typer shows the help of the options
     scenario = scenario or scenarios_of(rules, asked[0])[0]
     question = _Question(scorer, rules, asked, scenario)
     for model in asked:
-        targets_of(scorer, rules, model, scenario)  # a wrong scenario is told before hours of scoring
+        targets_of(rules, model, scenario)  # a wrong scenario is told before hours of scoring
     if (log is None) == (text is None):
         raise ConfigError("give either --log or --text", hint="--log computes figures, --text judges what is written")
     if official_checkout is not None:
@@ -105,7 +105,7 @@ def command(  # typer shows the help of the options
         )
         scored = compute(str(scorer.method), request)
         content = scored.text
-    judgements = [judge(content, scorer, rules, model, scenario) for model in siblings(scorer, rules, asked)]
+    judgements = [judge(content, rules, model, scenario) for model in siblings(scorer, rules, asked)]
     # What was computed is shown whatever happens from here on.
     problems = [] if output is None else _write(output, content)
     opinion = None
@@ -149,7 +149,7 @@ def _write(path: Path, text: str) -> list[MlperfOpsError]:
 
 
 def _official(question: _Question, request: Request, ours: Judgement, checkout: Path, python: str) -> OfficialOpinion:
-    targets = targets_of(question.scorer, question.round, ours.model, question.scenario)
+    targets = targets_of(question.round, ours.model, question.scenario)
     numbers = {score.metric: score.text for score in ours.scores}
     with tempfile.TemporaryDirectory(prefix="mlperf-ops-accuracy.") as work:
         said = run_script(question.scorer, request, checkout, Path(work), python=python)

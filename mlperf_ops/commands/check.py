@@ -35,6 +35,8 @@ from mlperf_ops.plan_model import Plan
 from mlperf_ops.run_plan import IMPORTS, PLAN, TREE
 from mlperf_ops.typed import dump, load
 
+_BESIDE_REPORT = frozenset({"baseline", "hint"})  # what --json prints beside the report
+
 
 def command(  # noqa: PLR0917  # typer makes an option of each
     tree: Annotated[
@@ -82,7 +84,7 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     if tree is None:
         raise ConfigError("no tree was given", hint="name the folder that holds the divisions")
     rules, planned = _question(tree, round_, plan)
-    earlier = None if baseline is None else load(CheckReport, read_json(baseline), str(baseline))
+    earlier = None if baseline is None else _earlier(baseline)
     selected = known_rules(only or (), "--only")
     if selected and (csv or summary):
         raise ConfigError(
@@ -107,7 +109,8 @@ def command(  # noqa: PLR0917  # typer makes an option of each
     hint = _hint(report) or (f"judged by {', '.join(sorted(selected))} alone, not by all rules" if selected else None)
     if as_json:
         more: JsonObject = {} if change is None else {"baseline": dump(change)}
-        typer.echo(json.dumps(dump(report) | more | ({} if hint is None else {"hint": hint})))
+        more |= {} if hint is None else {"hint": hint}
+        typer.echo(json.dumps(dump(report) | more))
     else:
         from mlperf_ops.checker.show import show  # noqa: PLC0415  # what only people need takes time to import
 
@@ -118,6 +121,12 @@ def command(  # noqa: PLR0917  # typer makes an option of each
         raise typer.Exit(problems[0].exit_code)
     if report.verdict != "submittable":
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _earlier(baseline: Path) -> CheckReport:
+    """Read checks.json, or what --json printed, which may say more beside the report."""
+    said = {key: value for key, value in read_json(baseline).items() if key not in _BESIDE_REPORT}
+    return load(CheckReport, said, str(baseline))
 
 
 def _told(report: CheckReport, rules: Round) -> CheckReport:

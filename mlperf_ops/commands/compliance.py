@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -17,7 +18,7 @@ from mlperf_ops.catalogue.history import unknown_benchmark
 from mlperf_ops.compliance.audit import audit_settings, audit_text, named_test, problem_of
 from mlperf_ops.compliance.model import Options, Request, Runs, Verification
 from mlperf_ops.compliance.official import OfficialVerification, run_official
-from mlperf_ops.compliance.sampled import write_baseline
+from mlperf_ops.compliance.sampled import BASELINE, write_baseline
 from mlperf_ops.compliance.scoring import by_labels, options_of
 from mlperf_ops.compliance.verify import verify
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ResultError, ToolError, unknown_name
@@ -161,14 +162,19 @@ def verify_command(  # noqa: PLR0917  # typer makes an option of each
     options = _options(runs.test, answer_type, eos_token_id, labels, (baseline_text, compliance_text))
     request = Request(known, rules, official, _scenario(scenario, runs.test), runs, options)
     found = verify(request)
-    second = None if official_checkout is None else run_official(request, official_checkout)
     if output is not None:
         _write(found, output)
+    try:
+        second = None if official_checkout is None else run_official(request, official_checkout)
+    except ToolError:
+        if not as_json:
+            _show(found, None, None)  # our own word does not depend on the script's
+        raise
     if as_json:
         typer.echo(json.dumps(_as_json(found, second)))
     else:
         _show(found, second, official_checkout)
-    if not found.passed or (second is not None and second.passed != found.official_passed):
+    if not found.passed or (second is not None and not agrees(found, second)):
         raise typer.Exit(EXIT_VERDICT)
 
 
@@ -231,17 +237,25 @@ def _options(
         kind = next((one for one in get_args(AnswerType) if one == answer_type), None)
         if kind is None:
             raise unknown_name("type", answer_type, get_args(AnswerType), where="--answer-type")
-    known = Options()
-    if (run / "spec.json").is_file():  # an attempt of ours: it says what its answers are
-        spec = load(Spec, read_json(run / "spec.json"), str(run / "spec.json"))
-        known = options_of(spec, run)
-    return Options(
-        answer_type=kind or known.answer_type,
-        eos_token_id=eos_token_id,
-        score=known.score if labels is None else by_labels(labels, kind or known.answer_type),
-        baseline_text=_text(texts[0], "--baseline-text"),
-        compliance_text=_text(texts[1], "--compliance-text"),
-    )
+    made = _known(run)
+    if kind is not None:
+        made = replace(made, answer_type=kind)
+    if eos_token_id is not None:
+        made = replace(made, eos_token_id=eos_token_id)
+    if labels is not None:  # texts that the attempt brought would be taken instead
+        made = replace(made, score=by_labels(labels, made.answer_type), baseline_text=None, compliance_text=None)
+    if (baseline := _text(texts[0], "--baseline-text")) is not None:
+        made = replace(made, baseline_text=baseline)
+    if (compliance := _text(texts[1], "--compliance-text")) is not None:
+        made = replace(made, compliance_text=compliance)
+    return made
+
+
+def _known(run: Path) -> Options:
+    """Return what a run says of its answers: an attempt of ours, or an imported one, does."""
+    if not (run / "spec.json").is_file():
+        return Options()
+    return options_of(load(Spec, read_json(run / "spec.json"), str(run / "spec.json")), run)
 
 
 def _text(path: Path | None, option: str) -> str | None:
@@ -252,6 +266,17 @@ def _text(path: Path | None, option: str) -> str | None:
 
 
 # --- what came out ----------------------------------------------------------------------------------------------------
+
+
+def agrees(found: Verification, second: OfficialVerification) -> bool:
+    """Whether the official script makes of the logs what we say that it makes of them.
+
+    A TEST01 whose answers differ is left to their scores, which the script does not know: its word on performance
+    counts then. Of logs that are no evidence of the test no scores are kept, so they may have decided there, too.
+    """
+    may_be_scored = f"accuracy/{BASELINE}" in found.files or not found.passed
+    scored = found.official_passed and may_be_scored and second.performance_passed is True
+    return found.official_passed == (second.passed or scored)
 
 
 def _write(found: Verification, output: Path) -> None:
@@ -276,7 +301,7 @@ def _as_json(found: Verification, second: OfficialVerification | None) -> JsonOb
     texts = {name: content.decode() for name, content in found.files.items() if isinstance(content, bytes)}
     official: Json = None
     if second is not None:
-        official = {"passed": second.passed, "agrees": second.passed == found.official_passed, "said": second.said}
+        official = {"passed": second.passed, "agrees": agrees(found, second), "said": second.said}
     return {
         "test": found.test,
         "passed": found.passed,
@@ -298,8 +323,16 @@ def _show(found: Verification, second: OfficialVerification | None, checkout: Pa
     if second is None:
         return
     word = "passed" if second.passed else "not passed"
-    if second.passed == found.official_passed:
-        more = "" if found.passed == second.passed else "; it does not look at what the logs are evidence of"
-        typer.echo(f"official script of {checkout}: {word}{more}")
+    if agrees(found, second):
+        typer.echo(f"official script of {checkout}: {word}{_why_not_ours(found, second)}")
         return
     typer.echo(f"official script of {checkout} DISAGREES: {word}. It said:\n{second.said}", nl=False)
+
+
+def _why_not_ours(found: Verification, second: OfficialVerification) -> str:
+    """Say why the script's word is not our verdict although the two agree."""
+    if found.passed == second.passed:
+        return ""
+    if found.passed:
+        return "; the performance is, and answers that differ are left to their scores, which it does not know"
+    return "; it does not look at what the logs are evidence of"

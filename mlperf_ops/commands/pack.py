@@ -31,7 +31,7 @@ def command(
     ],
     allow_tainted: Annotated[
         list[str] | None,
-        typer.Option(help="system/benchmark/scenario of a result that may go although its host drifted; repeatable."),
+        typer.Option(help="system/benchmark/scenario, or folder, of a result that may go although its host drifted."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:

@@ -11,11 +11,14 @@ import typer
 
 from mlperf_ops.catalogue import Catalogue, Round, load_catalogue
 from mlperf_ops.catalogue.history import not_in_round, scenario_not_in_round
+from mlperf_ops.compliance.audit import problem_of
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, unknown_name
 from mlperf_ops.files import Json, pretty_json
 from mlperf_ops.model import ComplianceTest, Division, Mode, RunStyle, Scenario
-from mlperf_ops.userconf import ConfRequest, make_user_conf
+from mlperf_ops.userconf import METRICS, ConfRequest, make_user_conf
+from mlperf_ops.userconf_keys import as_text
 from mlperf_ops.userconf_lint import lint_user_conf
+from mlperf_ops.userconf_numbers import value_problem
 
 app = typer.Typer(
     add_completion=False,
@@ -91,17 +94,18 @@ def render(  # noqa: PLR0917  # one parameter per option
     """
     catalogue = load_catalogue()
     round_ = catalogue.round(round_name)
+    official = _official(catalogue, round_, benchmark, scenario, division)
     request = ConfRequest(
-        official=_official(catalogue, round_, benchmark, scenario, division),
+        official=official,
         scenario=scenario,
         mode=mode,
         division=division,
         run_style=style,
         conf_model=catalogue.benchmark(benchmark).loadgen_conf_model or "",
         given=_pairs(given or []),
-        measured=measured,
+        measured=_measured(measured, scenario),
         query_count=queries,
-        compliance=_test(test, round_),
+        compliance=_test(test, round_, official),
         ranging=ranging,
         where="--set",
     )
@@ -128,12 +132,34 @@ def _official(catalogue: Catalogue, round_: Round, name: str, scenario: Scenario
     return benchmark.maps_to
 
 
-def _test(name: str | None, round_: Round) -> ComplianceTest | None:
+def _measured(value: float | None, scenario: Scenario) -> float | None:
+    """Return an earlier result as it was given.
+
+    Raises:
+        ConfigError: It is none that LoadGen could be given as a target.
+    """
+    if value is None:
+        return None
+    metric = METRICS["Server" if scenario == "Interactive" else scenario]
+    if (wrong := value_problem(metric, as_text(value), "float")) is not None:
+        unit = "milliseconds per query" if metric == "target_latency" else "samples per second"
+        raise ConfigError(f"--measured: expected {wrong[0]}, found {value:g}", hint=f"{unit} of an earlier run")
+    return value
+
+
+def _test(name: str | None, round_: Round, official: str) -> ComplianceTest | None:
+    """Return the test that a run is for.
+
+    Raises:
+        ConfigError: The round does not have it, or does not ask the benchmark for it.
+    """
     if name is None:
         return None
     found = next((test for test in round_.compliance_files if test == name), None)
     if found is None:
         raise unknown_name(f"compliance test of round {round_.name}", name, round_.compliance_files)
+    if (problem := problem_of(round_, found, official)) is not None:
+        raise ConfigError(f"--test: {problem}")
     return found
 
 

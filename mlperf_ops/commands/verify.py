@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,9 @@ import typer
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker.show import show
 from mlperf_ops.commands.tables import print_table
-from mlperf_ops.errors import EXIT_VERDICT, ConfigError
+from mlperf_ops.errors import EXIT_VERDICT, ConfigError, ToolError
 from mlperf_ops.pack_manifest import BESIDE, PAGE
+from mlperf_ops.scratch import scratch_folder
 from mlperf_ops.typed import dump
 from mlperf_ops.verify_pack import VerifyReport, verify
 from mlperf_ops.wording import plural
@@ -38,17 +38,24 @@ def command(
     if extract is not None:
         if extract.exists():
             raise ConfigError(f"--extract {extract} exists already", hint="give a folder that is not there yet")
-        extract.mkdir(parents=True)
+        _make(extract)
         report = verify(pack, extract, catalogue, round_name=round_)
     else:
-        with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as scratch:
-            report = verify(pack, Path(scratch), catalogue, round_name=round_)
+        with scratch_folder() as scratch:
+            report = verify(pack, scratch, catalogue, round_name=round_)
     if as_json:
         typer.echo(json.dumps({**dump(report), "good": report.good}))
     else:
         _show(report)
     if not report.good:
         raise typer.Exit(EXIT_VERDICT)
+
+
+def _make(extract: Path) -> None:
+    try:
+        extract.mkdir(parents=True)
+    except OSError as error:
+        raise ToolError(f"cannot make the folder {extract}: {error.strerror or error}") from error
 
 
 def _show(report: VerifyReport) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from mlperf_ops.compliance.model import (
 from mlperf_ops.errors import ToolError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG
 from mlperf_ops.loadgen_log import DETAIL_LOG, SUMMARY_LOG
+from mlperf_ops.scratch import raise_if_disk_full, scratch_folder
 
 _TIMEOUT_SECONDS = 3600
 _DEFAULT_TYPES = {"TEST01": "byte", "TEST06": "int32"}
@@ -51,7 +51,7 @@ def run_official(request: Request, checkout: Path) -> OfficialVerification:
     """Run the checkout's script of a test.
 
     Raises:
-        ToolError: The checkout has no such script, or it does not end.
+        ToolError: The checkout has no such script, it does not end, or there is no room for temporary files.
     """
     script = checkout.resolve() / "compliance" / request.test / "run_verification.py"
     if not script.is_file():
@@ -59,8 +59,7 @@ def run_official(request: Request, checkout: Path) -> OfficialVerification:
             f"{checkout} has no compliance/{request.test}/run_verification.py",
             hint="name a checkout of mlcommons/inference",
         )
-    with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as name:
-        scratch = Path(name)
+    with scratch_folder() as scratch:
         _link(request, scratch)
         argv = [sys.executable, str(script), *_arguments(request, scratch, checkout.resolve())]
         try:
@@ -76,6 +75,7 @@ def run_official(request: Request, checkout: Path) -> OfficialVerification:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ToolError(f"the official script of {request.test} did not end: {error}") from error
         said = done.stdout.decode(errors="replace")
+        raise_if_disk_full(said)
         out = scratch / "out" / request.test
         files = {path.name: path.read_text(errors="replace") for path in sorted(out.glob("verify_*.txt"))}
     return _read(request, said, files)

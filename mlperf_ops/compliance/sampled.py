@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlperf_ops.compliance.bounds import score_delta_perc, usable_score
 from mlperf_ops.compliance.model import FAIL, PASS, Judgement, Request
 from mlperf_ops.errors import MlperfOpsError, ResultError
 from mlperf_ops.harness.accuracy_log import ACCURACY_LOG, NUMBER_FORMATS, AnswerType, read_responses
+from mlperf_ops.scratch import scratch_folder
 
 _DEFAULT_TYPE: AnswerType = "byte"
 _SHOWN = 5
@@ -168,6 +168,7 @@ def judge_scores(request: Request, accuracy: Path) -> Judgement:
 
     Raises:
         ResultError: A log cannot be read or scored.
+        ToolError: There is no room for temporary files.
     """
     test_log, options = request.runs.test / ACCURACY_LOG, request.options
     baseline, tested = options.baseline_text, options.compliance_text
@@ -179,8 +180,8 @@ def judge_scores(request: Request, accuracy: Path) -> Judgement:
                 remedy="write the baseline with `mlperf-ops compliance baseline`, score it and the test's accuracy log "
                 "with the benchmark's own script, and give both texts with --baseline-text and --compliance-text",
             )
-        with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as scratch:
-            log = Path(scratch, ACCURACY_LOG)
+        with scratch_folder() as scratch:
+            log = scratch / ACCURACY_LOG
             write_baseline(test_log, accuracy / ACCURACY_LOG, log)
             try:
                 baseline, tested = options.score(log), options.score(test_log)

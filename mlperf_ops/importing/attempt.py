@@ -157,7 +157,7 @@ def _spec(wanted: Wanted, round_: Round, ran: Scenario, user_conf: str, log: Jso
     expect = _expected(wanted, round_, ran, audit)
     least_ms = log.get("effective_min_duration_ms")
     full = isinstance(least_ms, (int, float)) and least_ms >= round_.min_duration_ms(wanted.benchmark.official)
-    target = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)[0]
+    target = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)[0].by_rules()
     version = {maker.framework: maker.framework_version} if maker.framework_version else {}
     return Spec(
         cell=wanted.cell,
@@ -199,9 +199,9 @@ def _expected(wanted: Wanted, round_: Round, ran: Scenario, audit: Mapping[str, 
     if wanted.mode != "accuracy":
         expect |= {f"effective_{name}": value for name, value in round_.seeds.model_dump().items()}
     rules = round_.rules(wanted.benchmark.official)
-    if wanted.test is None and rules.equal_issue and round_.divisions[wanted.division].official_models_only:
+    if wanted.mode == "performance" and rules.equal_issue and round_.divisions[wanted.division].official_models_only:
         expect["effective_sample_concatenate_permutation"] = True
-    if wanted.test is None and rules.requires_token_latencies:
+    if wanted.mode == "performance" and rules.requires_token_latencies:
         expect["requested_use_token_latencies"] = True
     return expect
 
@@ -210,7 +210,7 @@ def _accuracy(wanted: Wanted, spec: Spec, round_: Round, log: JsonObject) -> Acc
     """Take the score from accuracy.txt, whose hash line, where it has one, has to be of the log beside it."""
     text = wanted.folder / "accuracy.txt"
     targets = round_.accuracy_targets(wanted.benchmark.official, wanted.cell.scenario)
-    found = read_accuracy_text(text, targets, round_.accuracy_regex, round_.hash_regex)
+    found = read_accuracy_text(text, [one.by_rules() for one in targets], round_.accuracy_regex, round_.hash_regex)
     if found.missing:
         raise ResultError(f"{wanted.folder_name}: accuracy.txt states no {' and no '.join(found.missing)}")
     digest = truncate(wanted.folder / ACCURACY_LOG, text, round_.limits, round_.hash_regex).sha256

@@ -6,7 +6,6 @@ its test is refused, as it would stand for nothing; one that fails it is taken o
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from mlperf_ops.importing.wanted import Wanted
 from mlperf_ops.loadgen_log import DETAIL_LOG, read_detail
 from mlperf_ops.model import SCENARIOS, Mode, Scenario
 from mlperf_ops.plan_model import CollectedHost
+from mlperf_ops.scratch import scratch_folder
 from mlperf_ops.truncate import shorten
 
 
@@ -39,6 +39,7 @@ def prove(wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str],
     Raises:
         ResultError: The logs are no evidence of the test, cannot be read, or have nothing to be compared with; one
             sentence with the place in the map.
+        ToolError: There is no room for temporary files.
     """
     try:
         return _prove(wanted, verified, others, round_)
@@ -52,8 +53,8 @@ def _prove(wanted: Wanted, verified: Verified, others: Mapping[Mode, Path | str]
         if isinstance(why := others[mode], str):
             raise ResultError(f"{wanted.folder_name}: {wanted.test} is compared with the {mode} run, and {why}")
     folders = {mode: folder for mode, folder in others.items() if isinstance(folder, Path)}
-    with tempfile.TemporaryDirectory(prefix="mlperf-ops.") as scratch:
-        attempt = _stage(verified, Path(scratch))
+    with scratch_folder() as scratch:
+        attempt = _stage(verified, scratch)
         _refuse_shortened(wanted, attempt, round_)
         request = Request(
             test=wanted.test,

@@ -129,14 +129,11 @@ def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) 
     known = {*fields.required, *fields.required_power_not_enforced, *fields.required_network} - set(FROM_PLAN)
     found = {key: value for key, value in _object(path, where).items() if key in known and key not in typed}
     told = {key: value for key, value in found.items() if value not in (None, "") or key in fields.non_empty}
-    count = {"accelerators_per_node": typed.get("accelerators_per_node", told.get("accelerators_per_node", 0))}
     checked: dict[str, Json] = {}
     problems: list[str] = []
     for key, value in told.items():  # one by one, so that all that is wrong is told at once
         try:
-            checked |= {
-                name: kept for name, kept in check_given({**count, key: value}, round_, "").items() if name == key
-            }
+            checked |= check_given({key: value}, round_, "", typed=False)
         except ConfigError as error:  # noqa: PERF203  # each field may be wrong
             problems.append(error.message.removeprefix(": "))
     if problems:

@@ -15,7 +15,7 @@ from mlperf_ops.errors import ConfigError
 from mlperf_ops.files import Json, read_json
 from mlperf_ops.filings import lower_targets
 from mlperf_ops.merits import token_latency_problem
-from mlperf_ops.model import Cell, Result
+from mlperf_ops.model import Cell, Division, Result
 from mlperf_ops.plan_model import Filing
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.report.rows import result_rows
@@ -215,13 +215,21 @@ def test_a_lower_target_is_filed_under_its_own_name(lab: Lab) -> None:
     assert report.written[1].rule == "a run that meets the target of resnet meets this one"
 
 
-def test_a_run_that_misses_its_own_target_stands_for_nothing_else(lab: Lab) -> None:
-    lab.cell("SingleStream", "performance")
-    spec = make_spec(Cell("node1", "efficientnet-lite0", "SingleStream", "accuracy"), target=99.0)
-    lab.cell("SingleStream", "accuracy", spec=spec)
-    also(lab, Filing("efficientnet-lite0", "resnet", "Offline"))
+@pytest.mark.parametrize(("division", "other"), [("open", False), ("open", True), ("closed", False)])
+def test_a_run_that_misses_its_own_target_stands_for_nothing_that_has_one(
+    lab: Lab, division: Division, *, other: bool
+) -> None:
+    lab.division = division
+    benchmark = "efficientnet-lite0" if division == "open" else "resnet50"
+    lab.cell("SingleStream", "performance", benchmark=benchmark)
+    spec = make_spec(Cell("node1", benchmark, "SingleStream", "accuracy"), division=division, target=99.0)
+    lab.cell("SingleStream", "accuracy", benchmark=benchmark, spec=spec)
+    also(lab, Filing("bert-99", "bert-99", "SingleStream") if other else Filing(benchmark, "resnet", "Offline"))
     report = packed(lab.write())
-    assert [one.key for one in report.written] == ["node1/efficientnet-lite0/SingleStream"]
+    if division == "open" and not other:  # the open division asks for no accuracy
+        assert [one.key.rpartition("/")[2] for one in report.written] == ["SingleStream", "Offline"]
+        return
+    assert [one.key for one in report.written] == [f"node1/{benchmark}/SingleStream"]
     assert "misses its accuracy target, so it stands for nothing else" in report.refused[0].reason
 
 

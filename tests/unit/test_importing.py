@@ -197,13 +197,22 @@ def test_a_field_that_another_key_of_the_map_sets_is_told_with_that_key(vendor: 
 def test_all_fields_of_a_description_that_say_nothing_are_told_at_once(vendor: Vendor) -> None:
     vendor.result("Offline")
     path = vendor.base / "systems/box.json"
-    write_json(path, {**read_json(path), "cooling": "N/A", "host_storage_type": "undefined"})
+    write_json(path, {**read_json(path), "cooling": "TBD", "host_storage_type": "<type>"})
     message = vendor.sentence()
-    assert "cooling is 'N/A', and every system has one" in message
-    assert "host_storage_type is the placeholder 'undefined'" in message
+    assert "cooling is the placeholder 'TBD'" in message
+    assert "host_storage_type is the placeholder '<type>'" in message
     assert "systems[0].description_file" in message
     vendor.map["systems"][0]["description"] = {"cooling": "air", "host_storage_type": "NVMe SSD"}
     assert {one.state for one in vendor.bring()} == {"imported"}
+
+
+def test_a_finished_description_may_say_what_a_check_only_advises_on(vendor: Vendor) -> None:
+    vendor.result("Offline")
+    path = vendor.base / "systems/box.json"
+    write_json(path, {**read_json(path), "cooling": "N/A", "host_storage_type": "undefined"})
+    assert {one.state for one in vendor.bring()} == {"imported"}
+    vendor.map["systems"][0]["description"] = {"cooling": "N/A"}  # typed for this, it is a mistake
+    assert "cooling is 'N/A', and every system has one" in vendor.refusal()
 
 
 def spoil(vendor: Vendor, how: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.cli import main
+from mlperf_ops.errors import ToolError
 from mlperf_ops.importing.import_map import read_map
 from mlperf_ops.importing.store import Imported, import_all
 from mlperf_ops.model import ComplianceTest, Scenario
@@ -111,6 +113,18 @@ def test_a_run_without_the_settings_of_the_test_is_refused(vendor: Vendor) -> No
     one = by_key(vendor.bring())["TEST04"]
     assert one.state == "refused"
     assert "TEST04 was not run with its settings: effective_performance_issue_same is" in one.reason
+
+
+def test_a_test_that_needs_room_for_temporary_files_and_has_none_is_a_sentence(
+    vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_test(vendor, "TEST01", "Offline/TEST01")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ToolError) as caught:
+        vendor.bring()
+    assert caught.value.message == f"cannot use the temporary folder {tmp_path / 'gone'}: No such file or directory"
+    assert caught.value.hint == "TMPDIR can name another folder"
+    assert not (vendor.run / "imported.json").exists()
 
 
 def test_a_run_of_another_round_and_scenario_is_told_all_that_is_wrong(vendor: Vendor) -> None:

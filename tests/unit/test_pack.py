@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import io
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,9 @@ import pytest
 
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.checker import check_tree
-from mlperf_ops.errors import ConfigError, SubmissionError
-from mlperf_ops.files import read_json, sha256_file
+from mlperf_ops.cli import main
+from mlperf_ops.errors import ConfigError, SubmissionError, ToolError
+from mlperf_ops.files import read_json, sha256_file, write_json
 from mlperf_ops.pack import beside, pack_tree
 from mlperf_ops.pack_manifest import PAGE
 from mlperf_ops.secret_forms import machine_paths, scan
@@ -149,6 +154,16 @@ def test_a_tainted_result_is_packed_only_when_it_is_allowed_by_name(tree: TreeUn
     pack = packed(tree, RESULT)
     assert read_json(beside(pack))["tainted"] == [RESULT]
     assert verified(pack, tree.root.parent / "content").tainted == (RESULT,)
+
+
+def test_a_taint_is_seen_although_its_page_was_written_anew(tree: TreeUnderTest) -> None:
+    written = [{"path": f"open/TEST-ONLY/results/{RESULT}", "tainted": ["the governor changed"]}]
+    write_json(tree.root.parent / "report/aggregate.json", {"tree": tree.root.name, "written": written})
+    with pytest.raises(SubmissionError, match=f"1 tainted result: {RESULT}: Tainted: the governor changed"):
+        packed(tree)
+    assert read_json(beside(packed(tree, RESULT)))["tainted"] == [RESULT]
+    write_json(tree.root.parent / "report/aggregate.json", {"tree": "another", "written": written})
+    assert read_json(beside(packed(tree)))["tainted"] == []
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -354,6 +369,72 @@ def test_what_is_no_archive_is_a_sentence(tmp_path: Path, content: bytes) -> Non
     assert not report.good
 
 
+@contextlib.contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Let the system refuse to write more into any file, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_folder_that_takes_no_more_says_nothing_of_the_pack(tree: TreeUnderTest, tmp_path: Path) -> None:
+    pack = packed(tree)
+    folder = tmp_path / "x"
+    with pytest.raises(ToolError) as caught, files_of_at_most(100):
+        verified(pack, folder)
+    assert caught.value.message == f"cannot unpack into {folder}: File too large"
+    assert caught.value.hint == "--extract can name another folder, with room"
+    assert verified(pack, tmp_path / "y").good
+
+
+def test_a_folder_in_which_none_can_be_made_says_nothing_of_the_pack(
+    tree: TreeUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    pack = packed(tree)
+    folder = tmp_path / "x"
+    folder.mkdir()
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(ToolError, match=f"cannot unpack into {folder}: No space left on device"):
+        verify(pack, folder, CATALOGUE)
+
+
+def test_a_temporary_folder_that_cannot_be_used_says_nothing_of_the_pack(
+    tree: TreeUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = packed(tree)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(pack)])
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.out) == (5, "")
+    assert f"cannot use the temporary folder {tmp_path / 'gone'}: No such file or directory" in shown.err
+
+
+def test_an_archive_that_the_system_cannot_read_on_is_still_the_packs_fault(tmp_path: Path) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        long = member("closed/long")
+        long.size = 1 << 20
+        tar.addfile(long, io.BytesIO(bytes(long.size)))
+    pack = tmp_path / "a.tar.gz"
+    pack.write_bytes(gzip.compress(raw.getvalue()[: 1 << 19], mtime=0) + b"no gzip")  # an OSError, in mid-file
+    report = verified(pack, tmp_path / "x")
+    assert [one.what for one in report.differences] == ["damaged"]
+    assert "Not a gzipped file" in report.differences[0].message
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a", "a/b/c"), ("a/b", "a")])
+def test_a_pack_that_calls_a_file_a_folder_too_is_still_no_good_one(tmp_path: Path, names: tuple[str, str]) -> None:
+    report = verified(hostile(tmp_path / "a.tar.gz", *map(member, names)), tmp_path / "x")
+    assert [one.what for one in report.differences] == ["damaged"]
+
+
 def mlperf_ops(*words: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "mlperf_ops", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -399,6 +480,7 @@ def test_the_two_verbs_as_people_call_them(tree: TreeUnderTest, tmp_path: Path) 
         (["pack", "{out}/none", "--round", "v6.1", "--output", "{out}/x.tar.gz"], 4, "is not a folder"),
         (["verify", "{out}/none.tar.gz"], 4, "there is no pack"),
         (["verify", "{out}/none.tar.gz", "--extract", "{tree}"], 2, "exists already"),
+        (["verify", "{out}/none.tar.gz", "--extract", "/dev/null/x"], 5, "cannot make the folder /dev/null/x: Not a"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -83,6 +83,10 @@ def test_a_good_file_is_exit_code_0_also_from_standard_input(
             ["render", "resnet50", "Server", "--round", "v5.1", "--division", "closed", "--test", "TEST09"],
             "unknown compliance test of round v5.1 'TEST09'; expected one of TEST01, TEST04, TEST06",
         ),
+        (
+            ["render", "bert-99", "Offline", "--round", "v6.1", "--division", "closed", "--test", "TEST04"],
+            "--test: round v6.1 asks bert-99 for TEST01, not for TEST04",
+        ),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(
@@ -93,6 +97,54 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("style", ["valid", "fast", "test"])
+@pytest.mark.parametrize(
+    ("scenario", "unit"),
+    [
+        ("SingleStream", "milliseconds per query"),
+        ("MultiStream", "milliseconds per query"),
+        ("Server", "samples per second"),
+        ("Offline", "samples per second"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("measured", "expected", "found"),
+    [
+        ("0", "a number above 0", "0"),
+        ("-3", "a number above 0", "-3"),
+        ("-inf", "a number above 0", "-inf"),
+        ("nan", "a finite number above 0", "nan"),
+        ("inf", "a finite number above 0", "inf"),
+        ("1e-300", "a number above 0", "1e-300"),  # without an exponent it would be written as 0
+        ("1e308", "a number above 0 and below 18446744073709551616", "1e+308"),
+    ],
+)
+def test_a_measured_speed_that_can_be_no_target_is_refused(
+    measured: str, expected: str, found: str, scenario: str, unit: str, style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--round", "v6.1", "--division", "closed", "--style", style)
+    assert user_conf("render", "resnet50", scenario, *common, f"--measured={measured}") == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    said = f"--measured: expected {expected}, found {found} ({unit} of an earlier run)"
+    assert shown.err == f"mlperf-ops: error: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "measured", "line"),
+    [
+        ("Offline", "0.001", "resnet50.Offline.target_qps = 0.00101"),
+        ("SingleStream", "0.25", "resnet50.SingleStream.target_latency = 0.1"),
+    ],
+)
+def test_a_small_measured_speed_is_a_target(
+    scenario: str, measured: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--round", "v6.1", "--division", "closed")
+    assert user_conf("render", "resnet50", scenario, *common, f"--measured={measured}") == 0
+    assert capsys.readouterr().out.splitlines()[0] == line
 
 
 def test_a_file_that_is_no_text_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

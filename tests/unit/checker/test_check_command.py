@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -94,18 +95,40 @@ def test_json_on_stdout_and_in_the_file_are_the_whole_report(
     assert printed.official_note == "no git here"
 
 
+def checkout(base: Path) -> Path:
+    """Make what looks like a checkout of the official checker, and has no opinion."""
+    package = base / "inference/tools/submission/submission_checker"
+    package.mkdir(parents=True)
+    (package / "main.py").touch()
+    return base / "inference"
+
+
 def test_an_official_checker_that_cannot_start_leaves_our_own_check_standing(
     tmp_path: Path, real_logs: RealLogs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = good_tree(tmp_path / "tree", real_logs)
-    package = tmp_path / "inference/tools/submission/submission_checker"
-    package.mkdir(parents=True)
-    (package / "main.py").touch()
     monkeypatch.setattr("sys.executable", "/no/python")
-    assert check(tree.root, "--round", "v6.1", "--official-checker", tmp_path / "inference") == 0
+    assert check(tree.root, "--round", "v6.1", "--official-checker", checkout(tmp_path)) == 0
     shown = capsys.readouterr().out
     assert "official checker: cannot run the official checker with /no/python" in shown
     assert "SUBMITTABLE" in shown
+
+
+def test_no_room_for_temporary_files_leaves_our_own_check_and_its_files_standing(
+    tmp_path: Path, real_logs: RealLogs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = good_tree(tmp_path / "tree", real_logs)
+    output, csv, room = tmp_path / "checks.json", tmp_path / "table.csv", tmp_path / "gone"
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    given = ("--official-checker", checkout(tmp_path), "--output", output, "--csv", csv)
+    assert check(tree.root, "--round", "v6.1", *given) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    told = f"cannot use the temporary folder {room}: No such file or directory (TMPDIR can name another folder)"
+    assert f"official checker: {told}" in shown
+    assert "SUBMITTABLE" in shown
+    written = load(CheckReport, json.loads(output.read_text()), "file")
+    assert (written.verdict, written.official, written.official_note) == ("submittable", None, told)
+    assert len(csv.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,13 @@ def test_a_baseline_shows_what_is_new_and_what_is_gone(
     assert "README.md is empty" in shown
     assert "performance-sample-count" not in shown
     assert check(tree.root, "--round", "v6.1", "--baseline", before, "--json") == 1
-    found = json.loads(capsys.readouterr().out)["baseline"]
+    printed = capsys.readouterr().out
+    found = json.loads(printed)["baseline"]
     assert [finding["rule"] for finding in found["new"]] == ["empty-file"]
     assert (len(found["gone"]), found["known"]) == (1, 1)
+    before.write_text(printed)  # what was printed is a baseline, too
+    assert check(tree.root, "--round", "v6.1", "--baseline", before) == 1
+    assert "since the baseline: 0 new, 0 gone, 2 as before" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_baseline_with_nothing_new_does_not_change_the_verdict(

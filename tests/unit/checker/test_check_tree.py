@@ -208,6 +208,19 @@ def test_a_metric_that_is_better_when_lower_has_a_bound_above(
     assert found == ([severity] * 2 if severity else [])
 
 
+@pytest.mark.parametrize(("percent", "verdict"), [("72.132", "pass"), ("72.131", "fail"), ("0.732", "fail")])
+def test_a_share_is_compared_with_what_a_text_states_in_percent(
+    tmp_path: Path, real_logs: RealLogs, percent: str, verdict: str
+) -> None:
+    tree = good_tree(
+        tmp_path, real_logs, division="closed", benchmark="resnet50", scenarios=("Offline",), system_type="datacenter"
+    )
+    tree = as_benchmark(tree, "rgat", 788379, f"accuracy={percent}%, good=1, total=788379")
+    found = [one for one in check_tree(tree.root, round_v61()).findings if one.rule == "accuracy-target"]
+    assert [one.severity for one in found] == ([] if verdict == "pass" else ["rules"])
+    assert all("expected at least 72.1314: accuracy.txt states 100 times the share" in one.message for one in found)
+
+
 def test_interactive_is_held_to_its_own_token_latencies(tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs, scenarios=("Offline", "Interactive"), system_type="datacenter")
     scores = "{'rouge1': 39.0, 'rouge2': 16.0, 'rougeL': 25.0, 'rougeLsum': 36.0, 'gen_len': 8000000}"

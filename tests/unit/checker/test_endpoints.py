@@ -221,6 +221,14 @@ def test_a_benchmark_and_its_alias_are_one(tmp_path: Path, real_logs: RealLogs) 
     assert {row.benchmark: row.verdict for row in report.results} == {"resnet": "pass", "resnet50": "fail"}
 
 
+def test_two_spellings_of_a_scenario_are_one(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = good_tree(tmp_path, real_logs)
+    shutil.copytree(tree.result("Offline"), tree.result("Offline").with_name("offline"))
+    report = check_tree(tree.root, round_v61(), processes=1)
+    assert said(report) == {("duplicate-benchmark", "rules"), ("scenario-spelling", "advice")}
+    assert [row.location.rpartition("/")[2] for row in report.results if row.verdict == "fail"] == ["offline"]
+
+
 @pytest.mark.parametrize("content", ['{"node1": "dark-fern-0000"}', "{}", "[]", "{", '{"node1": 7}'])
 def test_a_private_id_belongs_to_its_system(content: str, tmp_path: Path, real_logs: RealLogs) -> None:
     tree = good_tree(tmp_path, real_logs, scenarios=("Offline",))

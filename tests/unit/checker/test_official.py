@@ -7,8 +7,11 @@ tests/integration/test_official_checker.py uses a real checkout.
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -212,6 +215,36 @@ def test_an_interpreter_that_is_not_there_is_a_sentence(tree: TreeUnderTest, tmp
     place = checkout(tmp_path / "inference", ACCEPTS)
     with pytest.raises(ToolError, match="cannot run the official checker with /no/python: No such file"):
         run_official(place, tree.root, round_v61(), python="/no/python")
+
+
+def test_a_temporary_folder_that_cannot_be_used_is_a_sentence(
+    tree: TreeUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good_copy(tree, "node2")  # systems are checked in threads
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ToolError) as caught:
+        run(tree, ACCEPTS, tmp_path)
+    assert caught.value.message == f"cannot use the temporary folder {tmp_path / 'gone'}: No such file or directory"
+    assert caught.value.hint == "TMPDIR can name another folder"
+
+
+@pytest.mark.parametrize("what", ["mkdir", "symlink_to"])
+def test_links_that_the_disk_refuses_are_a_sentence(
+    tree: TreeUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    place = checkout(tmp_path / "inference", ACCEPTS)
+    monkeypatch.setattr(Path, what, full)
+    with pytest.raises(ToolError, match=f"cannot use the temporary folder {tempfile.gettempdir()}: No space left"):
+        run_official(place, tree.root, round_v61())
+
+
+def test_a_checker_that_met_a_full_disk_has_no_opinion(tree: TreeUnderTest, tmp_path: Path) -> None:
+    program = ACCEPTS + "raise OSError(28, os.strerror(28), args.csv)"
+    with pytest.raises(ToolError, match=f"cannot use the temporary folder {tempfile.gettempdir()}: No space left"):
+        run(tree, program, tmp_path)
 
 
 def test_another_commit_and_local_changes_are_said(tree: TreeUnderTest, tmp_path: Path) -> None:

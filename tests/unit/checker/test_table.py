@@ -148,6 +148,11 @@ def test_systems_keep_their_numbers(tree: TreeUnderTest, tmp_path: Path) -> None
     report = check_tree(tree.root, round_v61())
     write_summary(report, round_v61(), tmp_path)
     assert {entry["ID"] for entry in json.loads((tmp_path / "summary_results.json").read_text())} == {"6.1-0008"}
+    # The system that this report leaves out keeps its number, too.
+    assert json.loads((tmp_path / "ids.json").read_text()) == {
+        "edge/open/TEST-ONLY/other/resnet50": 7,
+        f"edge/open/TEST-ONLY/{SYSTEM}/efficientnet-lite0": 8,
+    }
     (tmp_path / "ids.json").write_text(json.dumps({f"edge/open/TEST-ONLY/{SYSTEM}/efficientnet-lite0": 3}))
     write_summary(report, round_v61(), tmp_path)
     assert {entry["ID"] for entry in json.loads((tmp_path / "summary_results.json").read_text())} == {"6.1-0003"}
