@@ -34,6 +34,20 @@ class Target(Protocol):
     def max(self) -> float | None:
         """Largest accepted value; None: no upper bound."""
 
+    @property
+    def share_scale(self) -> float:
+        """What turns a share, a number up to 1 without a percent sign, into the unit of the bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A `Target` in the unit of accuracy.txt."""
+
+    metric: str
+    min: float | None
+    max: float | None
+    share_scale: float = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -46,6 +60,7 @@ class Score:
             their minimum and the hash line was seen.
         minimum: Smallest accepted value, in the metric's own unit.
         maximum: Largest accepted value.
+        values: The numbers in the unit of the bounds; NaN for a text that is none ("76.4.1" fits the patterns).
     """
 
     metric: str
@@ -53,6 +68,7 @@ class Score:
     read_officially: int
     minimum: float | None
     maximum: float | None
+    values: tuple[float, ...]
 
     @property
     def text(self) -> str:
@@ -61,9 +77,9 @@ class Score:
 
     @property
     def value(self) -> float:
-        """The worst value of all lines; NaN when a text is no number ("76.4.1" fits the patterns)."""
-        values = [_number(text) for text in self.texts]
-        return next((value for value in values if not _within(value, self.minimum, self.maximum)), values[0])
+        """The worst value of all lines; NaN when a text is no number."""
+        bad = (value for value in self.values if not _within(value, self.minimum, self.maximum))
+        return next(bad, self.values[0])
 
     @property
     def met(self) -> bool:
@@ -88,7 +104,7 @@ class Score:
     @property
     def met_officially(self) -> bool:
         """Whether the lines that the official checker reads are within the bounds."""
-        return all(_within(_number(text), self.minimum, self.maximum) for text in self.texts[: self.read_officially])
+        return all(_within(value, self.minimum, self.maximum) for value in self.values[: self.read_officially])
 
     @property
     def limit(self) -> str:
@@ -104,7 +120,7 @@ class AccuracyText:
 
     Attributes:
         scores: The wanted metrics that were found, in the order of the targets.
-        missing: The wanted metrics that were not.
+        missing: The wanted metrics that were not; one that has only an upper bound may be left out.
         hash_text: Digest of the hash line, as written; None without such a line.
     """
 
@@ -121,6 +137,11 @@ class AccuracyText:
     def texts(self) -> dict[str, str]:
         """Metric -> number as written."""
         return {score.metric: score.text for score in self.scores}
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """Those that the official table shows: it leaves out what has only an upper bound."""
+        return {score.metric: score.text for score in self.scores if score.minimum is not None}
 
 
 def _number(text: str) -> float:
@@ -152,6 +173,8 @@ def parse_accuracy_text(
     compiled = {target.metric: re.compile(patterns[target.metric]) for target in wanted}
     hash_line = re.compile(hash_pattern)
     found: dict[str, list[str]] = {target.metric: [] for target in wanted}
+    values: dict[str, list[float]] = {target.metric: [] for target in wanted}
+    share_scale = {target.metric: target.share_scale for target in wanted}
     read_officially: dict[str, int] | None = None
     met = {target.metric: target.min is None for target in wanted}
     minimum = {target.metric: target.min for target in wanted}
@@ -163,8 +186,12 @@ def parse_accuracy_text(
             continue
         for metric, pattern in compiled.items():
             if match := pattern.match(line):
+                value = _number(match[1])
+                if share_scale[metric] != 1 and value <= 1 and line[match.end(1) :][:1] != "%":
+                    value *= share_scale[metric]
                 found[metric].append(match[1])
-                met[metric] |= _within(_number(match[1]), minimum[metric], None)
+                values[metric].append(value)
+                met[metric] |= _within(value, minimum[metric], None)
         if match := hash_line.match(line):
             hash_text = match[1]
         if read_officially is None and hash_text is not None and all(met.values()):
@@ -179,11 +206,12 @@ def parse_accuracy_text(
                 else read_officially[target.metric],
                 minimum=target.min,
                 maximum=target.max,
+                values=tuple(values[target.metric]),
             )
             for target in wanted
             if found[target.metric]
         ),
-        missing=tuple(metric for metric, texts in found.items() if not texts),
+        missing=tuple(target.metric for target in wanted if target.min is not None and not found[target.metric]),
         hash_text=hash_text,
     )
 

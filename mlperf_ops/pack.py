@@ -69,7 +69,7 @@ def pack_tree(
         _refuse_leaks(tree, names, machine_paths(tree, output.parent, *private))
         report = check_tree(tree, round_)
         _refuse_findings(report)
-        tainted = _tainted(report, tree, round_, allow_tainted)
+        tainted = tainted_results(report, tree, round_, allow_tainted)
         files = {name: sha256_file(tree / name) for name in names}
     except OSError as error:
         raise SubmissionError(f"cannot read {error.filename}: {error.strerror or error}") from error
@@ -132,20 +132,24 @@ def _refuse_special(read: Tree) -> None:
                 )
 
 
-def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[str]) -> tuple[str, ...]:
+def tainted_results(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[str]) -> tuple[str, ...]:
     """Return the tainted results, every one of them allowed by name.
 
     A result's README.md says that it is, and so does the report of the aggregation beside the tree: people may write
     the page anew.
+
+    Raises:
+        SubmissionError: One is not allowed.
+        ConfigError: A name is no result's.
     """
     found: dict[str, str] = {}
-    known = set()
+    known: dict[str, str] = {}
     told = _told_of_taints(tree)
     count = Counter(map(_short, (one.location for one in report.results)))
     for one in report.results:
         short = _short(one.location)
         name = short if count[short] == 1 else one.location
-        known.add(name)
+        known |= {name: name, one.location: name}
         folder = round_.layout.measurements_dir.format(
             division=one.division,
             submitter=one.submitter,
@@ -160,7 +164,7 @@ def _tainted(report: CheckReport, tree: Path, round_: Round, allowed: Sequence[s
     for name in allowed:
         if name not in known:
             raise unknown_name("result", name, known, where="--allow-tainted")
-    refused = [name for name in found if name not in allowed]
+    refused = [name for name in found if name not in {known[one] for one in allowed}]
     if refused:
         raise SubmissionError(
             f"nothing was packed: {plural(len(refused), 'tainted result')}: "

@@ -50,7 +50,8 @@ def host_of_system(run: Path, host: PlannedHost) -> SystemHost:
             f"no facts were collected from host {host.name}: there is no {path}", hint="run playbooks/collect.yml"
         )
     facts = load_facts(path)
-    return SystemHost(host.name, host.system_type, host.system_description, facts)
+    # A host of imported results has no home.
+    return SystemHost(host.name, host.system_type, host.system_description, facts, typed=bool(host.home))
 
 
 def usage_of(system: str, pairs: list[ScenarioAttempts]) -> Usage:

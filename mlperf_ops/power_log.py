@@ -19,7 +19,7 @@ _USUAL = re.compile(_USUAL_TIME, re.ASCII)
 _USUAL_READING = re.compile(rf"\nTime,({_USUAL_TIME}),[^,\n]*,([^,\n]*)" + r",[^,\n]*" * 5 + r",([^,\n]*)", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  # as the times themselves
 _TIME, _WATTS, _POWER_FACTOR = 1, 3, 9  # fields of a line of spl.txt
-_SHOWN = 80
+_NO_FIELDS = ("",) * _WATTS
 
 
 def power_time(text: str) -> dt.datetime:
@@ -66,14 +66,8 @@ def is_reading(line: str) -> bool:
 
 
 def reading(line: str) -> tuple[str, str]:
-    """Return time and watts of a line of readings, as written.
-
-    Raises:
-        ValueError: The line has no watts.
-    """
-    fields = line.split(",", _WATTS + 1)
-    if len(fields) <= _WATTS:
-        raise ValueError(f"a line of the meter has no reading: {line.strip()[:_SHOWN]!r}")
+    """Return time and watts of a line of readings, as written; "" for what it lacks, which matters only in a run."""
+    fields = [*line.split(",", _WATTS + 1), *_NO_FIELDS]
     return fields[_TIME], fields[_WATTS]
 
 

@@ -13,6 +13,7 @@ from mlperf_ops.errors import ToolError
 from mlperf_ops.harness.failures import tells_of_full_disk
 
 _HINT = "TMPDIR can name another folder"
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -31,7 +32,10 @@ def scratch_folder(prefix: str = "mlperf-ops.") -> Iterator[Path]:
         try:
             yield folder
         except OSError as error:
-            raise _refused(error, folder) from error
+            told = _refused(error, folder)
+            if told is None:
+                raise
+            raise told from error
 
 
 def raise_if_disk_full(said: str) -> None:
@@ -55,10 +59,12 @@ def _unusable(error: OSError) -> ToolError:
         return ToolError(f"cannot write temporary files: {why}", hint=_HINT)
 
 
-def _refused(error: OSError, folder: Path) -> ToolError:
-    """Tell a file of the scratch folder, which a full disk leaves unnamed, from one that is elsewhere."""
+def _refused(error: OSError, folder: Path) -> ToolError | None:
+    """Tell a file of the scratch folder, which a full disk leaves unnamed, from one elsewhere; None: it is neither."""
     named = [Path(os.path.realpath(os.fsdecode(name))) for name in (error.filename, error.filename2) if _is_path(name)]
-    if not named or any(path.is_relative_to(folder) for path in named):
+    if not named:
+        return _unusable(error) if error.errno in _OF_A_DISK else None
+    if any(path.is_relative_to(folder) for path in named):
         return _unusable(error)
     return ToolError(f"cannot read {named[0]}: {error.strerror or error}")
 

@@ -62,6 +62,7 @@ def describe(
     facts: SystemFacts,
     usage: Usage,
     where: str,
+    typed: bool = True,
 ) -> SystemDescription:
     """Build a system's description.
 
@@ -72,11 +73,12 @@ def describe(
         facts: What the machine says of itself.
         usage: What the packed runs used: system id, frameworks, software, devices.
         where: Where `given` was written, for error messages.
+        typed: See `check_given`.
 
     Raises:
         ConfigError: A given field is wrong.
     """
-    told = check_given(given, round_, where)
+    told = check_given(given, round_, where, typed=typed)
     fields = round_.system_description
     wanted = [*fields.required, *(fields.required_network if fixed["division"] == "network" else ())]
     extra = [key for key in told if key not in wanted]

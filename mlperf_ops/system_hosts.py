@@ -30,12 +30,14 @@ class SystemHost:
         system_type: Of the round.
         given: The user's own fields.
         facts: What the machine says of itself.
+        typed: The fields are of the inventory, and not of imported results, which were checked as they came.
     """
 
     name: str
     system_type: str
     given: Mapping[str, Json]
     facts: SystemFacts
+    typed: bool = True
 
 
 def describe_hosts(
@@ -63,6 +65,7 @@ def describe_hosts(
             facts=own,
             usage=usage,
             where=f"mlperf_system_description of host {host.name}",
+            typed=host.typed,
         )
         for host, own in zip(hosts, facts, strict=True)
     ]

@@ -25,7 +25,8 @@ _CHUNK_BYTES = 1 << 20
 _LARGEST_BYTES = 256 << 30  # of all files together; more is an attack on the disk, not a submission
 _MOST_FILES = 5_000_000
 _NO_FILE = "no file"
-_OF_THE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # what a pack brings about that calls a file a folder, too
+# What names of a pack bring about: a file that is a folder, too, or a name that is too long.
+_OF_THE_NAMES = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)

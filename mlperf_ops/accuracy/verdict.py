@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlperf_ops.accuracy_txt import AccuracyText, Score, parse_accuracy_text
+from mlperf_ops.accuracy_txt import AccuracyText, Bounds, Score, Target, parse_accuracy_text
 from mlperf_ops.catalogue.collection import Catalogue
 from mlperf_ops.catalogue.history import unknown_benchmark
-from mlperf_ops.catalogue.round import AccuracyTarget, Round
+from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import ConfigError, unknown_name
 
@@ -82,7 +82,7 @@ def scenarios_of(round_: Round, model: str) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != "Offline"))
 
 
-def targets_of(round_: Round, model: str, scenario: str) -> tuple[AccuracyTarget, ...]:
+def targets_of(round_: Round, model: str, scenario: str) -> tuple[Bounds, ...]:
     """Return a benchmark's bounds by the rules, in the unit that accuracy.txt uses.
 
     Raises:
@@ -100,7 +100,7 @@ def judge(text: str, round_: Round, model: str, scenario: str) -> Judgement:
     return Judgement(model, found.scores, found.missing)
 
 
-def parse(text: str, targets: Sequence[AccuracyTarget], round_: Round) -> AccuracyText:
+def parse(text: str, targets: Sequence[Target], round_: Round) -> AccuracyText:
     """Read the wanted metrics as the round's checker reads them.
 
     Raises:

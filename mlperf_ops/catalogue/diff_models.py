@@ -124,7 +124,8 @@ def _targets(targets: Iterable[AccuracyTarget]) -> str:
     for one in targets:
         low = "" if one.min is None else f" >= {one.min:.7g}"
         high = "" if one.max is None else f" <= {one.max:.7g}"
-        bounds.append(f"{one.metric}{low}{high}")
+        scale = "" if one.text_scale == 1 else f", times {one.text_scale:g} in accuracy.txt"
+        bounds.append(f"{one.metric}{low}{high}{scale}")
     return names(bounds)
 
 

@@ -108,6 +108,7 @@ EndpointsField: TypeAlias = Literal[
     "generated_query_duration",
     "num_errors",
     "mean_output_tokens",
+    "qsl_reported_total_count",
 ]
 """LoadGen's key of what a result of MLPerf Endpoints states."""
 
@@ -116,7 +117,9 @@ class Endpoints(CatalogueModel):
     """Endpoints submissions: a result with neither detail log."""
 
     allowed_models: FileNames = ()
-    files: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, Annotated[FileNames, Field(min_length=1)]] = Field(
+        default_factory=dict, description="Kind of file -> its names; the first that is there counts."
+    )
     compliance: dict[str, str] = Field(default_factory=dict)
     result_field: dict[str, str] = Field(default_factory=dict)
     further_scenarios: dict[str, Scenario] = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
+from mlperf_ops.accuracy_txt import Bounds
 from mlperf_ops.catalogue.base import CatalogueModel, Commit, Count, Entry, LoadgenScenario, Name, Positive
 from mlperf_ops.catalogue.compliance_rules import ComplianceRun, RetiredTest
 from mlperf_ops.catalogue.layout import ComplianceFiles, Endpoints, Layout, RequiredFiles, SystemDescription
@@ -136,19 +137,24 @@ class AccuracyTarget(CatalogueModel):
             return None
         return self.reference * (2 - self.factor)
 
-    def by_rules(self) -> AccuracyTarget:
-        """Return the bounds that the rules mean, in the unit of accuracy.txt; itself where the checkers compare these.
+    @property
+    def share_scale(self) -> float:
+        """The official checkers take every number as it stands."""
+        return 1.0
 
-        The official checkers compare texts in percent with shares, and bound what is better when lower from below only.
+    @property
+    def is_compared_otherwise(self) -> bool:
+        """Whether the official checkers compare something else than the rules mean.
+
+        They compare texts in percent with shares, and bound what is better when lower from below only.
         """
-        if self.text_scale == 1 and self.worst is None:
-            return self
-        highs = [bound for bound in (self.max, self.worst) if bound is not None]
-        return AccuracyTarget(
-            metric=self.metric,
-            min=None if self.min is None else self.min * self.text_scale,
-            max=min(highs) * self.text_scale if highs else None,
-        )
+        return self.text_scale != 1 or self.worst is not None
+
+    def by_rules(self) -> Bounds:
+        """Return the bounds that the rules mean, in the unit of accuracy.txt."""
+        highs = [bound * self.text_scale for bound in (self.max, self.worst) if bound is not None]
+        low = None if self.min is None else self.min * self.text_scale
+        return Bounds(self.metric, low, min(highs, default=None), self.text_scale)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

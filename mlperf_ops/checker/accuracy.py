@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 
-from mlperf_ops.accuracy_txt import AccuracyText
+from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.model import Finding
@@ -212,17 +211,19 @@ def _by_rules(place: Result, location: str, text: AccuracyText) -> Findings:
     """Compare metrics that the official checker compares in another unit, or bounds from the wrong side only."""
     if place.model is None or not place.submitter.rules.accuracy_target:
         return
-    scores = {score.metric: score for score in text.scores if score.met}  # the others have a finding
-    for target in place.round.accuracy_targets(place.model, place.scenario or place.folder):
-        meant, score = target.by_rules(), scores.get(target.metric)
-        if meant is target or score is None:
+    targets = place.round.accuracy_targets(place.model, place.scenario or place.folder)
+    others = {target.metric: target for target in targets if target.is_compared_otherwise}
+    if not others or not place.accuracy_file.is_read:
+        return
+    bounds = [target.by_rules() for target in others.values()]
+    patterns, hash_line = place.round.accuracy_regex, place.round.hash_regex
+    told = {score.metric for score in text.scores if not score.met}
+    for score in parse_accuracy_text(place.accuracy_file.rows, bounds, patterns, hash_line).scores:
+        if score.met or score.metric in told:
             continue
-        score = dataclasses.replace(score, minimum=meant.min, maximum=meant.max)
-        if score.met:
-            continue
-        low = meant.min is not None and score.value < meant.min
-        limit = f"at least {meant.min:.10g}" if low else f"at most {meant.max:.10g}"
-        why = f"accuracy.txt states {target.text_scale:g} times the share" if low else "lower is better"
+        low = score.minimum is not None and score.value < score.minimum
+        limit = f"at least {score.minimum:.10g}" if low else f"at most {score.maximum:.10g}"
+        why = f"accuracy.txt states {others[score.metric].text_scale:g} times the share" if low else "lower is better"
         yield TARGET.at(
             place,
             location,

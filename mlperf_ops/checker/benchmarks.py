@@ -208,6 +208,7 @@ def _scenarios(place: System, here: At, model: str, system_type: str) -> Finding
 def duplicates(place: System) -> Findings:
     """Look for a scenario that a system has twice: under a benchmark's name and an alias, or in two spellings."""
     round_, tree = place.submitter.round, place.submitter.tree
+    scenarios = place.submitter.submission.scenario_by_folded
     first: dict[tuple[str, str], tuple[str, str]] = {}
     for benchmark in place.benchmarks():
         official = benchmark if benchmark in round_.models else round_.model_aliases.get(benchmark)
@@ -215,13 +216,16 @@ def duplicates(place: System) -> Findings:
             # A model of the submitter's own is no other's benchmark.
             name = official if official in round_.models else benchmark
             earlier, spelled = first.setdefault((name, folder.casefold()), (benchmark, folder))
-            if (earlier, spelled) == (benchmark, folder):
+            if (earlier, spelled) == (benchmark, folder) or (
+                earlier == benchmark and folder.casefold() not in scenarios
+            ):
                 continue
             location = f"{place.location}/{benchmark}/{folder}"
+            shown = scenarios.get(folder.casefold(), folder)
             yield DUPLICATE.at(
                 At(location),
                 location,
-                f"'{benchmark}' and '{earlier}' are both {official}, and both have {folder}"
+                f"'{benchmark}' and '{earlier}' are both {official}, and both have {shown}"
                 if earlier != benchmark
                 else f"'{folder}' and '{spelled}' are one scenario of {benchmark}",
                 value=benchmark if earlier != benchmark else folder,

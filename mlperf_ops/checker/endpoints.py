@@ -13,7 +13,7 @@ from typing import cast
 from mlperf_ops.catalogue.round import AccuracyTarget
 from mlperf_ops.checker import performance_rules as figure
 from mlperf_ops.checker.accuracy import TARGET, coverage
-from mlperf_ops.checker.endpoints_figures import Figures, endpoints_metric, score_of, shown_scores
+from mlperf_ops.checker.endpoints_figures import Figures, covered_samples, endpoints_metric, score_of, shown_scores
 from mlperf_ops.checker.metrics import TOKEN_LATENCIES, number
 from mlperf_ops.checker.performance import wrong_seeds
 from mlperf_ops.checker.rules import Family, Findings, Rule
@@ -210,7 +210,7 @@ def _accuracy(place: Result, figures: Figures) -> Findings:
         )
     if place.model is None:
         return
-    yield from coverage(place, location, number(figures.accuracy.get("effective_accuracy_sample_count")))
+    yield from coverage(place, location, number(covered_samples(figures)))
     if not figures.scores:
         yield SCORE.at(place, location, "accuracy_results.json states no score", limit="accuracy_scores")
     elif place.submitter.rules.accuracy_target:

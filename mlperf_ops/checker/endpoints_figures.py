@@ -21,6 +21,7 @@ from mlperf_ops.model import Scenario
 
 _LONGEST_SCORES = 200
 _NS_PER_S = 1e9
+_SCORED = "effective_accuracy_sample_count"
 _TOKENS = "Tokens/s"
 
 
@@ -52,14 +53,14 @@ def read_figures(tree: Tree, location: str, folder: str, rules: Endpoints) -> Fi
         folder: Its name, which says the scenario.
         rules: Of the round.
     """
-    files = {kind: read_object(tree, f"{location}/{name}") for kind, name in rules.files.items()}
+    files = {kind: _read(tree, location, names) for kind, names in rules.files.items()}
     settings = _value(files, "config")
     performance = _figures(_value(files, "performance"), settings, rules)
     scored = _value(files, "accuracy")
     accuracy = _figures(scored, settings, rules)
-    count = _samples(scored)
-    if count is not None:
-        accuracy["effective_accuracy_sample_count"] = count
+    counts = _counts(scored)
+    if counts:
+        accuracy[_SCORED] = _total(counts)
     _infer_rate(performance)
     return Figures(
         files=files,
@@ -95,6 +96,12 @@ def endpoints_metric(figures: Figures, round_: Round, rules: ModelRules, claimed
     if value is not None:
         value /= LATENCY_UNITS_NS.get(unit, 1)
     return Metric(finite(value), unit, inferred=False, field=field)
+
+
+def covered_samples(figures: Figures) -> Json:
+    """Return how many samples the accuracy run covers: what was issued counts where no data set states a number."""
+    found = figures.accuracy
+    return found.get(_SCORED) if _SCORED in found else found.get("qsl_reported_total_count")
 
 
 def stated_scores(figures: Figures) -> dict[str, str]:
@@ -145,6 +152,12 @@ def look_up(data: Json, path: str) -> Json:
     return None if isinstance(data, (dict, list)) and not data else data
 
 
+def _read(tree: Tree, location: str, names: Sequence[str]) -> ObjectFile:
+    """Read the first file that is there; where none is, the first name is the missing one."""
+    there = (name for name in names if tree.size(f"{location}/{name}") is not None)
+    return read_object(tree, f"{location}/{next(there, names[0])}")
+
+
 def _value(files: Mapping[str, ObjectFile], kind: str) -> JsonObject:
     found = files.get(kind)
     return {} if found is None or found.value is None else found.value
@@ -181,18 +194,23 @@ def _scored(accuracy: JsonObject) -> list[JsonObject]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _samples(accuracy: JsonObject) -> int | None:
-    """Return how many samples were scored, in all data sets."""
-    counts: list[int] = []
+def _counts(accuracy: JsonObject) -> list[Json]:
+    """Return what each data set states as its number of scored samples, where it states one."""
+    counts: list[Json] = []
     for one in _scored(accuracy):
         if one.get("dataset_type") not in (None, "accuracy"):
             continue
         count = one.get("total_samples")
         if count is None:
             count = look_up(one, "response_counts.issued")
-        if number(count) is not None and finite(number(count)) is not None:
-            counts.append(int(cast("float", count)))
-    return sum(counts) if counts else None
+        if count is not None:
+            counts.append(count)
+    return counts
+
+
+def _total(counts: Sequence[Json]) -> int | None:
+    numbers = [int(cast("float", count)) for count in counts if finite(number(count)) is not None]
+    return sum(numbers) if numbers else None
 
 
 def _infer_rate(values: JsonObject) -> None:

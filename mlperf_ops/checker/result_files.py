@@ -130,12 +130,12 @@ def _endpoints(place: Result) -> Findings:
     """Look at the files of a result of MLPerf Endpoints, which has neither logs nor user.conf."""
     files = place.round.required_files.measurements_dir
     described = tuple(name for name in files.required if name != "user.conf")
-    theirs = tuple(place.round.endpoints.files.values())
+    theirs = [name for names in place.round.endpoints.files.values() for name in names]
     optional = (*place.round.required_files.performance.optional, *(name for name in theirs if "/" not in name))
     yield from _set(place, place.location, FileSet(required=described, optional=optional), strays="advice")
-    for name in theirs:
-        if place.tree.size(f"{place.location}/{name}") is None:
-            yield _missing(place, f"{place.location}/{name}", "official")
+    for file in () if place.figures is None else place.figures.files.values():
+        if not file.exists:
+            yield _missing(place, file.location, "official")
 
 
 # Files whose absence only earlier official checkers reject; the modular one does without.

@@ -339,7 +339,7 @@ class Result:
         layout, files = self.round.layout, self.round.endpoints.files
         if any(self.tree.size(self.place(log)) is not None for log in (layout.perf_detail, layout.acc_detail)):
             return False
-        return any(self.tree.size(f"{self.location}/{name}") is not None for name in files.values())
+        return any(self.tree.size(f"{self.location}/{name}") is not None for names in files.values() for name in names)
 
     @cached_property
     def figures(self) -> Figures | None:

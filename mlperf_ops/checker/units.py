@@ -187,7 +187,7 @@ def _accuracy(result: Result) -> dict[str, str]:
     """Return metric -> number as the result states it."""
     if result.figures is not None:
         return stated_scores(result.figures)
-    return {} if result.accuracy_text is None else result.accuracy_text.texts
+    return {} if result.accuracy_text is None else result.accuracy_text.recorded
 
 
 def result_power(result: Result) -> PowerMetric | None:

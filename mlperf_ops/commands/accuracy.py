@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from mlperf_ops.catalogue.round import Round
 from mlperf_ops.catalogue.scorer import Scorer
 from mlperf_ops.errors import EXIT_VERDICT, ConfigError, MlperfOpsError, ResultError, ToolError
 from mlperf_ops.files import JsonObject, sha256_file, write_atomic
+from mlperf_ops.scratch import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ def _write(path: Path, text: str) -> list[MlperfOpsError]:
 def _official(question: _Question, request: Request, ours: Judgement, checkout: Path, python: str) -> OfficialOpinion:
     targets = targets_of(question.round, ours.model, question.scenario)
     numbers = {score.metric: score.text for score in ours.scores}
-    with tempfile.TemporaryDirectory(prefix="mlperf-ops-accuracy.") as work:
-        said = run_script(question.scorer, request, checkout, Path(work), python=python)
+    with scratch_folder("mlperf-ops-accuracy.") as work:
+        said = run_script(question.scorer, request, checkout, work, python=python)
     return compare(question.scorer, numbers, said, targets, question.round)
 
 

@@ -164,16 +164,18 @@ def verify_command(  # noqa: PLR0917  # typer makes an option of each
     found = verify(request)
     if output is not None:
         _write(found, output)
+    second, problem = None, None
     try:
         second = None if official_checkout is None else run_official(request, official_checkout)
-    except ToolError:
-        if not as_json:
-            _show(found, None, None)  # our own word does not depend on the script's
-        raise
+    except ToolError as error:
+        problem = error  # our own word does not depend on the script's
     if as_json:
-        typer.echo(json.dumps(_as_json(found, second)))
+        typer.echo(json.dumps(_as_json(found, second) | ({} if problem is None else {"official_note": str(problem)})))
     else:
         _show(found, second, official_checkout)
+    if problem is not None:
+        typer.echo(f"mlperf-ops: error: {problem}", err=True)
+        raise typer.Exit(problem.exit_code)
     if not found.passed or (second is not None and not agrees(found, second)):
         raise typer.Exit(EXIT_VERDICT)
 

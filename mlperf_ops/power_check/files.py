@@ -103,26 +103,42 @@ def _run(performance: Path, folder: str) -> Run:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
-    text = _text(performance / folder / "spl.txt")
+    readings, broken = _readings(_text(performance / folder / "spl.txt"), begin, end)
+    if problem is None and broken is not None:
+        problem = f"{folder}/spl.txt:{broken} is no reading of a meter"
+    return Run(folder, begin, end, readings, problem)
+
+
+def _readings(text: str, begin: float | None, end: float | None) -> tuple[tuple[Reading, ...], int | None]:
+    """Return the readings of spl.txt, and the number of the first line at which the official checker ends, if any."""
     usual = usual_readings(text)
-    readings = [] if usual is None else list(starmap(Reading, usual))
-    for number, line in enumerate(text.split("\n") if usual is None else (), start=1):
+    if usual is not None:
+        return tuple(starmap(Reading, usual)), None
+    found: list[Reading] = []
+    broken: int | None = None
+    for number, line in enumerate(text.split("\n"), start=1):
         if is_reading(line):
-            found = _reading(line)
-            if found is None:
-                problem = problem or f"{folder}/spl.txt:{number} is no reading of a meter"
-            else:
-                readings.append(found)
-    return Run(folder, begin, end, tuple(readings), problem)
+            time_s = power_seconds(reading(line)[0])
+            one = None if time_s is None else _reading(time_s, line)
+            if one is not None:
+                found.append(one)
+            # It parses the time of every line, but watts and power factor only between begin and end.
+            parsed = time_s is None or (begin is not None and end is not None and begin < time_s < end)
+            if broken is None and parsed and (one is None or one.power_factor is None):
+                broken = number
+    return tuple(found), broken
 
 
-def _reading(line: str) -> Reading | None:
+def _reading(time_s: float, line: str) -> Reading | None:
+    """Return what a line says of a time; None when it has no watts."""
     try:
-        time, watts = reading(line)
-        time_s = power_seconds(time)
-        return None if time_s is None else Reading(time_s, float(watts), power_factor(line))
+        watts = float(reading(line)[1])
     except ValueError:
         return None
+    try:
+        return Reading(time_s, watts, power_factor(line))
+    except ValueError:
+        return Reading(time_s, watts, None)
 
 
 def _raw(path: Path) -> bytes:

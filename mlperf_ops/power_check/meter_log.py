@@ -61,12 +61,20 @@ def errors_and_uncertainty(server: JsonObject, measured: Measurement, rules: Pow
     usual = _usual(text)
     lines = _marked(text) if usual is None else usual
     objection = _official(lines, ranging, (begin, end), rules)
-    if objection is not None:
-        yield PowerFinding(
-            "meter-errors", "official", _FILE, f"the meter reported: {objection}", value=objection, symptom="errors"
-        )
-        return
-    yield from _strict(lines, ranging, measured, rules)
+    official = None if objection is None else _objected(objection)
+    if official is not None:
+        yield official
+    for found in _strict(lines, ranging, measured, rules):
+        if official is None or found.subject != official.subject:  # else it says the same again
+            yield found
+
+
+def _objected(line: _Said) -> PowerFinding:
+    """Return the finding of a line at which the official checker fails."""
+    message = f"the meter reported: {line.text}"
+    if line.uncertain is not None:
+        return PowerFinding("uncertainty", "official", _FILE, message, value=line.text)
+    return PowerFinding("meter-errors", "official", _FILE, message, value=line.text, symptom="errors")
 
 
 def _ranging(text: str, mark: str) -> tuple[float, float] | None:
@@ -143,23 +151,23 @@ def _usual(text: str) -> list[_Line] | None:
 
 def _official(
     lines: Iterable[_Line], ranging: tuple[float, float], run: tuple[float, float], rules: PowerRules
-) -> str | None:
+) -> _Said | None:
     """Return the line at which the official checker fails; None where it passes, with a warning or without."""
     begin, end = run[0] + _OFFICIAL_MARGIN_S, run[1] - _OFFICIAL_MARGIN_S
     starts = tuple([start.strip() for start in rules.ranging_errors])
     for line, time_s in lines:
         if time_s is None:
-            return line.text
+            return line
         if line.is_error:
             if line.text in rules.testing_errors:
                 return None
             if not ranging[0] < time_s < ranging[1]:
-                return line.text
+                return line
             if not line.text.startswith(starts):
                 return None
         elif begin < time_s < end:
             uncertain = line.uncertain
-            return line.text if uncertain is not None and not uncertain["channel"] else None
+            return line if uncertain is not None and not uncertain["channel"] else None
     return None
 
 

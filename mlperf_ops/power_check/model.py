@@ -57,7 +57,7 @@ class PowerFinding:
 
 
 class Reading(NamedTuple):
-    """A line of spl.txt: time, average watts of the second, power factor (None where the line has none)."""
+    """A line of spl.txt: time, average watts of the second, power factor (None where the line has no number for it)."""
 
     time_s: float
     watts: float
@@ -145,6 +145,12 @@ class Measurement:
     digests: dict[str, str]
     problems: tuple[PowerFinding, ...] = field(default=())
     marked: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def shorter_percent(self) -> float:
+        """By how many percent the run that counts is shorter than ranging; 0 when ranging took no time."""
+        ranging_s = self.ranging.duration_s
+        return (1 - self.testing.duration_s / ranging_s) * 100 if ranging_s > 0 else 0.0
 
     def has(self, name: str) -> bool:
         """Whether a file, named relative to performance/, could be read."""

@@ -10,20 +10,23 @@ from collections.abc import Iterator, Sequence
 
 from mlperf_ops.catalogue.power_rules import PowerRules
 from mlperf_ops.files import JsonObject
-from mlperf_ops.power_check.model import Measurement, PowerFinding, Run, objects
+from mlperf_ops.power_check.model import Measurement, Objector, PowerFinding, Run, objects
 
 _SAMPLES, _VALID = 4, 6  # fields of the reply to Watts
 _MOST = 0.5
 
 
 def readings(taken: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
-    """Count the readings during the run that counts, and look for gaps."""
+    """Report what cannot be read of either run, count the readings during the run that counts, and look for gaps."""
+    # Where the run is much shorter than ranging the official checkers read the one that counts only.
+    passed = taken.shorter_percent > rules.shorter_testing_percent
+    yield from _unreadable(taken, taken.ranging, "rules" if passed else "official")
     run = taken.testing
     name = f"{run.folder}/spl.txt"
-    if not taken.has(name) or not taken.has(f"{run.folder}/mlperf_log_detail.txt"):
-        return  # a missing file is a finding of its own
     if run.problem is not None:
-        yield PowerFinding("readings", "official", name, run.problem)
+        yield from _unreadable(taken, run, "official")
+        return
+    if not _complete(taken, run):
         return
     measured = run.measured
     if run.average_watts is None:
@@ -56,6 +59,16 @@ def readings(taken: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
             value=f"{gap_s:.1f} s",
             limit=f"at most {rules.longest_gap_seconds:g} s",
         )
+
+
+def _complete(taken: Measurement, run: Run) -> bool:
+    """Whether a run has both of its logs; a missing file is a finding of its own."""
+    return taken.has(f"{run.folder}/spl.txt") and taken.has(f"{run.folder}/mlperf_log_detail.txt")
+
+
+def _unreadable(taken: Measurement, run: Run, objector: Objector) -> Iterator[PowerFinding]:
+    if run.problem is not None and _complete(taken, run):
+        yield PowerFinding("readings", objector, f"{run.folder}/spl.txt", run.problem)
 
 
 def _longest_gap(run: Run, times: Sequence[float]) -> tuple[float, float]:

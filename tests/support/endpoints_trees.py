@@ -23,6 +23,7 @@ from tests.support.submission_trees import TreeUnderTest, good_tree, round_v61
 
 CACHING = round_v61().endpoints.compliance["TEST04"]
 CONFIG, SUMMARY, SCORES = "config.yaml", "performance/result_summary.json", "accuracy/accuracy_results.json"
+_VL = "qwen3-vl-235b-a22b"
 _TYPES = {"Offline": "offline", "Server": "online", "Interactive": "online", "SingleStream": "submission"}
 
 
@@ -134,12 +135,24 @@ def put_score(index: int, key: str, value: Json) -> Callable[[Path], None]:
     return plant
 
 
+def _issued(beyond: int) -> Callable[[Path], None]:
+    """Return what states the number of issued samples of _VL, and of no data set how many were scored."""
+
+    def plant(result: Path) -> None:
+        issued = round_v61().accuracy_sample_count(_VL, "Offline") + beyond
+        (result / SCORES).write_text(
+            json.dumps({"n_samples_issued": issued, "accuracy_scores": [{"score": {"f1": 0.8}}]})
+        )
+
+    return plant
+
+
 @dataclass(frozen=True)
 class EndpointsCase:
     """A change of a good result, and who objects by which rules; none: nobody does."""
 
     name: str
-    plant: Callable[[Path], None]
+    plant: Callable[[Path], object]
     rules: frozenset[str] = frozenset()
     severity: Severity = "official"
     model: str = "llama3.1-8b"
@@ -152,7 +165,7 @@ class EndpointsCase:
 
 def _case(  # a row of the table below
     name: str,
-    plant: Callable[[Path], None],
+    plant: Callable[[Path], object],
     *rules: str,
     severity: Severity = "official",
     model: str = "llama3.1-8b",
@@ -162,7 +175,6 @@ def _case(  # a row of the table below
 
 
 _RUN = "settings/runtime"
-_VL = "qwen3-vl-235b-a22b"
 CASES = (
     _case("index seed of another round", put(CONFIG, f"{_RUN}/dataloader_random_seed", 42), "seeds"),
     _case("schedule seed of another round", put(CONFIG, f"{_RUN}/scheduler_random_seed", 42), "seeds"),
@@ -202,6 +214,9 @@ CASES = (
     _case("one sample is not scored", put_score(1, "response_counts", {"issued": 6}), "dataset-size"),
     _case("a sample too many", put_score(1, "response_counts", {"issued": 8}), "dataset-size"),
     _case("samples of the performance data do not count", put_score(2, "total_samples", 1)),
+    _case("issued samples where no data set has a number", _issued(0), model=_VL, scenario="Offline"),
+    _case("an issued sample too many", _issued(1), "dataset-size", model=_VL, scenario="Offline"),
+    _case("settings under their other name", lambda result: (result / CONFIG).rename(result / "config.yml")),
     _case("failed samples of the accuracy run", put(SCORES, "n_samples_failed", 3), "loadgen-errors"),
     _case("failed samples of the performance run", put(SUMMARY, "n_samples_failed", 3)),
     _case("short outputs", put(SUMMARY, "output_sequence_lengths/avg", 1150), "endpoints-audit", model="gpt-oss-120b"),

@@ -193,6 +193,42 @@ def _broken_line(lines: list[str]) -> list[str]:
     return [line.replace("Watts,99.", "Watts,x") if number == 99 else line for number, line in enumerate(lines)]
 
 
+def _without_factor(lines: list[str]) -> list[str]:
+    return [line.replace(",PF,0.950000", "") for line in lines]
+
+
+def _bad_factor(*numbers: int) -> Callable[[list[str]], list[str]]:
+    """Let lines state no number for the power factor; the first five are of before the run."""
+    return lambda lines: [
+        line.replace(",PF,0.95", ",PF,x") if number in numbers else line for number, line in enumerate(lines)
+    ]
+
+
+def _bad_time(lines: list[str]) -> list[str]:
+    return [*lines, "Time,07-25-2025 12:0\n"]
+
+
+def _cut(lines: list[str]) -> list[str]:
+    """Cut the last line, of after the run, behind its time."""
+    return [*lines[:-1], lines[-1].partition("ts,")[0]]
+
+
+def _much_shorter(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Let ranging take 1300 s, with the readings that it has, and change more."""
+
+    def change(folder: Path) -> None:
+        begin = BEGIN - dt.timedelta(seconds=1000)
+        for name in ("client.json", "server.json"):
+            phases = cast("dict[str, list[list[float]]]", _read(folder, name)["phases"])
+            for step in phases["ranging"][:2]:
+                step[0] -= 1000
+            edit_session(folder, name, {"phases": cast("Json", phases)})
+        for one in (_log("ranging", "power_begin", stamp(begin)), *changes):
+            one(folder)
+
+    return change
+
+
 def _an_hour_late(folder: Path) -> None:
     """LoadGen's clock is an hour ahead of the sessions' stamps; the meter follows LoadGen's."""
     for name in ("client.json", "server.json"):
@@ -294,6 +330,11 @@ POWER_FAULTS: tuple[Fault, ...] = (
     _fault("an invalid reading", "power-readings", "advice", _all_said("Watts", "Watts,1,1,1,610,1,609")),
     _fault("mark in every file of the sessions", "simulated", "rules", _marked),
     _fault("reading that is no number", "power-readings", "official", _readings("run_1", _broken_line)),
+    _fault("no power factor in the run", "power-readings", "official", _readings("run_1", _without_factor)),
+    _fault("no power factor in ranging", "power-readings", "official", _readings("ranging", _without_factor)),
+    _fault("power factor that is no number", "power-readings", "official", _readings("run_1", _bad_factor(99))),
+    _fault("time of ranging that is none", "power-readings", "official", _readings("ranging", _bad_time)),
+    _fault("time after the run that is none", "power-readings", "official", _readings("run_1", _bad_time)),
     _fault(
         "short ranging",
         "power-duration",
@@ -336,8 +377,29 @@ POWER_HARMLESS: tuple[Fault, ...] = (
         _meter_says((BEGIN, "WARNING: Uncertainty 1.42%, which is above 1.00% limit for the last sample!")),
     ),
     _fault("clock set for daylight saving", "", "advice", _an_hour_late),
+    _fault("last reading cut, after the run", "", "advice", _readings("run_1", _cut)),
+    _fault("last reading cut, after ranging", "", "advice", _readings("ranging", _cut)),
+    _fault("no power factor before the run", "", "advice", _readings("run_1", _bad_factor(0, 4))),
     _fault("trace log of the run", "", "advice", _write("run_1/mlperf_log_trace.json", "[]")),
 )
+
+
+POWER_OF_A_SHORT_RUN: tuple[Fault, ...] = (
+    _fault("less power than a much longer ranging", "power-level", "rules", _much_shorter(_low_power(60.0))),
+    _fault(
+        "time of a much longer ranging that is none",
+        "power-readings",
+        "rules",
+        _much_shorter(_readings("ranging", _bad_time)),
+    ),
+    _fault(
+        "time of a much shorter run that is none",
+        "power-readings",
+        "official",
+        _much_shorter(_readings("run_1", _bad_time)),
+    ),
+)
+"""Faults of a run that took less than half of ranging's time, which is a finding itself."""
 
 
 def _touch(tree: TreeUnderTest, name: str) -> None:

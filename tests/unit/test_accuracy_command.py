@@ -86,6 +86,17 @@ def test_a_share_is_compared_with_percent(tmp_path: Path) -> None:
     assert "the official checker accepts anything from 0.73 % on" in done.stderr.replace("\n", " ")
 
 
+@pytest.mark.parametrize(("entropy", "code"), [("0.8677", 0), ("0.8678", 1), ("0.8659", 1)])
+def test_an_entropy_has_the_rules_bound_above_and_the_official_one_below(
+    tmp_path: Path, entropy: str, code: int
+) -> None:
+    others = "metric/lifetime_accuracy/rating: 0.7\nmetric/lifetime_gauc/rating: 0.79\n"
+    text = f"metric/lifetime_ne/rating: {entropy}\n{others}"
+    done = run("--benchmark", "dlrm-v3", "--round", "v6.1", "--text", text_file(tmp_path, text))
+    assert done.returncode == code, done.stdout
+    assert "expected at least 0.86600313 and at most 0.86773687" in done.stdout
+
+
 def test_everything_is_in_the_json(tmp_path: Path) -> None:
     done = resnet(tmp_path, "--json")
     report: dict[str, Any] = json.loads(done.stdout)

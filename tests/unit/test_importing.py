@@ -14,8 +14,10 @@ import pytest
 from mlperf_ops.aggregate import AggregateReport, aggregate
 from mlperf_ops.checker import check_tree
 from mlperf_ops.files import read_json, write_json
+from mlperf_ops.model import Result
 from mlperf_ops.report.gather import read_run
 from mlperf_ops.run_plan import read_plan
+from mlperf_ops.typed import load
 from tests.support.attempts import Lab, RealLogs, snapshot
 from tests.support.submission_trees import add_line, edit_log
 from tests.support.vendor import CATALOGUE, MAKER, NUMBERS, Vendor
@@ -211,8 +213,32 @@ def test_a_finished_description_may_say_what_a_check_only_advises_on(vendor: Ven
     path = vendor.base / "systems/box.json"
     write_json(path, {**read_json(path), "cooling": "N/A", "host_storage_type": "undefined"})
     assert {one.state for one in vendor.bring()} == {"imported"}
+    aggregate(vendor.run, CATALOGUE.round("v6.1"), CATALOGUE)
+    (description,) = vendor.run.glob("submission/open/TEST-ONLY/systems/box.json")
+    assert read_json(description)["cooling"] == "N/A"
     vendor.map["systems"][0]["description"] = {"cooling": "N/A"}  # typed for this, it is a mistake
     assert "cooling is 'N/A', and every system has one" in vendor.refusal()
+
+
+@pytest.mark.parametrize(("percent", "met"), [("72.132", True), ("72.131", False)])
+def test_a_share_is_compared_with_what_a_text_states_in_percent(vendor: Vendor, percent: str, *, met: bool) -> None:
+    vendor.map["systems"][0]["system_type"] = "datacenter"
+    vendor.runs("Offline", "accuracy", benchmark="rgat")
+    (vendor.base / "Offline/accuracy/accuracy.txt").write_text(f"accuracy={percent}%, good=1, total=788379\n")
+    (found,) = vendor.bring()
+    accuracy = load(Result, read_json(vendor.run / found.path / "result.json"), "result.json").accuracy
+    assert accuracy is not None
+    assert accuracy.met is met
+
+
+def test_what_matters_for_the_speed_alone_is_not_asked_of_an_accuracy_run(vendor: Vendor) -> None:
+    vendor.map["systems"][0]["system_type"] = "datacenter"
+    vendor.result("Offline", benchmark="llama3.1-8b")
+    scores = "{'rouge1': 39.0, 'rouge2': 16.0, 'rougeL': 25.0, 'rougeLsum': 36.0, 'gen_len': 8000000}\n"
+    (vendor.base / "Offline/accuracy/accuracy.txt").write_text(scores)
+    found = {one.key.rpartition("/")[2]: one for one in vendor.bring()}
+    assert found["accuracy"].state == "imported"
+    assert "requested_use_token_latencies is absent, expected True" in found["performance"].reason
 
 
 def spoil(vendor: Vendor, how: str) -> None:

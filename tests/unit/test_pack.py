@@ -25,7 +25,7 @@ from mlperf_ops.checker import check_tree
 from mlperf_ops.cli import main
 from mlperf_ops.errors import ConfigError, SubmissionError, ToolError
 from mlperf_ops.files import read_json, sha256_file, write_json
-from mlperf_ops.pack import beside, pack_tree
+from mlperf_ops.pack import beside, pack_tree, tainted_results
 from mlperf_ops.pack_manifest import PAGE
 from mlperf_ops.secret_forms import machine_paths, scan
 from mlperf_ops.verify_pack import VerifyReport, verify
@@ -164,6 +164,23 @@ def test_a_taint_is_seen_although_its_page_was_written_anew(tree: TreeUnderTest)
     assert read_json(beside(packed(tree, RESULT)))["tainted"] == [RESULT]
     write_json(tree.root.parent / "report/aggregate.json", {"tree": "another", "written": written})
     assert read_json(beside(packed(tree)))["tainted"] == []
+
+
+def test_of_two_results_of_one_name_each_is_allowed_by_its_folder(tree: TreeUnderTest) -> None:
+    with (tree.result("Offline") / "README.md").open("a") as stream:
+        stream.write("- Tainted (performance): governor changed\n")
+    assert read_json(beside(packed(tree, f"open/TEST-ONLY/results/{RESULT}")))["tainted"] == [RESULT]
+    shutil.copytree(tree.root / "open/TEST-ONLY", tree.root / "open/TEST-TOO")
+    for path in (tree.root / "open/TEST-TOO/systems").glob("*.json"):
+        tree.edit_json(path, {"submitter": "TEST-TOO"})
+    places = [f"open/{name}/results/{RESULT}" for name in ("TEST-ONLY", "TEST-TOO")]
+    report = check_tree(tree.root, ROUND)
+    assert {one.location for one in report.results} >= set(places)
+    assert tainted_results(report, tree.root, ROUND, places) == tuple(places)
+    with pytest.raises(SubmissionError, match=f"1 tainted result: {places[1]}"):
+        tainted_results(report, tree.root, ROUND, places[:1])
+    with pytest.raises(ConfigError, match=f"unknown result '{RESULT}'"):
+        tainted_results(report, tree.root, ROUND, (RESULT,))
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -429,8 +446,8 @@ def test_an_archive_that_the_system_cannot_read_on_is_still_the_packs_fault(tmp_
     assert "Not a gzipped file" in report.differences[0].message
 
 
-@pytest.mark.parametrize("names", [("a", "a/b"), ("a", "a/b/c"), ("a/b", "a")])
-def test_a_pack_that_calls_a_file_a_folder_too_is_still_no_good_one(tmp_path: Path, names: tuple[str, str]) -> None:
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a", "a/b/c"), ("a/b", "a"), ("a", "b" * 300)])
+def test_a_pack_whose_names_cannot_all_be_files_is_no_good_one(tmp_path: Path, names: tuple[str, str]) -> None:
     report = verified(hostile(tmp_path / "a.tar.gz", *map(member, names)), tmp_path / "x")
     assert [one.what for one in report.differences] == ["damaged"]
 

@@ -69,6 +69,11 @@ def test_a_damaged_line_is_a_reason(spl: Path, line: str) -> None:
     assert power_metric(spl, BEGIN, END, "Offline", None).problem is not None
 
 
+def test_a_line_that_is_cut_after_the_run_does_not_matter(spl: Path) -> None:
+    spl.write_text(spl.read_text() + "Time,07-25-2025 10:10:01.000,Wat")
+    assert power_metric(spl, BEGIN, END, "Offline", None).value == 200.0
+
+
 def test_a_reading_that_is_no_number_is_a_reason(spl: Path) -> None:
     spl.write_text("Time,07-25-2025 10:01:00.000,Watts,inf,\n")
     assert power_metric(spl, BEGIN, END, "Offline", None).problem == "a reading is no finite number"

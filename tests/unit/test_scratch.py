@@ -48,6 +48,12 @@ def test_a_temporary_folder_that_cannot_be_used_is_named_with_the_reason_and_a_w
     assert caught.value.hint == "TMPDIR can name another folder"
 
 
+def test_what_is_no_fault_of_the_disk_is_not_told_as_one(room: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"), scratch_folder():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert list(room.iterdir()) == []
+
+
 def test_where_there_is_no_temporary_folder_at_all_those_that_were_tried_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,17 +208,40 @@ def test_a_metric_that_is_better_when_lower_has_a_bound_above(
     assert found == ([severity] * 2 if severity else [])
 
 
-@pytest.mark.parametrize(("percent", "verdict"), [("72.132", "pass"), ("72.131", "fail"), ("0.732", "fail")])
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("accuracy=72.132%, good=1, total=788379", "pass"),
+        ("accuracy=72.131%, good=1, total=788379", "fail"),
+        ("accuracy=0.732%, good=1, total=788379", "fail"),
+        ('{"accuracy": 0.7214}', "pass"),  # a share, which the official pattern fits as well
+    ],
+)
 def test_a_share_is_compared_with_what_a_text_states_in_percent(
-    tmp_path: Path, real_logs: RealLogs, percent: str, verdict: str
+    tmp_path: Path, real_logs: RealLogs, text: str, verdict: str
 ) -> None:
     tree = good_tree(
         tmp_path, real_logs, division="closed", benchmark="resnet50", scenarios=("Offline",), system_type="datacenter"
     )
-    tree = as_benchmark(tree, "rgat", 788379, f"accuracy={percent}%, good=1, total=788379")
+    tree = as_benchmark(tree, "rgat", 788379, text)
     found = [one for one in check_tree(tree.root, round_v61()).findings if one.rule == "accuracy-target"]
     assert [one.severity for one in found] == ([] if verdict == "pass" else ["rules"])
     assert all("expected at least 72.1314: accuracy.txt states 100 times the share" in one.message for one in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "severity"),
+    [("", None), (", 'tokens_per_sample': 10998", None), (", 'tokens_per_sample': 10999", "official")],
+)
+def test_what_has_only_an_upper_bound_may_be_left_out_and_is_not_in_the_table(
+    tmp_path: Path, real_logs: RealLogs, more: str, severity: str | None
+) -> None:
+    tree = good_tree(tmp_path, real_logs, division="closed", benchmark="resnet50", scenarios=("Offline",))
+    tree = as_benchmark(tree, "gpt-oss-120b", 4395, f"{{'exact_match': 83.2{more}}}")
+    report = check_tree(tree.root, round_v61())
+    found = [one for one in report.findings if one.rule in {"accuracy-target", "accuracy-metric-missing"}]
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    assert [dict(row.accuracy) for row in report.results] == [{"exact_match": "83.2"}]
 
 
 def test_interactive_is_held_to_its_own_token_latencies(tmp_path: Path, real_logs: RealLogs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from mlperf_ops.checker import CheckReport, check_tree
 from mlperf_ops.checker.endpoints_figures import look_up
-from mlperf_ops.files import Json
+from mlperf_ops.files import Json, JsonObject
 from mlperf_ops.model import Scenario
 from tests.support.attempts import RealLogs
 from tests.support.endpoints_trees import (
@@ -118,6 +119,62 @@ def test_each_of_its_files_is_needed(name: str, tmp_path: Path, real_logs: RealL
     assert check(tree) == {("endpoints-unreadable", "official")}
     (tree.result("Offline") / name).unlink()
     assert {rule for rule, _ in check(tree)} - {"empty-folder"} == {"missing-file"}
+
+
+def test_its_settings_have_two_names_of_which_the_first_counts(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server")
+    config, other = tree.result("Server") / CONFIG, tree.result("Server") / "config.yml"
+    put(CONFIG, "settings/runtime/scheduler_random_seed", 42)(tree.result("Server"))
+    wrong = config.read_text()
+    config.rename(other)
+    assert check(tree) == {("seeds", "official")}
+    right = wrong.replace("42", str(round_v61().seeds.schedule_rng_seed))
+    other.write_text(right)
+    assert check(tree) == set()
+    config.write_text(wrong)
+    assert check(tree) == {("seeds", "official")}
+    config.write_text(right)
+    other.write_text(wrong)
+    assert check(tree) == set()
+
+
+def test_where_both_names_of_the_settings_are_missing_the_first_is_told(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "llama3.1-8b", "Server")
+    (tree.result("Server") / CONFIG).unlink()
+    (told,) = check_tree(tree.root, round_v61(), processes=1).findings[:1]
+    assert (told.rule, told.message) == ("missing-file", "config.yaml is missing")
+
+
+@pytest.mark.parametrize(
+    ("scored", "objections"),
+    [
+        ({}, set()),
+        ({"dataset_type": "performance", "total_samples": 7}, set()),
+        ({"total_samples": 7}, {("dataset-size", "official")}),
+        ({"total_samples": "many"}, {("dataset-size", "official")}),
+    ],
+    ids=["none", "of other data", "another", "no number"],
+)
+def test_the_issued_samples_count_where_no_data_set_states_a_number(
+    scored: JsonObject, objections: set[tuple[str, str]], tmp_path: Path, real_logs: RealLogs
+) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "qwen3-vl-235b-a22b")
+    path = tree.result("Offline") / SCORES
+    issued = round_v61().accuracy_sample_count("qwen3-vl-235b-a22b", "Offline")
+    content: JsonObject = {"n_samples_issued": issued, "accuracy_scores": [{"score": {"f1": 0.8}, **scored}]}
+    path.write_text(json.dumps(content))
+    assert check(tree) == objections
+    path.write_text(json.dumps(content | {"n_samples_issued": issued - 1}))
+    assert check(tree) == {("dataset-size", "official")}
+
+
+def test_the_settings_may_state_the_issued_samples(tmp_path: Path, real_logs: RealLogs) -> None:
+    tree = endpoints_tree(tmp_path, real_logs, "qwen3-vl-235b-a22b")
+    (tree.result("Offline") / SCORES).write_text('{"accuracy_scores": [{"score": {"f1": 0.8}}]}')
+    assert check(tree) == {("dataset-size", "official")}
+    issued = round_v61().accuracy_sample_count("qwen3-vl-235b-a22b", "Offline")
+    put(CONFIG, "n_samples_issued", issued)(tree.result("Offline"))
+    assert check(tree) == set()
 
 
 @pytest.mark.parametrize("content", ["[" * 3_000, "\x00", '{"a": 1', "- a", "", '{"accuracy_scores": 1}', '"x"'])

@@ -19,7 +19,10 @@ import pytest
 from mlperf_ops.checker import Finding, OfficialReport, check_tree, run_official, with_official
 from mlperf_ops.checker.accuracy import DATASET_SIZE
 from mlperf_ops.checker.official_log import OfficialLog, read_csv
-from mlperf_ops.checker.rules import At
+from mlperf_ops.checker.power import DURATION, NAMEPLATE, READINGS
+from mlperf_ops.checker.power import RULES as POWER_RULES
+from mlperf_ops.checker.result_files import MISSING_FILE
+from mlperf_ops.checker.rules import At, Rule
 from mlperf_ops.errors import ConfigError, ToolError
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import ALL, TreeUnderTest, good_tree, round_v61
@@ -32,6 +35,7 @@ parser = argparse.ArgumentParser()
 for name in ("--input", "--version", "--csv"):
     parser.add_argument(name, required=True)
 parser.add_argument("--skip-dataset-size-check", action="store_true")
+parser.add_argument("--skip-power-check", action="store_true")
 args = parser.parse_args()
 results = []
 for folder, _, names in sorted(os.walk(args.input, followlinks=True)):
@@ -171,6 +175,25 @@ def test_rules_that_a_flag_leaves_out_are_not_compared(tree: TreeUnderTest, tmp_
     assert with_official(size, run(tree, ACCEPTS, tmp_path / "plain")).disagreements
     with_flag = run(tree, ACCEPTS, tmp_path / "flag", "--skip-dataset-size-check")
     assert not with_official(size, with_flag).disagreements
+
+
+@pytest.mark.parametrize("rule", [one for one in POWER_RULES if one is not NAMEPLATE], ids=lambda one: one.id)
+def test_without_the_power_check_its_rules_are_not_compared(rule: Rule, tree: TreeUnderTest, tmp_path: Path) -> None:
+    checked = check_tree(tree.root, round_v61())
+    result = checked.results[0].location
+    found = dataclasses.replace(checked, findings=(rule.at(At(result), result, "broken", severity="official"),))
+    assert with_official(found, run(tree, ACCEPTS, tmp_path / "plain")).disagreements
+    with_flag = with_official(found, run(tree, ACCEPTS, tmp_path / "flag", "--skip-power-check"))
+    # The official checker looks at the readings itself; nobody but us objects to a duration.
+    assert bool(with_flag.disagreements) == (rule in {READINGS, DURATION})
+
+
+def test_without_the_power_check_its_files_are_still_listed(tree: TreeUnderTest, tmp_path: Path) -> None:
+    checked = check_tree(tree.root, round_v61())
+    result = checked.results[0].location
+    missing = MISSING_FILE.at(At(result), f"{result}/performance/power/client.json", "missing", severity="official")
+    found = dataclasses.replace(checked, findings=(missing,))
+    assert with_official(found, run(tree, ACCEPTS, tmp_path, "--skip-power-check")).disagreements
 
 
 def _dataset_size(result: str) -> Finding:

@@ -11,7 +11,7 @@ import pytest
 from mlperf_ops.checker import check_tree
 from mlperf_ops.power_check import check_measurement, read_measurement
 from tests.support.attempts import RealLogs
-from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS
+from tests.support.power_faults import POWER_FAULTS, POWER_FILES, POWER_HARMLESS, POWER_OF_A_SHORT_RUN
 from tests.support.power_trees import measure
 from tests.support.submission_trees import Fault, TreeUnderTest, good_tree, round_v61
 
@@ -44,6 +44,16 @@ def test_a_planted_fault_gives_its_finding_and_no_other(fault: Fault, measured: 
     assert Counter((one.rule, one.severity) for one in report.findings) == {(fault.rule, fault.severity): 1}
     unread = fault.name == "nameplate that is no YAML"  # which ends the official checker, whatever the result
     assert {row.verdict for row in report.results if not row.has_power} == {"fail" if unread else "pass"}
+
+
+@pytest.mark.parametrize("fault", POWER_OF_A_SHORT_RUN, ids=str)
+def test_the_official_checker_compares_nothing_with_a_much_longer_ranging(
+    fault: Fault, measured: TreeUnderTest, tmp_path: Path
+) -> None:
+    tree = copy_of(measured, tmp_path / "tree")
+    fault.plant(tree)
+    found = Counter((one.rule, one.severity) for one in check_tree(tree.root, round_v61(), processes=1).findings)
+    assert found == {("power-duration", "advice"): 1, (fault.rule, fault.severity): 1}
 
 
 @pytest.mark.parametrize("change", POWER_HARMLESS, ids=str)
