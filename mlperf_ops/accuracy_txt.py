@@ -187,7 +187,7 @@ def parse_accuracy_text(
         for metric, pattern in compiled.items():
             if match := pattern.match(line):
                 value = _number(match[1])
-                if share_scale[metric] != 1 and value <= 1 and line[match.end(1) :][:1] != "%":
+                if share_scale[metric] != 1 and value <= 1 and not line[match.end(1) :].lstrip().startswith("%"):
                     value *= share_scale[metric]
                 found[metric].append(match[1])
                 values[metric].append(value)

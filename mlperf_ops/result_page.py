@@ -103,10 +103,7 @@ def result_readme(
         *_inputs(pair.performance),
         *(f"- {name}: {version}" for name, version in sorted(spec.packages.items())),
         "",
-        "Command of the measuring process, in a folder with spec.json and user.conf:",
-        "",
-        fenced(command_line(pair.performance)),
-        "",
+        *_command(pair.performance),
         *_effective(pair.performance),
         "## System",
         "",
@@ -126,18 +123,21 @@ def result_readme(
         "Accuracy:",
         "",
         fenced(pair.accuracy.spec.loadgen.user_conf),
-        "",
-        "## Specs",
-        "",
-        "Performance:",
-        "",
-        fenced(spec_text(pair.performance)),
-        "",
-        "Accuracy:",
-        "",
-        fenced(spec_text(pair.accuracy)),
+        *([] if origin else _specs(pair)),  # of runs made elsewhere most of it is not known
     ]
     return without_home("\n".join(lines).rstrip() + "\n", (pair.performance, pair.accuracy))
+
+
+def _command(attempt: Attempt) -> list[str]:
+    if not attempt.spec.argv:
+        return []  # runs made elsewhere may not tell theirs
+    told = "Command of the measuring process, in a folder with spec.json and user.conf:"
+    return [told, "", fenced(command_line(attempt)), ""]
+
+
+def _specs(pair: ScenarioAttempts) -> list[str]:
+    performance, accuracy = fenced(spec_text(pair.performance)), fenced(spec_text(pair.accuracy))
+    return ["", "## Specs", "", "Performance:", "", performance, "", "Accuracy:", "", accuracy]
 
 
 def _again(plan: Plan, limit: str) -> list[str]:

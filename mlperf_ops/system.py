@@ -96,8 +96,9 @@ def describe(
             continue
         derived = derive(key, facts, usage, round_.statuses)
         if derived.value is None:
-            unknown[key] = derived.origin
-            origins[key] = Origin(f"{UNKNOWN_PREFIX}{derived.origin}", "not determined")
+            why = derived.origin if typed else derived.origin.partition("; give ")[0]  # no inventory has imports
+            unknown[key] = why
+            origins[key] = Origin(f"{UNKNOWN_PREFIX}{why}", "not determined")
         else:
             origins[key] = Origin(_filled(key, derived.value, fields), derived.origin)
     content = {key: origin.value for key, origin in origins.items()}

@@ -128,6 +128,9 @@ class AccuracyTarget(CatalogueModel):
     text_scale: Positive = Field(
         default=1, description="accuracy.txt states this many times the unit of the bounds (100: percent of a share)."
     )
+    text_may_be_share: bool = Field(
+        default=False, description="A number up to 1 without a percent sign is one in the unit of the bounds."
+    )
     note: str = ""
 
     @property
@@ -154,7 +157,7 @@ class AccuracyTarget(CatalogueModel):
         """Return the bounds that the rules mean, in the unit of accuracy.txt."""
         highs = [bound * self.text_scale for bound in (self.max, self.worst) if bound is not None]
         low = None if self.min is None else self.min * self.text_scale
-        return Bounds(self.metric, low, min(highs, default=None), self.text_scale)
+        return Bounds(self.metric, low, min(highs, default=None), self.text_scale if self.text_may_be_share else 1.0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 
-from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text
+from mlperf_ops.accuracy_txt import AccuracyText
 from mlperf_ops.checker import performance_rules as log_rule
 from mlperf_ops.checker.metrics import number
 from mlperf_ops.checker.model import Finding
@@ -213,17 +213,15 @@ def _by_rules(place: Result, location: str, text: AccuracyText) -> Findings:
         return
     targets = place.round.accuracy_targets(place.model, place.scenario or place.folder)
     others = {target.metric: target for target in targets if target.is_compared_otherwise}
-    if not others or not place.accuracy_file.is_read:
-        return
-    bounds = [target.by_rules() for target in others.values()]
-    patterns, hash_line = place.round.accuracy_regex, place.round.hash_regex
+    meant = place.read_accuracy([target.by_rules() for target in others.values()]) if others else None
     told = {score.metric for score in text.scores if not score.met}
-    for score in parse_accuracy_text(place.accuracy_file.rows, bounds, patterns, hash_line).scores:
+    for score in () if meant is None else meant.scores:
         if score.met or score.metric in told:
             continue
         low = score.minimum is not None and score.value < score.minimum
         limit = f"at least {score.minimum:.10g}" if low else f"at most {score.maximum:.10g}"
-        why = f"accuracy.txt states {others[score.metric].text_scale:g} times the share" if low else "lower is better"
+        target = others[score.metric]
+        why = f"the target of {target.min:.10g} is a share, and the text states percent" if low else "lower is better"
         yield TARGET.at(
             place,
             location,

@@ -62,6 +62,10 @@ _TEXTS = {"Scenario": "effective_scenario", "Mode": "effective_test_mode", "Resu
 _NUMBERS = {
     "Samples per second": "result_samples_per_second",
     "Completed samples per second": "result_completed_samples_per_sec",
+    "Tokens per second": "result_tokens_per_second",
+    "Completed tokens per second": "result_completed_tokens_per_second",
+    "99.00 percentile first token latency (ns)": "result_first_token_99.00_percentile_latency_ns",
+    "99.00 percentile time to output token (ns)": "result_time_per_output_token_99.00_percentile_ns",
     "qsl_rng_seed": "effective_qsl_rng_seed",
     "sample_index_rng_seed": "effective_sample_index_rng_seed",
     "schedule_rng_seed": "effective_schedule_rng_seed",
@@ -69,8 +73,16 @@ _NUMBERS = {
 _CLOSING = re.compile(r"No errors encountered|\bERRORS? encountered", re.IGNORECASE)
 _NO_ERRORS = "No errors encountered"  # as LoadGen writes it, which is found quicker
 _CLOSING_CHARACTERS = 4096  # of the end are searched; warnings may follow
-_MEAN = "Mean latency (ns)"
-_MEANS = {"MultiStream": "result_mean_query_latency_ns"}
+# Of a MultiStream run the summary states the latencies of queries, and the log also those of samples.
+_LATENCIES = {
+    "Mean latency (ns)": "result_mean_latency_ns",
+    "90.00 percentile latency (ns)": "result_90.00_percentile_latency_ns",
+    "99.00 percentile latency (ns)": "result_99.00_percentile_latency_ns",
+}
+_LATENCIES_OF_QUERIES = {
+    "Mean latency (ns)": "result_mean_query_latency_ns",
+    "99.00 percentile latency (ns)": "result_99.00_percentile_per_query_latency_ns",
+}
 _DIGITS = 40  # seeds have 20
 _ROUNDED = 2e-3
 _HALF_CENT = 0.0051
@@ -134,8 +146,8 @@ def _summary(place: Result, file: LogFile, location: str) -> Findings:
         for label, key in _TEXTS.items()
         if label in stated and isinstance(values.get(key), str) and stated[label] != values[key]
     ]
-    mean = _MEANS.get(measured_scenario(file.log) or "", "result_mean_latency_ns")
-    for label, key in (*_NUMBERS.items(), (_MEAN, mean)):
+    latencies = _LATENCIES_OF_QUERIES if measured_scenario(file.log) == "MultiStream" else _LATENCIES
+    for label, key in (_NUMBERS | latencies).items():
         if label in stated and not _same(stated[label], values.get(key)):
             wrong.append((label, stated[label], values.get(key)))
     if wrong:

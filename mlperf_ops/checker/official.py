@@ -31,19 +31,21 @@ from mlperf_ops.checker.model import (
 )
 from mlperf_ops.checker.official_log import OfficialLog, read_csv
 from mlperf_ops.errors import ConfigError, ToolError
+from mlperf_ops.power_check.readings import NO_FACTOR
 from mlperf_ops.scratch import raise_if_disk_full, scratch_folder
 
 _DIVISIONS = ("closed", "open", "network")
 _OWN_FLAGS = ("--input", "--version", "--csv", "--submitter")
 _WRITING_FLAGS = ("--private-ids",)
 # What a flag of the official checker leaves out -> our rules of the same.
+_POWER_FLAG = "--skip-power-check"
 _SKIPPED_RULES = {
     "--skip-dataset-size-check": {"dataset-size"},
     "--skip-meaningful-fields-emptiness-check": {"system-field-empty", "measurements-field-empty"},
     "--skip-empty-files-check": {"empty-file"},
     "--skip-extra-accuracy-files-check": {"accuracy-artifacts"},
     # What power_checker.py looks at; the official checker itself lists the files and reads the readings all the same.
-    "--skip-power-check": {
+    _POWER_FLAG: {
         "power-session",
         "power-sources",
         "power-meter",
@@ -252,6 +254,11 @@ def _of(run: OfficialRun, result: OfficialResult) -> bool:
     return result.location.startswith(run.system + "/")
 
 
+def _is_of_power_checker(finding: Finding) -> bool:
+    """Whether power_checker.py alone sees it: the checker itself reads time and watts of the run that counts."""
+    return finding.rule == "power-readings" and ("/ranging/" in finding.location or finding.value == NO_FACTOR)
+
+
 def _explains_crash(finding: Finding, result: OfficialResult) -> bool:
     system = "/".join(result.location.split("/")[: len(("division", "submitter", "results", "system"))])
     return finding.expected_because is None and (finding.concerns(system) or finding.affects.startswith(system + "/"))
@@ -272,12 +279,16 @@ def disagreements(
     """
     skipped = {rule for flag in official.flags for rule in _SKIPPED_RULES.get(flag, set())}
     known = {result.location for result in results}
-    official_findings = [one for one in findings if one.severity == "official" and one.rule not in skipped]
+    without_power = _POWER_FLAG in official.flags
+    compared = [
+        one for one in findings if one.rule not in skipped and not (without_power and _is_of_power_checker(one))
+    ]
+    official_findings = [one for one in compared if one.severity == "official"]
     by_place = FindingsByPlace(official_findings)
     # The release checkers also enforce rules that the modular one lost.
     strict = by_place
     if official.kind == "release":
-        strict = FindingsByPlace(one for one in findings if one.rejects and one.rule not in skipped)
+        strict = FindingsByPlace(one for one in compared if one.rejects)
     found: list[Disagreement] = []
     for result in official.results:
         if result.passed is None:

@@ -26,7 +26,7 @@ def rules_markdown(families: tuple[Family, ...] = FAMILIES) -> str:
         "Made from the rules in `mlperf_ops/checker` by `make docs`; do not edit.",
         "",
         f"{count} rules, a page each: what it means, an example, how to fix it, where it comes from.",
-        "`mlperf-ops check --explain RULE` shows the same.",
+        "`mlperf-ops check --explain RULE` shows the same, and an example.",
         "",
         "Who objects: **official**: the official submission checker rejects the result, or ends with a traceback;",
         "**rules**: the rules or earlier official checkers reject it, the present one accepts it; **advice**: nobody",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from mlperf_ops.accuracy_txt import AccuracyText, parse_accuracy_text, read_accuracy_text
+from mlperf_ops.accuracy_txt import AccuracyText, Target, parse_accuracy_text, read_accuracy_text
 from mlperf_ops.catalogue.layout import PathTemplate
 from mlperf_ops.catalogue.round import DivisionRules, ModelRules, Round
 from mlperf_ops.checker.detail_logs import DetailLogs, LogFile
@@ -301,11 +301,16 @@ class Result:
     @cached_property
     def accuracy_text(self) -> AccuracyText | None:
         """accuracy.txt, read for the metrics of the benchmark; None when it or the benchmark is unknown."""
+        if self.model is None:
+            return None
+        return self.read_accuracy(self.round.accuracy_targets(self.model, self.scenario or self.folder))
+
+    def read_accuracy(self, targets: Sequence[Target]) -> AccuracyText | None:
+        """Read accuracy.txt for some metrics; None when it cannot be read."""
         location = self.place(self.round.layout.accuracy_txt)
         size_bytes = self.tree.size(location)
-        if self.model is None or size_bytes is None:
+        if size_bytes is None:
             return None
-        targets = self.round.accuracy_targets(self.model, self.scenario or self.folder)
         patterns, hash_line = self.round.accuracy_regex, self.round.hash_regex
         if size_bytes <= LONGEST_BYTES:
             file = self.accuracy_file

@@ -146,7 +146,8 @@ def verify_command(  # noqa: PLR0917  # typer makes an option of each
     """Find out whether a compliance test is passed, and say why not.
 
     A folder is one with LoadGen's logs, such as an attempt, or a scenario's folder with accuracy/ and
-    performance/run_1/. Exit code 0: passed. 1: not passed, or the official script says otherwise.
+    performance/run_1/. Exit code 0: passed. 1: not passed, or the official script says otherwise. 5: that script could
+    not be run; our verdict is shown all the same.
 
     Example: mlperf-ops compliance verify --test TEST01 --round v6.1 --benchmark resnet50 --accuracy accuracy
     --performance performance --run TEST01

@@ -60,9 +60,10 @@ def command(
     else:
         _show(everything, run, dry_run=dry_run)
     if refused:
+        others = "; the others are in" if len(refused) < len(told) and not dry_run else ""
         raise ResultError(
             f"{len(refused)} of {len(told)} cells cannot be imported",
-            hint="the reasons are above; the others are in" if not as_json else None,
+            hint=None if as_json else f"the reasons are above{others}",
         )
 
 

@@ -31,7 +31,7 @@ def command(
     ],
     allow_tainted: Annotated[
         list[str] | None,
-        typer.Option(help="system/benchmark/scenario, or folder, of a result that may go although its host drifted."),
+        typer.Option(help="system/benchmark/scenario, or folder, of a result that may go though tainted; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:

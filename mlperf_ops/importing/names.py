@@ -108,7 +108,7 @@ def _host(file: MapFile, index: int, round_: Round, joins: PlannedHost | None, n
             f"{file.at('systems', index, 'host')}: host '{host}' is one of the plan",
             hint=f"give the imported results a host of their own, such as host: {host}-imported",
         )
-    description = _description(file, index, entry, round_)
+    description = _description(file, index, entry, round_, alone=joins is None)
     system_type = _system_type(file, index, entry, round_, joins)
     if joins is None and not description:
         raise ConfigError(
@@ -118,8 +118,11 @@ def _host(file: MapFile, index: int, round_: Round, joins: PlannedHost | None, n
     return PlannedHost(host, entry.system, "", system_type, description, (), "")
 
 
-def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) -> dict[str, Json]:
-    """Return the fields of a system: what the file says and the round knows, and over it what is typed."""
+def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round, *, alone: bool) -> dict[str, Json]:
+    """Return the fields of a system: what the file says and the round knows, and over it what is typed.
+
+    `alone`: no host of the plan says more of the system, so that what the file leaves empty stays so.
+    """
     typed = check_given(entry.description, round_, lambda key: file.at("systems", index, "description", key), _SET_BY)
     if entry.description_file is None:
         return typed
@@ -128,7 +131,12 @@ def _description(file: MapFile, index: int, entry: MappedSystem, round_: Round) 
     fields = round_.system_description
     known = {*fields.required, *fields.required_power_not_enforced, *fields.required_network} - set(FROM_PLAN)
     found = {key: value for key, value in _object(path, where).items() if key in known and key not in typed}
-    told = {key: value for key, value in found.items() if value not in (None, "") or key in fields.non_empty}
+    may_be_empty = set(fields.required) - {"is_network", *fields.integer_fields_used_by_report} if alone else set()
+    told = {
+        key: value
+        for key, value in found.items()
+        if value not in (None, "") or key in fields.non_empty or (value == "" and key in may_be_empty)
+    }
     checked: dict[str, Json] = {}
     problems: list[str] = []
     for key, value in told.items():  # one by one, so that all that is wrong is told at once

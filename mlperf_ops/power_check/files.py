@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import json
 from itertools import starmap
 from pathlib import Path
@@ -103,30 +105,39 @@ def _run(performance: Path, folder: str) -> Run:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
-    readings, broken = _readings(_text(performance / folder / "spl.txt"), begin, end)
-    if problem is None and broken is not None:
-        problem = f"{folder}/spl.txt:{broken} is no reading of a meter"
-    return Run(folder, begin, end, readings, problem)
+    run = _read(Run(folder, begin, end, (), problem), _text(performance / folder / "spl.txt"))
+    return run if problem is None else dataclasses.replace(run, problem=problem)
 
 
-def _readings(text: str, begin: float | None, end: float | None) -> tuple[tuple[Reading, ...], int | None]:
-    """Return the readings of spl.txt, and the number of the first line at which the official checker ends, if any."""
+def _read(run: Run, text: str) -> Run:
+    """Add the readings of spl.txt, and the first lines at which an official checker ends.
+
+    They parse the time of every line, but watts and power factor only between begin and end.
+    """
     usual = usual_readings(text)
     if usual is not None:
-        return tuple(starmap(Reading, usual)), None
+        return dataclasses.replace(run, readings=tuple(starmap(Reading, usual)))
     found: list[Reading] = []
     broken: int | None = None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if is_reading(line):
-            time_s = power_seconds(reading(line)[0])
-            one = None if time_s is None else _reading(time_s, line)
-            if one is not None:
-                found.append(one)
-            # It parses the time of every line, but watts and power factor only between begin and end.
-            parsed = time_s is None or (begin is not None and end is not None and begin < time_s < end)
-            if broken is None and parsed and (one is None or one.power_factor is None):
-                broken = number
-    return tuple(found), broken
+    without_factor: int | None = None
+    for number, line in enumerate(io.StringIO(text), start=1):
+        if not is_reading(line):
+            continue
+        time_s = power_seconds(reading(line)[0])
+        one = None if time_s is None else _reading(time_s, line)
+        if one is not None:
+            found.append(one)
+        if broken is None and one is None and (time_s is None or run.spans(time_s)):
+            broken = number
+        if without_factor is None and one is not None and one.power_factor is None and run.spans(one.time_s):
+            without_factor = number
+    where = f"{run.folder}/spl.txt"
+    return dataclasses.replace(
+        run,
+        readings=tuple(found),
+        problem=None if broken is None else f"{where}:{broken} is no reading of a meter",
+        factor_problem=None if without_factor is None else f"{where}:{without_factor} has no power factor",
+    )
 
 
 def _reading(time_s: float, line: str) -> Reading | None:

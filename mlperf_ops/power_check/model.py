@@ -74,6 +74,7 @@ class Run:
         end_s: LoadGen's power_end.
         readings: All readings of spl.txt.
         problem: Why something of it cannot be read.
+        factor_problem: A reading of the run without a power factor, which the measuring software's check alone reads.
     """
 
     folder: str
@@ -81,6 +82,11 @@ class Run:
     end_s: float | None
     readings: tuple[Reading, ...]
     problem: str | None = None
+    factor_problem: str | None = None
+
+    def spans(self, time_s: float) -> bool:
+        """Whether a time is strictly between begin and end; False when these are unknown."""
+        return self.begin_s is not None and self.end_s is not None and self.begin_s < time_s < self.end_s
 
     @property
     def duration_s(self) -> float:

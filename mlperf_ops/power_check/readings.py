@@ -1,4 +1,4 @@
-"""The readings of the run that counts: how many, gaps between them, and what the meter itself says of them."""
+"""The readings of both runs: what cannot be read, and of the run that counts how many, gaps, what the meter says."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from mlperf_ops.power_check.model import Measurement, Objector, PowerFinding, Ru
 
 _SAMPLES, _VALID = 4, 6  # fields of the reply to Watts
 _MOST = 0.5
+NO_FACTOR = "no power factor"
+"""Value of a finding that the measuring software's own check alone makes."""
 
 
 def readings(taken: Measurement, rules: PowerRules) -> Iterator[PowerFinding]:
     """Report what cannot be read of either run, count the readings during the run that counts, and look for gaps."""
-    # Where the run is much shorter than ranging the official checkers read the one that counts only.
-    passed = taken.shorter_percent > rules.shorter_testing_percent
-    yield from _unreadable(taken, taken.ranging, "rules" if passed else "official")
+    # Of a run that is much shorter than ranging the measuring software's own check reads neither.
+    unread: Objector = "rules" if taken.shorter_percent > rules.shorter_testing_percent else "official"
+    if taken.ranging.begin_s is not None and taken.ranging.end_s is not None:  # else other checks say so
+        yield from _unreadable(taken, taken.ranging, taken.ranging.problem or taken.ranging.factor_problem, unread)
     run = taken.testing
     name = f"{run.folder}/spl.txt"
-    if run.problem is not None:
-        yield from _unreadable(taken, run, "official")
+    yield from _unreadable(taken, run, run.problem, "official")
+    if run.problem is not None or not _complete(taken, run):
         return
-    if not _complete(taken, run):
-        return
+    yield from _unreadable(taken, run, run.factor_problem, unread, value=NO_FACTOR)
     measured = run.measured
     if run.average_watts is None:
         seen = "no reading above 0 W during the run" if measured else "the meter was silent during the whole run"
@@ -66,9 +68,11 @@ def _complete(taken: Measurement, run: Run) -> bool:
     return taken.has(f"{run.folder}/spl.txt") and taken.has(f"{run.folder}/mlperf_log_detail.txt")
 
 
-def _unreadable(taken: Measurement, run: Run, objector: Objector) -> Iterator[PowerFinding]:
-    if run.problem is not None and _complete(taken, run):
-        yield PowerFinding("readings", objector, f"{run.folder}/spl.txt", run.problem)
+def _unreadable(
+    taken: Measurement, run: Run, problem: str | None, objector: Objector, value: str | None = None
+) -> Iterator[PowerFinding]:
+    if problem is not None and _complete(taken, run):
+        yield PowerFinding("readings", objector, f"{run.folder}/spl.txt", problem, value=value)
 
 
 def _longest_gap(run: Run, times: Sequence[float]) -> tuple[float, float]:

@@ -172,6 +172,20 @@ def test_another_word_on_the_performance_is_a_disagreement_also_where_scores_dec
     assert (code, json.loads(out)["official"]["agrees"]) == (1, False)
 
 
+def test_our_verdict_is_shown_although_the_official_script_cannot_be_run(
+    scored: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "inference").mkdir()
+    code, out, err = call(capsys, *scored, "--official-checkout", tmp_path / "inference")
+    assert code == 5
+    assert "TEST01 passed" in out
+    assert "has no compliance/TEST01/run_verification.py" in err
+    code, out, _ = call(capsys, *scored, "--official-checkout", tmp_path / "inference", "--json")
+    report = json.loads(out)
+    assert (code, report["passed"], report["official"]) == (5, True, None)
+    assert "has no compliance/TEST01/run_verification.py" in report["official_note"]
+
+
 # --- imported attempts ------------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,11 @@ def _run_of_test06(tree: TreeUnderTest, values: dict[str, Json]) -> None:
 _NO_TOKEN_LATENCIES: tuple[tuple[Scenario, Json], ...] = (("Server", False), ("Offline", None), ("Interactive", 0))
 
 
+def _other_tokens(tree: TreeUnderTest) -> None:
+    summary = tree.performance("Server").with_name("mlperf_log_summary.txt")
+    summary.write_text(f"Completed tokens per second: 1.00\n{summary.read_text()}")
+
+
 def _offline_only(tree: TreeUnderTest) -> None:
     for scenario in LLM_SCENARIOS[1:]:
         shutil.rmtree(tree.result(scenario))
@@ -141,6 +146,7 @@ LLM_FAULTS: tuple[Fault, ...] = (
     _fault(
         "no completed tokens per second", "result-value", _log("Server", "result_completed_tokens_per_second", None)
     ),
+    _rules("other tokens per second in the summary", "summary-mismatch", _other_tokens),
     _fault("zero tokens per second", "result-value", _log("Interactive", "result_completed_tokens_per_second", 0)),
     _fault("short offline query", "min-queries", _log("Offline", "effective_samples_per_query", 13367)),
     _rules(

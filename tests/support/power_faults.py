@@ -213,6 +213,11 @@ def _cut(lines: list[str]) -> list[str]:
     return [*lines[:-1], lines[-1].partition("ts,")[0]]
 
 
+def _cut_at_the_time(lines: list[str]) -> list[str]:
+    """Cut a line of after the run right behind its time, which has the line's end in it then."""
+    return [*lines[:-2], lines[-2].partition(",Watts")[0] + "\n", lines[-1]]
+
+
 def _much_shorter(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
     """Let ranging take 1300 s, with the readings that it has, and change more."""
 
@@ -335,6 +340,7 @@ POWER_FAULTS: tuple[Fault, ...] = (
     _fault("power factor that is no number", "power-readings", "official", _readings("run_1", _bad_factor(99))),
     _fault("time of ranging that is none", "power-readings", "official", _readings("ranging", _bad_time)),
     _fault("time after the run that is none", "power-readings", "official", _readings("run_1", _bad_time)),
+    _fault("line cut at its time", "power-readings", "official", _readings("run_1", _cut_at_the_time)),
     _fault(
         "short ranging",
         "power-duration",
@@ -397,6 +403,12 @@ POWER_OF_A_SHORT_RUN: tuple[Fault, ...] = (
         "power-readings",
         "official",
         _much_shorter(_readings("run_1", _bad_time)),
+    ),
+    _fault(
+        "no power factor in a much shorter run",
+        "power-readings",
+        "rules",
+        _much_shorter(_readings("run_1", _without_factor)),
     ),
 )
 """Faults of a run that took less than half of ranging's time, which is a finding itself."""

@@ -358,6 +358,16 @@ CONSISTENCY_FAULTS: tuple[Fault, ...] = (
         lambda tree: edit_summary(tree.performance("Server"), {"Completed samples per second    ": "1.00"}),
     ),
     _rules("mean latency one ns off", "summary-mismatch", _one_ns_off),
+    _rules(
+        "summary with another latency",
+        "summary-mismatch",
+        lambda tree: edit_summary(tree.performance("Server"), {"99.00 percentile latency (ns)": "1"}),
+    ),
+    _rules(
+        "summary with another latency of queries",
+        "summary-mismatch",
+        lambda tree: edit_summary(tree.performance("MultiStream"), {"99.00 percentile latency (ns)": "1"}),
+    ),
     *(
         _rules(f"performance run with {key}", "leftover-audit-config", offline(key, value))
         for key, value in (

@@ -211,11 +211,14 @@ def test_all_fields_of_a_description_that_say_nothing_are_told_at_once(vendor: V
 def test_a_finished_description_may_say_what_a_check_only_advises_on(vendor: Vendor) -> None:
     vendor.result("Offline")
     path = vendor.base / "systems/box.json"
-    write_json(path, {**read_json(path), "cooling": "N/A", "host_storage_type": "undefined"})
+    said = {"cooling": "N/A", "host_storage_type": "undefined", "accelerator_frequency": ""}
+    write_json(path, {**read_json(path), **said})
     assert {one.state for one in vendor.bring()} == {"imported"}
     aggregate(vendor.run, CATALOGUE.round("v6.1"), CATALOGUE)
     (description,) = vendor.run.glob("submission/open/TEST-ONLY/systems/box.json")
-    assert read_json(description)["cooling"] == "N/A"
+    assert {key: read_json(description)[key] for key in said} == said
+    (page,) = vendor.run.glob("submission/open/TEST-ONLY/results/box/resnet50/Offline/README.md")
+    assert "Specs" not in page.read_text()
     vendor.map["systems"][0]["description"] = {"cooling": "N/A"}  # typed for this, it is a mistake
     assert "cooling is 'N/A', and every system has one" in vendor.refusal()
 

@@ -226,7 +226,7 @@ def test_a_share_is_compared_with_what_a_text_states_in_percent(
     tree = as_benchmark(tree, "rgat", 788379, text)
     found = [one for one in check_tree(tree.root, round_v61()).findings if one.rule == "accuracy-target"]
     assert [one.severity for one in found] == ([] if verdict == "pass" else ["rules"])
-    assert all("expected at least 72.1314: accuracy.txt states 100 times the share" in one.message for one in found)
+    assert all("expected at least 72.1314: the target of 0.721314 is a share, and" in one.message for one in found)
 
 
 @pytest.mark.parametrize(

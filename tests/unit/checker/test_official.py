@@ -24,6 +24,7 @@ from mlperf_ops.checker.power import RULES as POWER_RULES
 from mlperf_ops.checker.result_files import MISSING_FILE
 from mlperf_ops.checker.rules import At, Rule
 from mlperf_ops.errors import ConfigError, ToolError
+from mlperf_ops.power_check.readings import NO_FACTOR
 from tests.support.attempts import RealLogs
 from tests.support.submission_trees import ALL, TreeUnderTest, good_tree, round_v61
 
@@ -186,6 +187,18 @@ def test_without_the_power_check_its_rules_are_not_compared(rule: Rule, tree: Tr
     with_flag = with_official(found, run(tree, ACCEPTS, tmp_path / "flag", "--skip-power-check"))
     # The official checker looks at the readings itself; nobody but us objects to a duration.
     assert bool(with_flag.disagreements) == (rule in {READINGS, DURATION})
+
+
+@pytest.mark.parametrize(("name", "value"), [("ranging/spl.txt", None), ("run_1/spl.txt", NO_FACTOR)])
+def test_without_the_power_check_readings_that_it_alone_reads_are_not_compared(
+    tree: TreeUnderTest, tmp_path: Path, name: str, value: str | None
+) -> None:
+    checked = check_tree(tree.root, round_v61())
+    result = checked.results[0].location
+    finding = READINGS.at(At(result), f"{result}/performance/{name}", "broken", value=value, severity="official")
+    found = dataclasses.replace(checked, findings=(finding,))
+    assert with_official(found, run(tree, ACCEPTS, tmp_path / "plain")).disagreements
+    assert not with_official(found, run(tree, ACCEPTS, tmp_path / "flag", "--skip-power-check")).disagreements
 
 
 def test_without_the_power_check_its_files_are_still_listed(tree: TreeUnderTest, tmp_path: Path) -> None:
