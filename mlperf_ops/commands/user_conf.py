@@ -79,7 +79,10 @@ def render(  # noqa: PLR0917  # one parameter per option
         list[str] | None, typer.Option("--set", help="A key and its value, such as target_qps=120; may be repeated.")
     ] = None,
     measured: Annotated[
-        float | None, typer.Option(help="Earlier result: samples per second, or ms per query of a stream.")
+        float | None,
+        typer.Option(
+            help="Earlier result of this scenario: samples (not tokens) per second, or ms per query of a stream."
+        ),
     ] = None,
     queries: Annotated[int | None, typer.Option(min=1, help="Style test: number of queries.")] = None,
     test: Annotated[str | None, typer.Option(help="Compliance test that the run is for, such as TEST01.")] = None,
@@ -89,6 +92,8 @@ def render(  # noqa: PLR0917  # one parameter per option
     """Print the user.conf that a cell gets. With --json also what LoadGen's detail log has to show because of it.
 
     Settings that LoadGen embeds, such as the bounds of TTFT and TPOT, are not repeated in the file; --json shows them.
+    Of an earlier result the target is 1.01 times its rate, or of a stream 0.4 or 0.9 times its latency, so that the run
+    is long enough (measured_targets of the round).
 
     Example: mlperf-ops user-conf render llama2-70b Interactive --round v6.1 --division closed --set target_qps=2
     """
