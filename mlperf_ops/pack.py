@@ -51,8 +51,8 @@ def pack_tree(
         tree: The folder that holds the divisions.
         round_: The round whose check it has to pass.
         output: The archive, X.tar.gz; its manifest goes beside it.
-        allow_tainted: Results that may be packed although their host drifted, as `system/benchmark/scenario`, or by
-            their folder where the tree has several of that name.
+        allow_tainted: Results that may be packed although their host drifted, as `system/benchmark/scenario`
+            where the tree has one of that name, or by their folder.
         private: Folders of this machine whose path must not occur in any file, beside the user's home.
 
     Raises:
@@ -164,7 +164,8 @@ def tainted_results(report: CheckReport, tree: Path, round_: Round, allowed: Seq
     for name in allowed:
         if name not in known:
             raise unknown_name("result", name, known, where="--allow-tainted")
-    refused = [name for name in found if name not in {known[one] for one in allowed}]
+    waived = {known[one] for one in allowed}
+    refused = [name for name in found if name not in waived]
     if refused:
         raise SubmissionError(
             f"nothing was packed: {plural(len(refused), 'tainted result')}: "

@@ -96,7 +96,9 @@ def describe(
             continue
         derived = derive(key, facts, usage, round_.statuses)
         if derived.value is None:
-            why = derived.origin if typed else derived.origin.partition("; give ")[0]  # no inventory has imports
+            # Imported results have no inventory in which it could be given.
+            asked = f"; give {key} in mlperf_system_description" if derived.untold and typed else ""
+            why = f"{derived.origin}{asked}"
             unknown[key] = why
             origins[key] = Origin(f"{UNKNOWN_PREFIX}{why}", "not determined")
         else:

@@ -72,10 +72,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A value with its origin, or None with the reason."""
+    """A value with its origin, or None with the reason; `untold`: only people can give it."""
 
     value: Json
     origin: str
+    untold: bool = False
 
 
 def load_facts(path: Path) -> SystemFacts:

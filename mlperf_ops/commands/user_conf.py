@@ -92,8 +92,8 @@ def render(  # noqa: PLR0917  # one parameter per option
     """Print the user.conf that a cell gets. With --json also what LoadGen's detail log has to show because of it.
 
     Settings that LoadGen embeds, such as the bounds of TTFT and TPOT, are not repeated in the file; --json shows them.
-    Of an earlier result the target is 1.01 times its rate, or of a stream 0.4 or 0.9 times its latency, so that the run
-    is long enough (measured_targets of the round).
+    The target is a little above an earlier rate, or below an earlier latency, by the factors in measured_targets of the
+    round, so that the run is long enough.
 
     Example: mlperf-ops user-conf render llama2-70b Interactive --round v6.1 --division closed --set target_qps=2
     """

@@ -105,8 +105,7 @@ def _run(performance: Path, folder: str) -> Run:
             problem = f"{folder}/mlperf_log_detail.txt has no power_begin and power_end"
     except ResultError:
         problem = f"{folder}/mlperf_log_detail.txt cannot be read"
-    run = _read(Run(folder, begin, end, (), problem), _text(performance / folder / "spl.txt"))
-    return run if problem is None else dataclasses.replace(run, problem=problem)
+    return _read(Run(folder, begin, end, (), problem), _text(performance / folder / "spl.txt"))
 
 
 def _read(run: Run, text: str) -> Run:
@@ -135,7 +134,7 @@ def _read(run: Run, text: str) -> Run:
     return dataclasses.replace(
         run,
         readings=tuple(found),
-        problem=None if broken is None else f"{where}:{broken} is no reading of a meter",
+        problem=run.problem or (None if broken is None else f"{where}:{broken} is no reading of a meter"),
         factor_problem=None if without_factor is None else f"{where}:{without_factor} has no power factor",
     )
 

@@ -345,28 +345,26 @@ COMPLIANCE_FAULTS: tuple[Fault, ...] = (
     ),
 )
 
+_LATENCY = "99.00 percentile latency (ns)"
+
+
+def _summary(scenario: Scenario, label: str, value: str) -> Plant:
+    """Let the summary of a performance run say something else."""
+    return lambda tree: edit_summary(tree.performance(scenario), {label: value})
+
+
 CONSISTENCY_FAULTS: tuple[Fault, ...] = (
     _rules("summary of another run", "summary-mismatch", _other_summary),
-    _rules(
-        "summary says valid",
-        "summary-mismatch",
-        lambda tree: edit_summary(tree.performance("Offline"), {"Result is": "INVALID"}),
-    ),
+    _rules("summary says valid", "summary-mismatch", _summary("Offline", "Result is", "INVALID")),
     _rules(
         "summary with another figure",
         "summary-mismatch",
-        lambda tree: edit_summary(tree.performance("Server"), {"Completed samples per second    ": "1.00"}),
+        _summary("Server", "Completed samples per second    ", "1.00"),
     ),
     _rules("mean latency one ns off", "summary-mismatch", _one_ns_off),
-    _rules(
-        "summary with another latency",
-        "summary-mismatch",
-        lambda tree: edit_summary(tree.performance("Server"), {"99.00 percentile latency (ns)": "1"}),
-    ),
-    _rules(
-        "summary with another latency of queries",
-        "summary-mismatch",
-        lambda tree: edit_summary(tree.performance("MultiStream"), {"99.00 percentile latency (ns)": "1"}),
+    *(
+        _rules(f"{scenario} with another latency", "summary-mismatch", _summary(scenario, _LATENCY, "1"))
+        for scenario in ("Server", "MultiStream")
     ),
     *(
         _rules(f"performance run with {key}", "leftover-audit-config", offline(key, value))

@@ -7,17 +7,9 @@ import pytest
 from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.power_check.meter_log import errors_and_uncertainty
 from mlperf_ops.power_check.model import Measurement, PowerFinding, Reading, Run
-from mlperf_ops.power_log import power_seconds
+from tests.support.meter_logs import BEGIN_S, DAY, END_S, HEAD
 
 RULES = load_catalogue().round("v6.1").power
-DAY = "07-25-2025"
-# The run lasts from 15:20 to 15:55: longer than the 800 s that the official checker leaves out at each end.
-HEAD = (
-    f"{DAY} 14:59:00.000: Uncertainty checking for YokogawaWT310 is activated",
-    f"{DAY} 15:00:00.000: Go with mark 's_ranging'",
-    f"{DAY} 15:10:00.000: Completed test",
-)
-BEGIN_S, END_S = (power_seconds(f"{DAY} {time}") or 0.0 for time in ("15:20:00.000", "15:55:00.000"))
 UNCERTAIN = "WARNING: Uncertainty 1.42%, which is above 1.00% limit for the last sample!"
 LOST = "ERROR: Bad watts reading nan from WT310"
 

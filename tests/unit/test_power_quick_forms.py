@@ -14,16 +14,9 @@ from mlperf_ops.power_check.meter_log import errors_and_uncertainty
 from mlperf_ops.power_check.model import Reading, Run
 from mlperf_ops.power_log import power_factor, power_seconds, reading, usual_readings
 from mlperf_ops.power_metrics import read_watts
+from tests.support.meter_logs import BEGIN_S, DAY, END_S, HEAD
 
 RULES = load_catalogue().round("v6.1").power
-DAY = "07-25-2025"
-# Ranging lasts from 15:00 to 15:10, the run from 15:20 to 15:55: longer than what the official checker leaves out.
-MADE = (
-    f"{DAY} 14:59:00.000: Uncertainty checking for YokogawaWT310 is activated",
-    f"{DAY} 15:00:00.000: Go with mark 's_ranging'",
-    f"{DAY} 15:10:00.000: Completed test",
-)
-BEGIN_S, END_S = (power_seconds(f"{DAY} {time}") or 0.0 for time in ("15:20:00.000", "15:55:00.000"))
 STAMPS = st.sampled_from(
     [f"{DAY} 15:{minute:02}:30.500" for minute in (0, 5, 15, 21, 37, 54)] + ["02-30-2025 15:37:30.500"]
 )
@@ -56,14 +49,14 @@ def findings(text: str) -> list[object]:
 @settings(deadline=None)
 @given(lines=st.lists(LINES, max_size=8))
 def test_a_meter_log_read_at_once_gives_the_findings_of_its_lines(lines: list[str]) -> None:
-    text = "\n".join((*MADE, *lines))
+    text = "\n".join((*HEAD, *lines))
     assert findings(text) == findings(text + SAYS_NOTHING)
 
 
 def test_the_lines_of_this_test_give_findings() -> None:
     uncertain = f"{DAY} 15:37:30.500: WARNING: Uncertainty 1.42%, which is above 1.00% limit for the last sample!"
     for said in (uncertain, f"{DAY} 15:15:30.500: ERROR: Bad watts reading nan from WT310"):
-        assert findings("\n".join((*MADE, said)))
+        assert findings("\n".join((*HEAD, said)))
 
 
 @settings(deadline=None)

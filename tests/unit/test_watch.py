@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import json
 import random
@@ -22,31 +21,13 @@ from mlperf_ops.campaign.model import Play, Status
 from mlperf_ops.campaign.screen import screen
 from mlperf_ops.campaign.waiting import note
 from mlperf_ops.campaign.wire import Conversation, Decoder, Heard, Lost, Message, Output, Phase, Said
-from mlperf_ops.catalogue import load_catalogue
 from mlperf_ops.collected import Collection
 from mlperf_ops.errors import ResultError
-from mlperf_ops.files import Json, JsonObject, write_json
-from mlperf_ops.plan import make_plan
+from mlperf_ops.files import JsonObject, write_json
 from mlperf_ops.plan_model import Plan, PlannedCell, Seconds
 from mlperf_ops.run_plan import PLAN
 from mlperf_ops.typed import dump
-
-NOW = dt.datetime(2026, 11, 27, 14, 0, tzinfo=dt.timezone.utc)
-
-
-def lab(hosts: int) -> Plan:
-    variables: dict[str, Json] = {
-        "mlperf_round": "v6.1",
-        "mlperf_division": "open",
-        "mlperf_submitter": "Example",
-        "mlperf_home": "/srv/mlperf",
-        "mlperf_system_type": "edge",
-        "mlperf_run_style": "valid",
-        "mlperf_targets": {"efficientnet-lite0": {"Offline": {"target_qps": 100}}},
-        "mlperf_benchmarks": [{"benchmark": "efficientnet-lite0"}],
-    }
-    names = [f"sut{number}" for number in range(1, hosts + 1)]
-    return make_plan(dict.fromkeys(names, variables), load_catalogue(), "lab", lambda _host, _path, _value: "")[0]
+from tests.support.campaigns import NOW, lab
 
 
 def message(kind: str, payload: bytes = b"", name: str = "-", offset: int = 0) -> bytes:
